@@ -1,0 +1,29 @@
+# make bench    set everything up and run the ge_extents suite
+# make test     set everything up and run the tests
+# make check    what is quick: format, lint, types, import rules
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: bench test check clean
+
+bench: .venv/.ready
+	$(BIN)/python -m attn_bench run --suite ge_extents
+
+test: .venv/.ready
+	$(BIN)/python -m pytest
+
+check: .venv/.ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.venv/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; ok = (3, 11) <= v < (3, 14); sys.exit(None if ok else f"attn-bench needs Python 3.11 to 3.13, and $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks

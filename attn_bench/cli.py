@@ -1,0 +1,257 @@
+"""Words in, exit status out. Each command hands its words on and shows what comes back."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from attn_bench import __version__, console
+from attn_bench.errors import AttnBenchError, RequestError, nearest
+from attn_bench.record import COLUMNS, Row
+
+INTERRUPTED = 130
+SHOWN_BY_DEFAULT = [
+    *("variant", "batch", "channels", "height", "width", "latency_us", "ratio", "ratio_lo"),
+    *("ratio_hi", "params", "macs", "peak_memory_bytes", "bound_fraction", "status"),
+]
+
+
+class _Commands(click.Group):
+    """Click's group, whose unknown commands name the nearest."""
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        found = super().get_command(context, name)
+        if found is None and not context.resilient_parsing:
+            raise RequestError(f"unknown command {name!r}{nearest(name, self.commands)}")
+        return found
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="attn-bench")
+@click.option("--debug", is_flag=True, help="Show a traceback with an error.")
+def commands(debug: bool) -> None:
+    """Which attention module, with which extent, at which stage, and what it costs here."""
+
+
+@commands.command("list")
+@click.argument("what", type=click.Choice(["modules", "suites", "metrics"]), default="modules")
+@click.option("--modules-from", multiple=True, metavar="FILE.py", help="Also list its modules.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def list_(what: str, modules_from: tuple[str, ...], as_json: bool) -> None:
+    """What there is: modules, suites or metrics, a line each."""
+    if what == "modules":
+        items, columns = _modules(modules_from), ["name", "extents", "paper", "summary"]
+    elif what == "suites":
+        from attn_bench import suite
+
+        items = [{"name": name, "title": title} for name, title in suite.available().items()]
+        columns = ["name", "title"]
+    else:
+        items, columns = console.metrics(), ["name", "unit", "about"]
+    if as_json:
+        import json
+
+        console.text(json.dumps(items, indent=2, ensure_ascii=False) + "\n")
+    else:
+        console.listing(items, columns)
+
+
+def _modules(modules_from: tuple[str, ...]) -> list[dict[str, Any]]:
+    from attn_bench import registry
+
+    if modules_from:
+        from attn_bench.run import describe_all
+
+        known = describe_all(modules_from)
+    else:
+        known = registry.builtin()
+    items = [
+        {
+            "name": entry.name,
+            "extents": entry.extents_in_words(),
+            "paper": entry.paper,
+            "summary": entry.summary,
+            "origin": entry.origin,
+        }
+        for entry in known
+    ]
+    if not modules_from:
+        # Their code is a worker's to load; what they declare is known without it.
+        items += [
+            {
+                "name": point.name,
+                "extents": "",
+                "paper": None,
+                "summary": f"declared by package {point.dist.name if point.dist else '?'}",
+                "origin": point.value,
+            }
+            for point in registry.entry_points()
+        ]
+    return items
+
+
+@commands.command()
+@click.option("--suite", required=True, metavar="NAME", help="A suite's name, or a TOML file.")
+@click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), default="auto")
+@click.option("--modules", metavar="GLOB", help="Only these modules (and their anchors).")
+@click.option("--where", metavar="EXPR", help="Only these cases: 'channels >= 256'.")
+@click.option("--modules-from", multiple=True, metavar="FILE.py", help="Modules of your own.")
+@click.option(
+    "--budget", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Time to measure."
+)
+@click.option(
+    "--precision",
+    type=click.FloatRange(0, 100, min_open=True),
+    metavar="PERCENT",
+    help="Stop a case when its ratio is known to ± this.",
+)
+@click.option("--quick", is_flag=True, help="A fifth of the time, for a first look.")
+@click.option("--out", metavar="DIR", help="The run folder, instead of one under results/.")
+@click.option("--seed", type=int, default=0, metavar="N", help="Of the order of measuring.")
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads of PyTorch.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=60.0,
+    metavar="SECONDS",
+    help="Give up a case when one step takes longer.  [60]",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be measured, and measure nothing.")
+@click.pass_context
+def run(
+    context: click.Context,
+    suite: str,
+    device: str,
+    modules: str | None,
+    where: str | None,
+    modules_from: tuple[str, ...],
+    budget: float | None,
+    precision: float | None,
+    quick: bool,
+    out: str | None,
+    seed: int,
+    threads: int | None,
+    timeout: float,
+    dry_run: bool,
+) -> int:
+    """Measure a suite: live progress, a summary, and a run folder."""
+    from attn_bench import run as job
+
+    request = job.Request(
+        suite=suite,
+        device=device,
+        modules=modules,
+        where=where,
+        budget_s=budget,
+        precision=None if precision is None else precision / 100,
+        quick=quick,
+        out=out,
+        seed=seed,
+        threads=threads,
+        timeout_s=timeout,
+        modules_from=modules_from,
+        command=tuple(sys.argv[1:]),
+    )
+    progress = console.LiveProgress()
+    try:
+        if dry_run:
+            prepared = job.prepare(request, progress)
+            prepared.worker.end()
+            progress.close()
+            console.planned(prepared.plan, prepared.settings)
+            return 0
+        finished = job.run(request, progress)
+    finally:
+        progress.close()
+    console.finished(finished.path, finished.rows, finished.info)
+    return finished.exit_status
+
+
+@commands.command()
+@click.argument("run", metavar="RUN")
+@click.option("--where", metavar="EXPR", help="Only these rows: 'ratio < 2'.")
+@click.option("--sort", metavar="COLUMN", help="By this column; -COLUMN for the largest first.")
+@click.option("--columns", metavar="A,B,…", help="These columns, or 'all'.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["table", "md", "csv", "json"]),
+    default="table",
+    help="csv, md and json give all columns unless --columns says otherwise.",
+)
+def show(run: str, where: str | None, sort: str | None, columns: str | None, format_: str) -> int:
+    """The table of an earlier run: RUN is a folder, its name, a prefix of it, or 'latest'."""
+    from attn_bench import store
+
+    stored = store.load(store.find(run))
+    rows = _selected(stored.rows, where, sort)
+    if not rows:
+        raise RequestError(f"--where {where!r}: no row of {stored.path.name} is like that")
+    wanted = _columns(columns)
+    if format_ == "table":
+        if wanted or where or sort:
+            console.wide_table(rows, wanted or SHOWN_BY_DEFAULT)
+        else:
+            console.finished(stored.path, rows, stored.info)
+    else:
+        writer = {"md": store.as_markdown, "csv": store.as_csv, "json": store.as_json}[format_]
+        console.text(writer(rows, wanted or COLUMNS))
+    return 0
+
+
+def _selected(rows: Sequence[Row], where: str | None, sort: str | None) -> list[Row]:
+    from attn_bench.where import Condition
+
+    chosen = list(rows)
+    if where:
+        condition = Condition(where, COLUMNS)
+        chosen = [row for row in chosen if condition({c: getattr(row, c) for c in COLUMNS})]
+    if sort:
+        (column,) = _columns(sort.removeprefix("-")) or COLUMNS[:1]
+        known = [row for row in chosen if getattr(row, column) is not None]
+        words = any(isinstance(getattr(row, column), str) for row in known)
+        known.sort(
+            key=lambda row: str(getattr(row, column)) if words else getattr(row, column),
+            reverse=sort.startswith("-"),
+        )
+        chosen = known + [row for row in chosen if getattr(row, column) is None]
+    return chosen
+
+
+def _columns(words: str | None) -> list[str]:
+    """Checked column names; empty where none were given."""
+    if not words:
+        return []
+    names = list(COLUMNS) if words == "all" else [word.strip() for word in words.split(",")]
+    for name in names:
+        if name not in COLUMNS:
+            raise RequestError(f"unknown column {name!r}{nearest(name, COLUMNS)}")
+    return names
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The program. Returns the exit status; see `attn-bench --help`."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without θ
+    try:
+        return int(commands.main(words, prog_name="attn-bench", standalone_mode=False) or 0)
+    except click.exceptions.NoArgsIsHelpError as problem:
+        console.text(problem.format_message() + "\n")
+        return 2
+    except click.ClickException as problem:
+        console.error(problem.format_message())
+        return problem.exit_code
+    except AttnBenchError as problem:
+        if "--debug" in words:
+            raise
+        console.error(str(problem))
+        return problem.exit_status
+    except (click.Abort, KeyboardInterrupt):
+        console.error("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        return 0  # the reader of our output, `head` say, has seen enough

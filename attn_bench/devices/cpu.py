@@ -1,0 +1,68 @@
+"""The CPU: a wall clock, and the profiler's record of every allocation."""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+from typing import Any, ClassVar
+
+import psutil
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from attn_bench.devices import Call, Device
+from attn_bench.protocol import Timing
+from attn_bench.record import DeviceName
+
+
+class Cpu(Device):
+    name: ClassVar[DeviceName] = "cpu"
+
+    @classmethod
+    def available(cls) -> bool:
+        return True
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "capability": torch.backends.cpu.get_cpu_capability(),
+            "cores_usable": len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else psutil.cpu_count(),
+            "interop_threads": torch.get_num_interop_threads(),
+        }
+
+    def drain(self) -> None:
+        """Nothing runs behind the caller's back on a CPU."""
+
+    def time_block(self, call: Call, calls: int) -> Timing:
+        clock = time.perf_counter_ns
+        gc.collect(0)
+        gc.disable()
+        try:
+            begin = clock()
+            call()
+            start = clock()
+            for _ in range(calls):
+                call()
+            end = clock()
+        finally:
+            gc.enable()
+        return Timing(seconds=(end - start) / 1e9, first_call_seconds=(start - begin) / 1e9)
+
+    def peak_memory_bytes(self, call: Call) -> int:
+        """The running maximum of all allocations less all releases: the same in every run."""
+        call()  # what is allocated once (lazily packed weights, say) is not the call's own
+        with profile(
+            activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True
+        ) as log:
+            call()
+        # The profiler's public tables lose the order of allocations; its raw events keep it.
+        results: Any = log.profiler.kineto_results
+        records = [event for event in results.events() if event.name() == "[memory]"]
+        records.sort(key=lambda record: record.start_ns())
+        now = peak = 0
+        for record in records:
+            now += record.nbytes()
+            peak = max(peak, now)
+        return peak

@@ -1,0 +1,49 @@
+"""The one family of errors: every complaint that a user can cause is an `AttnBenchError`.
+
+A message is one line: the rule, the value given, where it stands, and the nearest right thing.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AttnBenchError(Exception):
+    """A problem told to the user in one line; `exit_status` is what the command ends with."""
+
+    exit_status = 2
+
+
+class RequestError(AttnBenchError):
+    """The request was wrong: an unknown name, a bad option, an unusable file."""
+
+
+class NothingMeasured(AttnBenchError):
+    """The request was right, and yet not one case could be measured."""
+
+    exit_status = 3
+
+
+class Interrupted(AttnBenchError):
+    """The user (or the system) asked the program to stop; what was measured is on disk."""
+
+    exit_status = 130
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint to append to an error: the nearest known words, or some of those there are.
+
+    >>> nearest("ge_extent", ["smoke", "ge_extents"])
+    " (did you mean 'ge_extents'?)"
+    >>> nearest("zzz", ["smoke", "ge_extents"])
+    ' (there are: ge_extents, smoke)'
+    """
+    names = sorted(set(known))
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if close:
+        return f" (did you mean {close[0]!r}?)"
+    if not names:
+        return ""
+    shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+    return f" (there are: {shown})"

@@ -1,0 +1,172 @@
+"""Arithmetic of a forward pass: what fvcore counts, and what it leaves out.
+
+`macs_fvcore` is fvcore's own total, to the digit; it takes no notice of pooling by `mean`, gates,
+activations or softmax, and mixes multiply-accumulates with BatchNorm's operations. So a second
+analysis, fvcore's with handles of ours, splits the work in two:
+
+- `macs`: multiply-accumulates of convolutions and matrix products, nothing else;
+- `elementwise_ops`: one for each result of an elementwise function (sigmoid and exp included), one
+  for each element that a reduction or a pooling window reads, BatchNorm's two (five in training).
+
+Copies and views are no arithmetic. An operator that neither knows is named, never dropped.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis, jit_handles
+from fvcore.nn.jit_analysis import JitModelAnalysis
+from torch import Tensor, nn
+
+Handle = Callable[[list[Any], list[Any]], "Counter[str]"]
+
+MACS, OPS = "macs", "elementwise_ops"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The arithmetic of one forward pass of the whole batch; `uncounted` maps operator -> calls."""
+
+    macs_fvcore: int
+    macs: int
+    elementwise_ops: int
+    activations: int
+    uncounted: Mapping[str, int]
+
+
+def count_work(module: nn.Module, x: Tensor) -> Work:
+    """Count the forward pass of `module` on `x` (N, C, H, W), by tracing it.
+
+    Raises whatever tracing raises for a module that cannot be traced.
+    """
+    with torch.no_grad(), _quiet_tracer():
+        flops = _silent(FlopCountAnalysis(module, x))
+        activations = _silent(ActivationCountAnalysis(module, x))
+        split = _silent(JitModelAnalysis(module, x)).set_op_handle(**HANDLES)
+        ours = split.by_operator()
+        return Work(
+            macs_fvcore=int(flops.total()),
+            macs=int(ours[MACS]),
+            elementwise_ops=int(ours[OPS]),
+            activations=int(activations.total()),
+            uncounted=dict(split.unsupported_ops()),
+        )
+
+
+def _silent(analysis: Any) -> Any:
+    analysis.unsupported_ops_warnings(False)
+    analysis.uncalled_modules_warnings(False)
+    analysis.tracer_warnings("none")
+    return analysis
+
+
+@contextmanager
+def _quiet_tracer() -> Iterator[None]:
+    """torch.jit warns about what does not matter here, fvcore about what `uncounted` says."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+# --- handles: (inputs, outputs) of a traced operator -> how much it adds to MACS or OPS -----------
+
+
+def _elements(value: Any) -> int:
+    shape = jit_handles.get_shape(value)
+    return 0 if shape is None else prod(shape)
+
+
+def _as(kind: str, fvcore_handle: Callable[..., Any]) -> Handle:
+    """A handle of fvcore's, its count put under `kind`."""
+
+    def handle(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+        counted = fvcore_handle(inputs, outputs)
+        total = sum(counted.values()) if isinstance(counted, Counter) else counted
+        return Counter({kind: int(total)})
+
+    return handle
+
+
+def _per_output(operations: int) -> Handle:
+    return lambda inputs, outputs: Counter({OPS: operations * _elements(outputs[0])})
+
+
+def _per_input(operations: int) -> Handle:
+    return lambda inputs, outputs: Counter({OPS: operations * _elements(inputs[0])})
+
+
+def _nothing(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    return Counter()
+
+
+def _pooling(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    """Every element that lies in a window, once for each window; the padding is not read."""
+    height, width = jit_handles.get_shape(inputs[0])[-2:]
+    out_height, out_width = jit_handles.get_shape(outputs[0])[-2:]
+    kernel, stride, padding = (_pair(inputs[index]) for index in (1, 2, 3))
+    stride = stride or kernel
+    read = 1
+    for axis, (size, out) in enumerate(((height, out_height), (width, out_width))):
+        starts = [index * stride[axis] - padding[axis] for index in range(out)]
+        read *= sum(min(start + kernel[axis], size) - max(start, 0) for start in starts)
+    planes = _elements(inputs[0]) // (height * width)
+    return Counter({OPS: planes * read})
+
+
+def _pair(value: Any) -> list[int]:
+    given = [item.toIValue() for item in value.node().inputs()] or value.toIValue() or []
+    return list(given) * 2 if len(given) == 1 else list(given)
+
+
+def _attention(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    """Two matrix products, and a softmax over (…, queries, keys) between them."""
+    *batch, queries, depth = jit_handles.get_shape(inputs[0])
+    keys = jit_handles.get_shape(inputs[1])[-2]
+    value_depth = jit_handles.get_shape(inputs[2])[-1]
+    scores = prod(batch) * queries * keys
+    return Counter({MACS: scores * (depth + value_depth), OPS: _SOFTMAX * scores})
+
+
+_SOFTMAX = 5  # maximum, difference, exp, sum, quotient
+
+_TABLE: Mapping[Any, str] = {
+    _as(MACS, jit_handles.conv_flop_jit): "_convolution",
+    _as(MACS, jit_handles.addmm_flop_jit): "addmm",
+    _as(MACS, jit_handles.linear_flop_jit): "linear",
+    _as(MACS, jit_handles.matmul_flop_jit): "matmul mm",
+    _as(MACS, jit_handles.bmm_flop_jit): "bmm",
+    _as(MACS, jit_handles.einsum_flop_jit): "einsum",
+    _attention: "scaled_dot_product_attention",
+    _as(OPS, jit_handles.batchnorm_flop_jit): "batch_norm",
+    _as(OPS, jit_handles.norm_flop_counter(2)): "group_norm layer_norm",
+    _as(OPS, jit_handles.norm_flop_counter(1)): "instance_norm",
+    _pooling: "avg_pool2d max_pool2d",
+    _per_input(1): "adaptive_avg_pool2d adaptive_max_pool2d mean sum amax amin max min",
+    _per_input(2): "norm linalg_vector_norm",
+    _per_input(3): "var std var_mean std_mean",
+    _per_output(1): (
+        "add sub rsub mul div neg abs sqrt rsqrt reciprocal pow square exp log tanh sigmoid relu "
+        "relu6 leaky_relu clamp hardtanh maximum minimum"
+    ),
+    _per_output(3): "hardsigmoid silu hardswish gelu mish softplus elu",
+    _per_output(4): "upsample_bilinear2d",
+    _per_output(_SOFTMAX): "softmax log_softmax",
+    _nothing: (
+        "upsample_nearest2d clone pad unfold im2col expand_as repeat reshape_as view_as movedim "
+        "swapaxes alias lift_fresh dropout feature_dropout numpy_T repeat_interleave"
+    ),
+}
+HANDLES: Mapping[str, Handle] = {
+    f"aten::{name}{in_place}": handle
+    for handle, names in _TABLE.items()
+    for name in names.split()
+    for in_place in ("", "_")
+}

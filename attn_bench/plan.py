@@ -1,0 +1,145 @@
+"""Suite -> cases -> the order in which they are measured. Pure: same input, same plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from itertools import groupby, product
+from random import Random
+
+from attn_bench.errors import RequestError, nearest
+from attn_bench.record import (
+    CASE_COLUMNS,
+    Case,
+    DeviceName,
+    Grid,
+    Plan,
+    Scalar,
+    Settings,
+    Suite,
+    Variant,
+)
+from attn_bench.where import Condition
+
+SECONDS_PER_CASE = 2.0
+LEAST_BUDGET_S = 3.0
+PRECISION = 0.02
+QUICK_FACTOR = 0.2
+QUICK_PRECISION = 0.05
+TIMEOUT_S = 60.0
+
+
+def make_plan(
+    suite: Suite, device: DeviceName, *, modules: str | None = None, where: str | None = None
+) -> Plan:
+    """The cases of `suite` on `device`, each with its anchor.
+
+    modules: a glob on module names; where: a condition on the columns of a case. Neither removes
+    the anchors of what remains. Raises RequestError where nothing remains.
+    """
+    rules = [
+        Condition(rule, CASE_COLUMNS, f"{suite.source}: leave_out") for rule in suite.leave_out
+    ]
+    wanted = Condition(where, CASE_COLUMNS) if where else None
+    chosen = []
+    for case in _all_cases(suite, device):
+        columns = case.columns()
+        if any(rule(columns) for rule in rules):
+            continue
+        if modules and not fnmatchcase(case.variant.module, modules):
+            continue
+        if wanted and not wanted(columns):
+            continue
+        chosen.append(case)
+    if not chosen:
+        raise RequestError(_nothing_left(suite, modules, where))
+    variants = {variant.label: variant for grid in suite.grids for variant in _variants(grid)}
+    anchor = variants.get(suite.anchor, Variant(suite.anchor))
+    anchors = {case: replace(case, variant=anchor, execution="eager") for case in chosen}
+    # An ordered set: a case named twice is measured once. The sort is stable: the suite's order
+    # holds within a shape, and its anchors stand last.
+    cases = dict.fromkeys([*chosen, *anchors.values()])
+    at = {shape: index for index, shape in enumerate(suite.shapes)}
+    ordered = sorted(cases, key=lambda case: (at[case.shape], case.variant == anchor))
+    return Plan(
+        cases=tuple(ordered),
+        anchor_of={case.id: anchors.get(case, case).id for case in ordered},
+        unsupported={case.id: reason for case in ordered if (reason := _unsupported(case))},
+    )
+
+
+def settle(
+    suite: Suite,
+    plan: Plan,
+    *,
+    budget_s: float | None = None,
+    precision: float | None = None,
+    quick: bool = False,
+    seed: int = 0,
+    threads: int | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> Settings:
+    """How to measure `plan`: what was asked for, else what the suite says, else the defaults."""
+    usual_s = suite.budget_s or max(LEAST_BUDGET_S, SECONDS_PER_CASE * len(plan.measurable))
+    usual = suite.precision or PRECISION
+    return Settings(
+        budget_s=budget_s or (usual_s * QUICK_FACTOR if quick else usual_s),
+        precision=precision or (max(QUICK_PRECISION, usual) if quick else usual),
+        seed=seed,
+        threads=threads,
+        timeout_s=timeout_s,
+    )
+
+
+def round_order(cases: Sequence[Case], rng: Random) -> list[Case]:
+    """One round: every case once, in random order, but cases of one input next to each other.
+
+    What is compared is compared with its anchor at the same shape, so the two should lie close in
+    time; and only one group's tensors need to be warm.
+    """
+    groups = [list(group) for _, group in groupby(sorted(cases, key=_group), key=_group)]
+    rng.shuffle(groups)
+    for group in groups:
+        rng.shuffle(group)
+    return [case for group in groups for case in group]
+
+
+def _group(case: Case) -> tuple[str, ...]:
+    return (str(case.shape), case.dtype, case.memory_format, case.mode)
+
+
+def _all_cases(suite: Suite, device: DeviceName) -> Iterator[Case]:
+    conditions = product(suite.dtypes, suite.memory_formats, suite.modes, suite.executions)
+    for (dtype, memory_format, mode, execution), grid in product(list(conditions), suite.grids):
+        for variant, shape in product(_variants(grid), suite.shapes):
+            yield Case(variant, shape, dtype, memory_format, mode, execution, device)
+
+
+def _variants(grid: Grid) -> Iterable[Variant]:
+    names = [name for name, _ in grid.arguments]
+    fixed: Iterable[tuple[Scalar, ...]] = product(*(values for _, values in grid.arguments))
+    for module, extent, values in product(grid.modules, grid.extents or (None,), list(fixed)):
+        yield Variant(module, extent, tuple(zip(names, values, strict=True)))
+
+
+def _unsupported(case: Case) -> str | None:
+    extent, shape = case.variant.extent, case.shape
+    if isinstance(extent, int) and extent > min(shape.height, shape.width):
+        return f"extent {extent} is larger than the {shape.height}×{shape.width} map"
+    return None
+
+
+def _nothing_left(suite: Suite, modules: str | None, where: str | None) -> str:
+    if modules:
+        names = {name for grid in suite.grids for name in grid.modules}
+        if not any(fnmatchcase(name, modules) for name in names):
+            return f"--modules {modules!r} matches no module of {suite.name}" + nearest(
+                modules, names
+            )
+    asked = " and ".join(
+        text
+        for text in (modules and f"--modules {modules!r}", where and f"--where {where!r}")
+        if text
+    )
+    return f"{suite.source}: {asked or 'leave_out'} leaves no case to measure"

@@ -1,0 +1,288 @@
+"""The frozen vocabulary of the project: what was asked, what came out, the columns of a table.
+
+Everything here is a value: immutable, comparable, free of behaviour that needs torch or a file.
+Units stand in names; what is unknown is None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args
+
+Extent = int | Literal["global"]
+DType = Literal["float32", "bfloat16", "float16", "float64"]
+MemoryFormat = Literal["contiguous", "channels_last"]
+Mode = Literal["inference", "training"]
+Execution = Literal["eager", "compile"]
+DeviceName = Literal["cpu", "cuda"]
+Status = Literal["ok", "failed", "timeout", "out_of_memory", "unsupported", "skipped"]
+Scalar = str | int | float | bool
+
+DTYPES: tuple[DType, ...] = get_args(DType)
+ITEM_BYTES: Mapping[str, int] = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """An NCHW input."""
+
+    batch: int
+    channels: int
+    height: int
+    width: int
+
+    def __str__(self) -> str:
+        return f"{self.batch}x{self.channels}x{self.height}x{self.width}"
+
+    @property
+    def elements(self) -> int:
+        return self.batch * self.channels * self.height * self.width
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A registered module with its arguments fixed."""
+
+    module: str
+    extent: Extent | None = None
+    arguments: tuple[tuple[str, Scalar], ...] = ()
+
+    @property
+    def label(self) -> str:
+        """`ge_theta(extent=4, rd_ratio=0.25)`; the bare name where nothing is fixed."""
+        fixed = [] if self.extent is None else [("extent", self.extent)]
+        inside = ", ".join(f"{name}={value}" for name, value in [*fixed, *self.arguments])
+        return f"{self.module}({inside})" if inside else self.module
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A variant at one shape, dtype, memory format, mode, execution and device."""
+
+    variant: Variant
+    shape: Shape
+    dtype: DType = "float32"
+    memory_format: MemoryFormat = "contiguous"
+    mode: Mode = "inference"
+    execution: Execution = "eager"
+    device: DeviceName = "cpu"
+
+    @property
+    def id(self) -> str:
+        """Stable and readable: `se/8x256x56x56/float32/contiguous/inference/eager/cpu`."""
+        return "/".join(
+            [
+                self.variant.label,
+                str(self.shape),
+                self.dtype,
+                self.memory_format,
+                self.mode,
+                self.execution,
+                self.device,
+            ]
+        )
+
+    @property
+    def input_key(self) -> tuple[Shape, DType, MemoryFormat]:
+        """What an input depends on: cases that share it are measured on the same tensor."""
+        return self.shape, self.dtype, self.memory_format
+
+    @property
+    def input_bytes(self) -> int:
+        return self.shape.elements * ITEM_BYTES[self.dtype]
+
+    def columns(self) -> dict[str, Any]:
+        """The columns of the table that are known before anything is measured."""
+        return {
+            "case_id": self.id,
+            "module": self.variant.module,
+            "variant": self.variant.label,
+            "extent": self.variant.extent,
+            "channels": self.shape.channels,
+            "height": self.shape.height,
+            "width": self.shape.width,
+            "batch": self.shape.batch,
+            "dtype": self.dtype,
+            "memory_format": self.memory_format,
+            "mode": self.mode,
+            "execution": self.execution,
+            "device": self.device,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """One `[[grid]]` of a suite: every module with every extent and every argument."""
+
+    modules: tuple[str, ...]
+    extents: tuple[Extent, ...] | None = None
+    arguments: tuple[tuple[str, tuple[Scalar, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """A checked suite; `source` is the file that errors point to."""
+
+    name: str
+    title: str
+    source: str
+    grids: tuple[Grid, ...]
+    shapes: tuple[Shape, ...]
+    anchor: str = "identity"
+    dtypes: tuple[DType, ...] = ("float32",)
+    memory_formats: tuple[MemoryFormat, ...] = ("contiguous",)
+    modes: tuple[Mode, ...] = ("inference",)
+    executions: tuple[Execution, ...] = ("eager",)
+    leave_out: tuple[str, ...] = ()
+    budget_s: float | None = None
+    precision: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to measure.
+
+    precision: the half-width of a ratio's 95 % interval at which a case is done, as a fraction.
+    threads: None leaves PyTorch its default. timeout_s: how long one step of a case may take.
+    """
+
+    budget_s: float
+    precision: float
+    seed: int
+    threads: int | None
+    timeout_s: float
+    block_s: float = 0.003
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The cases in the table's order, the anchor of each, and those ruled out with a reason."""
+
+    cases: tuple[Case, ...]
+    anchor_of: Mapping[str, str]
+    unsupported: Mapping[str, str]
+
+    @property
+    def measurable(self) -> tuple[Case, ...]:
+        return tuple(case for case in self.cases if case.id not in self.unsupported)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The static metrics of a case; None where one could not be had, with the reason in `notes`."""
+
+    params: int
+    buffers: int
+    bytes_min: int
+    macs_fvcore: int | None = None
+    macs: int | None = None
+    elementwise_ops: int | None = None
+    activations: int | None = None
+    peak_memory_bytes: int | None = None
+    bound_us: float | None = None
+    uncounted: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    source_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a case: its status with the reason, and its facts if it got that far."""
+
+    case_id: str
+    status: Status
+    error: str | None = None
+    facts: Facts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """`calls` back-to-back calls timed as one, after one untimed call of `first_call_s`."""
+
+    case_id: str
+    session: int
+    round: int
+    position: int
+    calls: int
+    seconds: float
+    device_seconds: float | None = None
+    first_call_seconds: float = 0.0
+    throttled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate and its 95 % interval."""
+
+    value: float
+    lo: float
+    hi: float
+
+    @property
+    def half_width(self) -> float:
+        return (self.hi - self.lo) / 2
+
+
+def column(unit: str, about: str) -> Any:
+    """A field of `Row`: empty unless given; `unit` and `about` are what `list metrics` prints."""
+    return field(default=None, metadata={"unit": unit, "about": about})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One case in a table: the only home of the columns, their units and what they mean."""
+
+    case_id: str = column("", "stable, readable name of the case")
+    module: str = column("", "name in the registry")
+    variant: str = column("", "module with its arguments")
+    extent: Extent | None = column("", "extent ratio of the gather; empty for modules without one")
+    channels: int = column("", "channels of the input, C")
+    height: int = column("", "height of the input, H")
+    width: int = column("", "width of the input, W")
+    batch: int = column("", "images in the input, N")
+    dtype: str = column("", "type of input and parameters")
+    memory_format: str = column("", "contiguous (NCHW) or channels_last (NHWC)")
+    mode: str = column("", "inference (forward), or training (forward and backward)")
+    execution: str = column("", "eager or torch.compile")
+    device: str = column("", "cpu or cuda")
+    threads: int | None = column("", "threads that PyTorch used")
+    params: int | None = column("", "learnable parameters")
+    buffers: int | None = column("", "elements of floating-point buffers (BatchNorm statistics)")
+    macs_fvcore: int | None = column("", "fvcore's FlopCountAnalysis total of the forward pass")
+    macs: int | None = column(
+        "", "multiply-accumulates of convolutions and matrix products, forward"
+    )
+    elementwise_ops: int | None = column(
+        "", "all other arithmetic of the forward pass: pooling, gates, norms, activations"
+    )
+    bytes_min: int | None = column(
+        "bytes", "least traffic: input, output and parameters once each (training: twice)"
+    )
+    activations: int | None = column("", "fvcore's ActivationCountAnalysis total")
+    peak_memory_bytes: int | None = column(
+        "bytes", "most memory allocated at once during a call, beyond input and parameters"
+    )
+    latency_us: float | None = column("µs", "time a caller waits for one call: median over rounds")
+    latency_lo_us: float | None = column("µs", "lower end of its 95 % interval")
+    latency_hi_us: float | None = column("µs", "upper end of its 95 % interval")
+    device_us: float | None = column("µs", "time on the device alone, L2 cold; empty on CPU")
+    device_lo_us: float | None = column("µs", "lower end of its 95 % interval")
+    device_hi_us: float | None = column("µs", "upper end of its 95 % interval")
+    ratio: float | None = column(
+        "×", "latency over the anchor's at the same shape, paired by round"
+    )
+    ratio_lo: float | None = column("×", "lower end of its 95 % interval")
+    ratio_hi: float | None = column("×", "upper end of its 95 % interval")
+    bound_us: float | None = column(
+        "µs", "what bytes_min and the arithmetic take at this machine's measured rates"
+    )
+    bound_fraction: float | None = column("", "bound_us over latency_us: 1 is as fast as can be")
+    rounds: int | None = column("", "rounds behind the figures, the warm-up round left out")
+    sessions: int | None = column("", "worker processes behind the figures")
+    status: Status = column("", "ok, failed, timeout, out_of_memory, unsupported or skipped")
+    error: str | None = column("", "the reason, where status is not ok")
+
+
+COLUMNS: tuple[str, ...] = tuple(item.name for item in fields(Row))
+CASE_COLUMNS: tuple[str, ...] = COLUMNS[: COLUMNS.index("threads")]

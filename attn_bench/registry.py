@@ -1,0 +1,231 @@
+"""name -> variant: the only door to the modules under test.
+
+Three sources, no privileges among them: the built-ins of `attn_bench.modules`, installed packages
+that declare the entry point group `attn_bench.modules`, and files named with `--modules-from`.
+All of them register through the same decorator. Registering by import path loads nothing, so that
+a process that never imports torch can list the built-ins; entry points and files are code, and are
+loaded by a worker only, which describes what they registered.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from attn_bench.errors import RequestError, nearest
+from attn_bench.record import Extent
+
+ENTRY_POINT_GROUP = "attn_bench.modules"
+BUILTIN_PACKAGE = "attn_bench.modules"
+BUILTIN = "built-in"
+
+
+Extents = tuple[Extent, ...] | Literal["any", "power_of_two"]
+Target = Callable[..., Any] | str
+T = TypeVar("T", bound=Target)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered module: where its factory is, and what it takes.
+
+    `extents` is None for a module without an extent, the extents it was registered for, or a rule:
+    "any" (whole numbers from 2, and global) or "power_of_two" (2, 4, 8, …, and global).
+    """
+
+    name: str
+    target: Target
+    extents: Extents | None = None
+    paper: str | None = None
+    summary: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    origin: str = BUILTIN
+
+    def extents_in_words(self) -> str:
+        """For people: "2, 4, global"; empty for a module without an extent."""
+        match self.extents:
+            case None:
+                return ""
+            case "any":
+                return "any from 2, global"
+            case "power_of_two":
+                return "powers of two, global"
+            case listed:
+                return ", ".join(str(extent) for extent in listed)
+
+    def extent_problem(self, extent: Extent) -> str | None:
+        """Why this module cannot take `extent`, with the nearest that it can; None if it can."""
+        if self.extents is None:
+            return f"{self.name} takes no extent"
+        if isinstance(self.extents, tuple):
+            if extent in self.extents:
+                return None
+            return f"{self.name} is registered for extents {self.extents_in_words()}, not {extent}"
+        if extent == "global":
+            return None
+        if extent < 2:
+            return f"extent {extent} is below 2 (2 or 'global'?)"
+        if self.extents == "power_of_two" and extent & (extent - 1):
+            below = 1 << (extent.bit_length() - 1)
+            return f"extent {extent} is not a power of two ({below} or {2 * below}?)"
+        return None
+
+    def factory(self) -> Callable[..., Any]:
+        """The callable behind the entry; imports it, and with it torch: for workers."""
+        if not isinstance(self.target, str):
+            return self.target
+        module, _, attribute = self.target.partition(":")
+        found: Any = importlib.import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+        return found  # type: ignore[no-any-return]
+
+    def build(
+        self, channels: int, feat_size: tuple[int, int], extent: Extent | None, **arguments: Any
+    ) -> Any:
+        """An instance for maps of `channels` × `feat_size`; raises whatever the constructor raises.
+
+        `feat_size` and `extent` are passed only where the factory's signature takes them; a global
+        extent is passed as 0, timm's convention.
+        """
+        factory = self.factory()
+        parameters = inspect.signature(factory).parameters
+        given = {**self.arguments, **arguments}
+        if "feat_size" in parameters:
+            given.setdefault("feat_size", feat_size)
+        if extent is not None:
+            given["extent"] = 0 if extent == "global" else extent
+        return factory(channels, **given)
+
+
+class Registry:
+    """Entries by name, in the order of registration; a name is taken once."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, Entry] = {}
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries.values())
+
+    def add(self, entry: Entry) -> None:
+        taken = self._entries.get(entry.name)
+        if taken is not None and taken != entry:
+            raise RequestError(
+                f"{entry.origin}: module {entry.name!r} is already registered by {taken.origin}"
+            )
+        self._entries[entry.name] = entry
+
+    def get(self, name: str, place: str = "") -> Entry:
+        """The entry called `name`; an unknown one is a RequestError that names the nearest."""
+        if name not in self._entries:
+            prefix = f"{place}: " if place else ""
+            raise RequestError(f"{prefix}unknown module {name!r}{nearest(name, self._entries)}")
+        return self._entries[name]
+
+
+_target_registry = Registry()
+_origin = BUILTIN
+
+
+def register(
+    name: str,
+    *,
+    extents: Iterable[Extent] | Literal["any", "power_of_two"] | None = None,
+    paper: str | None = None,
+    summary: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+) -> Callable[[T], T]:
+    """Register a module under `name`: a class, a function, or an import path "package.module:name".
+
+    The factory is called as `factory(channels, feat_size=(height, width), extent=e, **arguments)`
+    (see `Entry.build`) and returns an `nn.Module` that maps NCHW to the same shape.
+
+    extents: what the module takes: a list, "any" or "power_of_two"; None for a module without one.
+    paper: where it was published, as "arXiv:1810.12348".
+    summary: one line for `list modules`; by default the first line of the docstring.
+    arguments: arguments fixed by this name.
+
+    >>> @register("doctest_only", extents=[2, 4], paper="arXiv:2601.00001")
+    ... def build(channels, extent=2):
+    ...     "Two extents."
+    """
+
+    def add(target: T) -> T:
+        line = summary
+        if line is None:
+            line = "" if isinstance(target, str) else inspect.getdoc(target) or ""
+        _target_registry.add(
+            Entry(
+                name=name,
+                target=target,
+                extents=extents if extents is None or isinstance(extents, str) else tuple(extents),
+                paper=paper,
+                summary=line.partition("\n")[0],
+                arguments=dict(arguments or {}),
+                origin=_origin,
+            )
+        )
+        return target
+
+    return add
+
+
+@contextmanager
+def registering(registry: Registry, origin: str) -> Iterator[None]:
+    """Inside, `register` adds to `registry` in the name of `origin`."""
+    global _target_registry, _origin
+    before = _target_registry, _origin
+    _target_registry, _origin = registry, origin
+    try:
+        yield
+    finally:
+        _target_registry, _origin = before
+
+
+def builtin() -> Registry:
+    """The registry of the built-ins; loads none of them."""
+    modules = importlib.import_module(BUILTIN_PACKAGE)
+    registry = Registry()
+    with registering(registry, BUILTIN):
+        modules.register_all()
+    return registry
+
+
+def entry_points() -> list[importlib.metadata.EntryPoint]:
+    """What installed packages declare in the group `attn_bench.modules`; loads nothing."""
+    return list(importlib.metadata.entry_points(group=ENTRY_POINT_GROUP))
+
+
+def load_all(files: Iterable[str] = ()) -> Registry:
+    """Built-ins, entry points and `files`. Runs the code of the last two: for workers."""
+    registry = builtin()
+    for point in entry_points():
+        origin = f"package {point.dist.name}" if point.dist else f"entry point {point.name}"
+        with registering(registry, origin):
+            loaded = point.load()
+            if callable(loaded) and all(entry.target is not loaded for entry in registry):
+                register(point.name)(loaded)
+    for file in files:
+        with registering(registry, file):
+            load_file(file)
+    return registry
+
+
+def load_file(file: str) -> None:
+    """Run a user's Python file, which registers its modules; raises whatever the file raises."""
+    path = Path(file)
+    name = f"attn_bench_user_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise RequestError(f"{file}: not a Python file (its name must end in .py)")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)

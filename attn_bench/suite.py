@@ -1,0 +1,266 @@
+"""One TOML file -> a checked Suite. Every complaint about what a suite asks for is made here.
+
+A complaint names the file, the line, the table and key, the rule and the nearest right thing:
+`my.toml:6: [[grid]] 2, extent: extent 6 is not a power of two (4 or 8?)`.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from attn_bench.errors import RequestError, nearest
+from attn_bench.record import (
+    CASE_COLUMNS,
+    DType,
+    Execution,
+    Grid,
+    MemoryFormat,
+    Mode,
+    Shape,
+    Suite,
+)
+from attn_bench.registry import Registry
+from attn_bench.where import Condition
+
+OWN_SUITES = Path(__file__).parent / "suites"
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+T = TypeVar("T")
+# A list that may be written as its only element.
+Many = Annotated[list[T], BeforeValidator(_as_list), Field(min_length=1)]
+Positive = Annotated[int, Field(ge=1, strict=True)]
+Number = Annotated[float, Field(gt=0)]
+Word = Annotated[str, Field(strict=True, min_length=1)]
+
+
+def _checked_extent(value: Any) -> Any:
+    if value == "global" or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    raise ValueError(f"an extent is a whole number or 'global', not {value!r}")
+
+
+def _checked_argument(value: Any) -> Any:
+    if isinstance(value, str | int | float | bool):
+        return value
+    raise ValueError(f"an argument is a word, a number or true/false, not {value!r}")
+
+
+def _checked_size(value: Any) -> Any:
+    pair = [value, value] if isinstance(value, int) else value
+    if isinstance(pair, list) and len(pair) == 2 and all(type(i) is int and i > 0 for i in pair):
+        return pair
+    raise ValueError(f"a size is a whole number or [height, width], not {value!r}")
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Grid(_Table):
+    module: Many[Word]
+    extent: Many[Annotated[Any, BeforeValidator(_checked_extent)]] | None = None
+    arguments: dict[str, Many[Annotated[Any, BeforeValidator(_checked_argument)]]] = {}
+
+
+class _Shapes(_Table):
+    batch: Many[Positive] = [1]
+    stages: Annotated[list[tuple[Positive, Positive, Positive]], Field(min_length=1)] | None = None
+    channels: Many[Positive] | None = None
+    size: Many[Annotated[Any, BeforeValidator(_checked_size)]] | None = None
+
+    @model_validator(mode="after")
+    def _one_way_of_naming(self) -> _Shapes:
+        by_sweep = self.channels is not None and self.size is not None
+        if (self.stages is None) != by_sweep or (
+            self.stages is not None and (self.channels or self.size)
+        ):
+            raise ValueError(
+                "shapes are named by stages = [[channels, height, width], …], "
+                "or by channels = […] and size = […] together"
+            )
+        return self
+
+
+class _Suite(_Table):
+    title: str
+    anchor: str = "identity"
+    dtype: Many[DType] = ["float32"]
+    memory_format: Many[MemoryFormat] = ["contiguous"]
+    mode: Many[Mode] = ["inference"]
+    execution: Many[Execution] = ["eager"]
+    leave_out: Many[Word] | None = None
+    budget: Number | None = None
+    precision: Annotated[float, Field(gt=0, lt=100)] | None = None
+    grid: Annotated[list[_Grid], Field(min_length=1)]
+    shapes: _Shapes
+
+
+def available() -> dict[str, str]:
+    """The suites that come with the package: name -> title, without checking them."""
+    return {
+        file.stem: str(tomllib.loads(file.read_text(encoding="utf-8")).get("title", ""))
+        for file in sorted(OWN_SUITES.glob("*.toml"))
+    }
+
+
+def load(name_or_path: str, registry: Registry) -> Suite:
+    """The suite called `name_or_path`, or in that file, checked against what is registered.
+
+    Raises RequestError for an unknown name, an unreadable file or anything wrong inside it.
+    """
+    path = _find(name_or_path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise RequestError(f"{path}: the suite cannot be read: {reason}") from None
+    return parse(text, registry, name=path.stem, source=_shown(path))
+
+
+def parse(text: str, registry: Registry, *, name: str, source: str) -> Suite:
+    """A checked Suite from TOML `text`; `source` is what errors call the file."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RequestError(f"{source}: not valid TOML: {error}") from None
+    try:
+        model = _Suite.model_validate(raw)
+    except ValidationError as error:
+        raise RequestError(_first_complaint(error, text, source)) from None
+    suite = Suite(
+        name=name,
+        title=model.title,
+        source=source,
+        grids=tuple(
+            Grid(
+                modules=tuple(grid.module),
+                extents=None if grid.extent is None else tuple(grid.extent),
+                arguments=tuple((key, tuple(many)) for key, many in grid.arguments.items()),
+            )
+            for grid in model.grid
+        ),
+        shapes=_shapes(model.shapes),
+        anchor=model.anchor,
+        dtypes=tuple(model.dtype),
+        memory_formats=tuple(model.memory_format),
+        modes=tuple(model.mode),
+        executions=tuple(model.execution),
+        leave_out=tuple(model.leave_out or ()),
+        budget_s=model.budget,
+        precision=None if model.precision is None else model.precision / 100,
+    )
+    _check_against(suite, registry, text)
+    return suite
+
+
+def _shapes(model: _Shapes) -> tuple[Shape, ...]:
+    stages: Sequence[Sequence[int]] = model.stages or [
+        (channels, *size) for channels, size in product(model.channels or [], model.size or [])
+    ]
+    return tuple(Shape(batch, c, h, w) for batch in model.batch for c, h, w in stages)
+
+
+def _check_against(suite: Suite, registry: Registry, text: str) -> None:
+    """What a schema cannot know: names, the extents of modules and maps, conditions."""
+
+    def place(table: str, number: int | None, key: str) -> str:
+        line = _line_of(text, table, number, key)
+        where = f"[[{table}]] {number}, " if number is not None else ""
+        return f"{suite.source}:{line}: {where}{key}" if line else f"{suite.source}: {where}{key}"
+
+    registry.get(suite.anchor.partition("(")[0], place("", None, "anchor"))
+    largest = max(max(shape.height, shape.width) for shape in suite.shapes)
+    for number, grid in enumerate(suite.grids, start=1):
+        for name in grid.modules:
+            entry = registry.get(name, place("grid", number, "module"))
+            for extent in grid.extents or ():
+                problem = entry.extent_problem(extent)
+                if problem is None and isinstance(extent, int) and extent > largest:
+                    problem = (
+                        f"extent {extent} is larger than every map of the suite "
+                        f"(the largest side is {largest})"
+                    )
+                if problem:
+                    raise RequestError(f"{place('grid', number, 'extent')}: {problem}")
+    for rule in suite.leave_out:
+        Condition(rule, CASE_COLUMNS, place("", None, "leave_out"))
+
+
+def _find(name_or_path: str) -> Path:
+    if name_or_path.endswith(".toml") or "/" in name_or_path:
+        path = Path(name_or_path)
+        if not path.exists():
+            raise RequestError(f"{name_or_path}: there is no such suite file")
+        return path
+    path = OWN_SUITES / f"{name_or_path}.toml"
+    if not path.exists():
+        known = available()
+        raise RequestError(f"unknown suite {name_or_path!r}{nearest(name_or_path, known)}")
+    return path
+
+
+def _shown(path: Path) -> str:
+    """`suites/NAME.toml` for our own; the path as it was given for others."""
+    return f"suites/{path.name}" if path.parent == OWN_SUITES else str(path)
+
+
+def _first_complaint(error: ValidationError, text: str, source: str) -> str:
+    problems = error.errors()
+    first = problems[0]
+    steps = [step for step in first["loc"] if not str(step).startswith(("function-", "list["))]
+    table, number, key = "", None, str(steps[-1]) if steps else ""
+    if steps and steps[0] == "grid" and len(steps) > 1 and isinstance(steps[1], int):
+        table, number = "grid", steps[1] + 1
+        key = next((str(step) for step in steps[2:] if isinstance(step, str)), "")
+        where = f"[[grid]] {number}"
+    elif steps and steps[0] == "shapes" and len(steps) > 1:
+        table, where = "shapes", "[shapes]"
+        key = str(steps[1])
+    else:
+        where, key = "", str(steps[0]) if steps else ""
+    reason = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        tables: dict[str, type[_Table]] = {"grid": _Grid, "shapes": _Shapes}
+        key = str(steps[-1])
+        known = tables.get(table, _Suite).model_fields
+        reason = f"unknown key {key!r}{nearest(key, known)}"
+        label = where
+    else:
+        if first["type"] == "missing":
+            reason = "it is missing"
+        elif "got" not in reason and "not" not in reason and not isinstance(first["input"], dict):
+            reason = f"{reason[0].lower()}{reason[1:]}, not {first['input']!r}"
+        label = ", ".join(part for part in (where, key) if part)
+    line = _line_of(text, table, number, key)
+    place = f"{source}:{line}" if line else source
+    more = len({item["loc"][:3] for item in problems}) - 1
+    tail = f" (and {more} more)" if more > 0 else ""
+    return f"{place}: {label}: {reason}{tail}" if label else f"{place}: {reason}{tail}"
+
+
+def _line_of(text: str, table: str, number: int | None, key: str) -> int | None:
+    """The line of `key` in the `number`-th `[[table]]` (or in `[table]`, or above all tables)."""
+    current, seen, header = "", 0, None
+    for line_number, line in enumerate(text.splitlines(), start=1):
+        if match := re.match(r"\s*\[+\s*([\w.]+)\s*\]+", line):
+            current = match[1]
+            seen += current == table
+            if current == table and seen == (number or 1):
+                header = line_number
+        inside = current == table and (not table or seen == (number or 1))
+        if inside and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line):
+            return line_number
+        if key and current == key and not table:
+            return line_number
+    return header

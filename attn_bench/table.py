@@ -1,0 +1,74 @@
+"""Outcomes and timings -> the rows of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from attn_bench.record import Case, Facts, Interval, Outcome, Plan, Row
+from attn_bench.stats import Timings
+
+
+def make_rows(
+    plan: Plan, outcomes: Mapping[str, Outcome], timings: Timings, threads: int | None
+) -> list[Row]:
+    """One row a case, in the plan's order; a case that was never reached is `skipped`."""
+    never = "the run ended before this case was reached"
+    return [
+        _row(
+            case,
+            outcomes.get(case.id, Outcome(case.id, "skipped", never)),
+            plan.anchor_of[case.id],
+            timings,
+            threads,
+        )
+        for case in plan.cases
+    ]
+
+
+def _row(
+    case: Case, outcome: Outcome, anchor_id: str, timings: Timings, threads: int | None
+) -> Row:
+    status, error = outcome.status, outcome.error
+    latency = timings.latency_us(case.id)
+    if status == "ok" and latency is None:
+        status, error = "skipped", "the budget was spent before this case had a second round"
+    device = timings.device_us(case.id)
+    ratio = timings.ratio(case.id, anchor_id)
+    facts = outcome.facts
+    cells: dict[str, Any] = {
+        **case.columns(),
+        **_static(facts),
+        **_ends("latency_us", "latency_{}_us", latency),
+        **_ends("device_us", "device_{}_us", device),
+        **_ends("ratio", "ratio_{}", ratio),
+    }
+    return Row(
+        **cells,
+        threads=threads,
+        bound_fraction=facts.bound_us / latency.value
+        if facts and facts.bound_us and latency
+        else None,
+        rounds=timings.rounds(case.id) or None,
+        sessions=timings.sessions(case.id) or None,
+        status=status,
+        error=error,
+    )
+
+
+def _static(facts: Facts | None) -> dict[str, float | None]:
+    if facts is None:
+        return {}
+    run_json_only = ("uncounted", "notes", "source_hash")
+    return {name: value for name, value in asdict(facts).items() if name not in run_json_only}
+
+
+def _ends(name: str, pattern: str, interval: Interval | None) -> dict[str, float]:
+    if interval is None:
+        return {}
+    return {
+        name: interval.value,
+        pattern.format("lo"): interval.lo,
+        pattern.format("hi"): interval.hi,
+    }

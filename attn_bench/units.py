@@ -1,0 +1,93 @@
+"""The only rounding: numbers as people read them, with no more digits than they are known to."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+UNKNOWN = "–"
+
+
+def count(value: float | None) -> str:
+    """A quantity in three digits and an SI letter.
+
+    >>> count(25_557_032), count(0), count(512), count(None)
+    ('25.6 M', '0', '512', '–')
+    """
+    if value is None:
+        return UNKNOWN
+    for limit, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= limit * 0.9995:
+            return f"{_three_digits(value / limit)} {letter}"
+    return f"{value:.0f}"
+
+
+def bytes_(value: float | None) -> str:
+    """A quantity of bytes, in decimal units.
+
+    >>> bytes_(25_690_112)
+    '25.7 MB'
+    """
+    if value is None:
+        return UNKNOWN
+    text = count(value)
+    return f"{text}B" if " " in text else f"{text} B"
+
+
+def seconds(value: float) -> str:
+    """A duration for a progress line.
+
+    >>> seconds(7.4), seconds(134)
+    ('7 s', '2 min 14 s')
+    """
+    whole = round(value)
+    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02d} s"
+
+
+def percent(fraction: float) -> str:
+    """
+    >>> percent(0.0213), percent(0.34)
+    ('2.1 %', '34 %')
+    """
+    return f"{100 * fraction:.1f} %" if abs(fraction) < 0.0995 else f"{100 * fraction:.0f} %"
+
+
+def multiple(value: float | None) -> str:
+    """How many times something exact is contained.
+
+    >>> multiple(1.0025), multiple(3.0), multiple(None)
+    ('1.00', '3.00', '–')
+    """
+    return UNKNOWN if value is None else f"{value:.2f}"
+
+
+def with_interval(value: float | None, half_width: float | None) -> str:
+    """An estimate ± the half-width of its interval, cut where the interval says nothing more.
+
+    The half-width is given to one digit, or to two where it begins with a 1.
+
+    >>> with_interval(40345.2, 915.0), with_interval(1.2345, 0.0124), with_interval(None, None)
+    ('40300 ± 900', '1.234 ± 0.012', '–')
+    """
+    if value is None or half_width is None:
+        return UNKNOWN
+    if half_width <= 0:
+        return f"{value:.4g}"
+    places = -math.floor(math.log10(half_width))
+    if half_width * 10**places < 1.95:
+        places += 1
+    shown = max(places, 0)
+    return f"{round(value, places):.{shown}f} ± {round(half_width, places):.{shown}f}"
+
+
+def plain(value: Any) -> str:
+    """One cell of a wide table: four digits, whole numbers in full, nothing for None."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.2f}" if value < 9.995 else f"{value:.1f}" if value < 99.95 else f"{value:.0f}"

@@ -1,0 +1,358 @@
+"""The process that holds torch: it builds cases, counts them, and runs blocks when told.
+
+    python -m attn_bench.worker     reads requests on standard input, answers on standard output
+
+It decides nothing. A module under test may raise: that is a result. It may print: standard output
+is handed to standard error before any of its code runs. It may crash or hang: the coordinator sees
+to that.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import importlib.metadata
+import inspect
+import os
+import signal
+import sys
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from attn_bench import protocol, registry
+from attn_bench.devices import Device, open_device
+from attn_bench.errors import RequestError
+from attn_bench.metrics import bound, parameters, work
+from attn_bench.record import Case, Facts, Shape, Status
+
+SOFTWARE = ("attn-bench", "torch", "torchvision", "timm", "fvcore", "triton", "numpy")
+CACHE_BYTES = 2**30
+LONGEST_BLOCK_CALLS = 10_000
+T = TypeVar("T")
+
+
+class CaseFailed(Exception):
+    """The module under test raised, or did what no module may do."""
+
+    def __init__(self, status: Status, error: str) -> None:
+        super().__init__(error)
+        self.status: Status = status
+
+
+def attempt(stage: str, step: Callable[[], T]) -> T:
+    """Run code under test: whatever it raises is this case's result, not the worker's fault."""
+    try:
+        return step()
+    except Exception as error:  # any class of error may come out of a user's module
+        short_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+            "can't allocate memory" in str(error)
+        )
+        line = next((line for line in str(error).splitlines() if line.strip()), "")
+        raise CaseFailed(
+            "out_of_memory" if short_of_memory else "failed",
+            f"{stage}: {type(error).__name__}: {line[:300]}",
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A case ready to be called, inside `mode()`.
+
+    `module` is the eager one, also where `forward` is compiled; `call` is what is timed.
+    """
+
+    module: nn.Module
+    x: Tensor
+    forward: Callable[[Tensor], Any]
+    call: Callable[[], Any]
+
+    def mode(self) -> torch.inference_mode:
+        return torch.inference_mode(not self.x.requires_grad)
+
+
+class Cache:
+    """The tensors and modules used last, up to CACHE_BYTES of them: memory stays bounded."""
+
+    def __init__(self, limit_bytes: int = CACHE_BYTES) -> None:
+        self._limit = limit_bytes
+        self._items: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
+        self._total = 0
+
+    def get(self, key: Any, make: Callable[[], T], size: Callable[[T], int]) -> T:
+        if key in self._items:
+            self._items.move_to_end(key)
+        else:
+            made = make()
+            self._items[key] = made, size(made)
+            self._total += size(made)
+            while self._total > self._limit and len(self._items) > 1:
+                _, (_, freed) = self._items.popitem(last=False)
+                self._total -= freed
+        item: T = self._items[key][0]
+        return item
+
+
+class Bench:
+    """What the worker has on its table: a device, the registered modules, the cases in use."""
+
+    def __init__(self, device: Device, modules: registry.Registry) -> None:
+        self.device = device
+        self.modules = modules
+        self._tensors = Cache()
+        self._cases = Cache()
+
+    # --- requests ---------------------------------------------------------------------------
+
+    def answer(self, request: protocol.Request) -> protocol.Reply:
+        try:
+            match request:
+                case protocol.Describe():
+                    return self.describe()
+                case protocol.MeasureRates(dtype=dtype):
+                    return bound.measure_rates(self.device.name, dtype, self.device.time_block)
+                case protocol.Inspect():
+                    return self.inspect(request)
+                case protocol.RunBlock(case=case, calls=calls):
+                    built = self.built(case)
+                    with built.mode():
+                        return attempt("call", lambda: self.device.time_block(built.call, calls))
+        except CaseFailed as failed:
+            return protocol.Failure(failed.status, str(failed))
+        raise AssertionError(f"no answer to {request}")
+
+    def describe(self) -> protocol.Described:
+        return protocol.Described(
+            [
+                protocol.EntryDescription(
+                    name=entry.name,
+                    extents=list(entry.extents)
+                    if isinstance(entry.extents, tuple)
+                    else entry.extents,
+                    paper=entry.paper,
+                    summary=entry.summary,
+                    origin=entry.origin,
+                )
+                for entry in self.modules
+            ]
+        )
+
+    def inspect(self, request: protocol.Inspect) -> protocol.Inspected:
+        """Everything about a case but its latency. Raises CaseFailed."""
+        case = request.case
+        built = self.built(case)
+        module = built.module
+        with built.mode():
+            self._check_behaviour(built)
+            peak_memory_bytes = attempt("call", lambda: self.device.peak_memory_bytes(built.call))
+            calls = self._calls_for(built, request.block_s)
+        bytes_min = parameters.bytes_min(module, case)
+        counted, notes = None, []
+        try:
+            counted = attempt("counting", lambda: work.count_work(module, built.x.detach()))
+        except CaseFailed as failed:
+            notes.append(str(failed))
+        facts = Facts(
+            params=parameters.parameters(module),
+            buffers=parameters.buffers(module),
+            bytes_min=bytes_min,
+            **(asdict(counted) if counted else {}),
+            peak_memory_bytes=peak_memory_bytes,
+            bound_us=bound.bound_us(
+                request.rates,
+                case.mode,
+                bytes_min,
+                counted.macs if counted else 0,
+                counted.elementwise_ops if counted else 0,
+            ),
+            notes=tuple(notes),
+            source_hash=_source_hash(module),
+        )
+        return protocol.Inspected(facts, calls)
+
+    # --- cases ------------------------------------------------------------------------------
+
+    def built(self, case: Case) -> Built:
+        """The case from the cache, or built anew with the same weights as before."""
+
+        def size(built: Built) -> int:
+            return sum(p.numel() * p.element_size() for p in built.module.parameters())
+
+        return self._cases.get(case, lambda: self._build(case), size)
+
+    def _build(self, case: Case) -> Built:
+        shape, device = case.shape, self.device.name
+        dtype = getattr(torch, case.dtype)
+        layout = _layout(case)
+        entry = self.modules.get(case.variant.module)
+        torch.manual_seed(zlib.crc32(case.id.encode()))
+        module = attempt(
+            "constructor",
+            lambda: entry.build(
+                shape.channels,
+                (shape.height, shape.width),
+                case.variant.extent,
+                **dict(case.variant.arguments),
+            ),
+        )
+        if not isinstance(module, nn.Module):
+            raise CaseFailed("failed", f"constructor: gives {type(module).__name__}, no nn.Module")
+        module = module.to(device=device, dtype=dtype).to(memory_format=layout)  # type: ignore[call-overload]
+        module.train(case.mode == "training")
+        x = self._tensor("input", case)
+        run: Callable[[Tensor], Tensor] = module
+        if case.execution == "compile":
+            # One process compiles many cases: none of them may fall back to eager unnoticed.
+            torch._dynamo.config.recompile_limit = 10_000
+            torch._dynamo.config.fail_on_recompile_limit_hit = True
+            run = torch.compile(module, dynamic=False)
+        if case.mode == "inference":
+            return Built(module, x, run, partial(run, x))
+        x = x.detach().requires_grad_()
+        wanted = [x, *(p for p in module.parameters() if p.requires_grad)]
+        gradient = self._tensor("gradient", case)
+
+        def forward_and_backward() -> tuple[Tensor | None, ...]:
+            """Fresh gradients each time, as after `zero_grad(set_to_none=True)`."""
+            return torch.autograd.grad(run(x), wanted, gradient, allow_unused=True)
+
+        return Built(module, x, run, forward_and_backward)
+
+    def _tensor(self, purpose: str, case: Case) -> Tensor:
+        """Standard normal values, shared by all cases of one shape, dtype and layout."""
+
+        def make() -> Tensor:
+            shape: Shape = case.shape
+            generator = torch.Generator().manual_seed(zlib.crc32(f"{purpose} {shape}".encode()))
+            values = torch.randn(
+                shape.batch, shape.channels, shape.height, shape.width, generator=generator
+            )
+            return values.to(
+                device=self.device.name,
+                dtype=getattr(torch, case.dtype),
+                memory_format=_layout(case),
+            )
+
+        return self._tensors.get((purpose, *case.input_key), make, lambda t: t.nbytes)
+
+    def _check_behaviour(self, built: Built) -> None:
+        """Same shape and dtype out, finite, the input untouched; finite gradients in training."""
+        x, version = built.x, built.x._version
+        shape = tuple(x.shape)
+        result = attempt("forward", lambda: built.forward(x))
+        attempt("forward", self.device.drain)
+        if not isinstance(result, Tensor):
+            raise CaseFailed("failed", f"forward: returned {type(result).__name__}, not a tensor")
+        if tuple(result.shape) != shape:
+            raise CaseFailed(
+                "failed", f"forward: returned shape {tuple(result.shape)}, not the input's {shape}"
+            )
+        if result.dtype != x.dtype:
+            raise CaseFailed("failed", f"forward: returned {result.dtype}, not {x.dtype}")
+        if not bool(torch.isfinite(result).all()):
+            raise CaseFailed("failed", "forward: returned NaN or infinity for a finite input")
+        if x._version != version:
+            raise CaseFailed("failed", "forward: changed its input in place")
+        if x.requires_grad:
+            gradients = attempt("backward", built.call)
+            if gradients[0] is None:
+                raise CaseFailed("failed", "backward: no gradient reaches the input")
+            if not all(bool(torch.isfinite(g).all()) for g in gradients if g is not None):
+                raise CaseFailed("failed", "backward: gave a gradient with NaN or infinity")
+
+    def _calls_for(self, built: Built, block_s: float) -> int:
+        """How many calls make a block of `block_s`: the fastest of a few tries decides."""
+        calls = 1
+        for _ in range(3):
+            timing = attempt("call", lambda n=calls: self.device.time_block(built.call, n))  # type: ignore[misc]
+            calls = max(1, min(LONGEST_BLOCK_CALLS, round(block_s * calls / timing.seconds)))
+        return calls
+
+
+def _layout(case: Case) -> torch.memory_format:
+    channels_last = case.memory_format == "channels_last"
+    return torch.channels_last if channels_last else torch.contiguous_format
+
+
+def _source_hash(module: nn.Module) -> str | None:
+    """Of the file that defines the module, so that results of another code are not confused."""
+    try:
+        file = inspect.getsourcefile(type(module))
+    except TypeError:  # defined where there is no file
+        return None
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16] if file else None
+
+
+def open_bench(request: protocol.Open) -> tuple[Bench | None, protocol.Reply]:
+    """The bench that `request` asks for, and what to answer."""
+    if request.version != protocol.VERSION:
+        return None, protocol.Failure(
+            "failed", f"worker speaks protocol {protocol.VERSION}, not {request.version}"
+        )
+    try:
+        device = open_device(request.device)
+        if request.threads:
+            torch.set_num_threads(request.threads)
+        modules = attempt("loading modules", lambda: registry.load_all(request.modules_from))
+    except (RequestError, CaseFailed) as error:
+        return None, protocol.Failure("failed", str(error))
+    hello = protocol.Hello(
+        version=protocol.VERSION,
+        device=device.name,
+        device_facts=device.facts(),
+        software={name: version for name in SOFTWARE if (version := _version(name))},
+        threads=torch.get_num_threads(),
+    )
+    return Bench(device, modules), hello
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def die_with_parent() -> None:
+    """A worker that hangs must not outlive a coordinator that was killed (Linux only)."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def own_streams() -> tuple[BinaryIO, BinaryIO]:
+    """The protocol's two ends; afterwards the code under test cannot reach them by printing."""
+    requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    return requests, replies
+
+
+def main() -> None:
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to handle
+    requests, replies = own_streams()
+    bench: Bench | None = None
+    for line in requests:
+        request = protocol.decode(line)
+        reply: protocol.Reply
+        if isinstance(request, protocol.Quit):
+            return
+        if isinstance(request, protocol.Open):
+            bench, reply = open_bench(request)
+        else:
+            assert bench is not None, "the first request is Open"
+            reply = bench.answer(request)  # type: ignore[arg-type]
+        replies.write(protocol.encode(reply))
+        replies.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""The built-ins, in one table. A row is an import path, so that listing them loads nothing."""
+
+from __future__ import annotations
+
+from attn_bench.registry import Extents, register
+
+GE, TIMM = "gather_excite", "timm_layers:timm_attention"
+GE_PAPER, ECA_PAPER, GC_PAPER = "arXiv:1810.12348", "arXiv:1910.03151", "arXiv:1904.11492"
+
+# Name, where it is, extents, paper, summary. A paper is named where the module was published on
+# arXiv; what timm made of a published module on its own has none.
+TABLE: tuple[tuple[str, str, Extents | None, str | None, str], ...] = (
+    ("identity", "identity:Identity", None, None, "a copy of the input: the floor of all modules"),
+    ("ge_theta_minus", f"{GE}:ge_theta_minus", "any", GE_PAPER, "GE-θ⁻: mean, no parameters"),
+    ("ge_theta", f"{GE}:ge_theta", "power_of_two", GE_PAPER, "GE-θ: depthwise convolutions"),
+    ("ge_theta_plus", f"{GE}:ge_theta_plus", "power_of_two", GE_PAPER, "GE-θ⁺: GE-θ, then an MLP"),
+    ("se", "references:se", None, "arXiv:1709.01507", "Squeeze-and-Excitation, ratio 16, biases"),
+    ("cbam", "references:cbam", None, "arXiv:1807.06521", "CBAM: channel, then spatial, ratio 16"),
+    ("timm/ese", TIMM, None, "arXiv:1911.06667", "effective SE: one 1×1, no reduction"),
+    ("timm/eca", TIMM, None, ECA_PAPER, "ECA: 1-d convolution across channels"),
+    ("timm/ecam", TIMM, None, None, "ECA with two convolutions, timm's experiment"),
+    ("timm/ceca", TIMM, None, None, "ECA with circular padding"),
+    ("timm/ge", TIMM, None, GE_PAPER, "timm's GatherExcite; not buildable from timm 1.0.21 on"),
+    ("timm/gc", TIMM, None, GC_PAPER, "global context, fused by multiplication"),
+    ("timm/gca", TIMM, None, GC_PAPER, "global context, fused by addition: GCNet's form"),
+    ("timm/lcbam", TIMM, None, None, "CBAM on the average of mean and maximum, timm's"),
+    ("timm/coord", TIMM, None, "arXiv:2103.02907", "coordinate attention"),
+    ("timm/scoord", TIMM, None, None, "coordinate attention simplified, timm's"),
+    ("timm/ela", TIMM, None, "arXiv:2403.01123", "ELA: 1-d convolutions along rows and columns"),
+    ("timm/strip", TIMM, None, None, "strip pooling with 1-d depthwise convolutions, timm's"),
+    ("timm/sk", TIMM, None, "arXiv:1903.06586", "selective kernel: a convolution with attention"),
+    ("timm/splat", TIMM, None, "arXiv:2004.08955", "split attention: a convolution with attention"),
+    ("timm/lambda", TIMM, None, "arXiv:2102.08602", "lambda layer with a local context of 9×9"),
+    ("timm/bottleneck", TIMM, None, "arXiv:2101.11605", "BoTNet's self-attention over the map"),
+    ("timm/halo", TIMM, None, "arXiv:2103.12731", "self-attention in 8×8 blocks with a halo"),
+    ("timm/nl", TIMM, None, "arXiv:1711.07971", "non-local block"),
+    ("timm/bat", TIMM, None, None, "non-local block, grouped bilinear transforms (CVPR 2020)"),
+)
+
+
+def register_all() -> None:
+    """Register every row of the table with `attn_bench.register`; imports none of them."""
+    for name, target, extents, paper, summary in TABLE:
+        arguments = {"attn_type": name.removeprefix("timm/")} if target == TIMM else None
+        register(name, extents=extents, paper=paper, summary=summary, arguments=arguments)(
+            f"{__name__}.{target}"
+        )

@@ -1,0 +1,246 @@
+"""Gather-Excite: every element gated by its channel's context, gathered over a neighbourhood.
+
+Source card
+  paper       Gather-Excite: Exploiting Feature Context in Convolutional Neural Networks.
+              Jie Hu, Li Shen, Samuel Albanie, Gang Sun, Andrea Vedaldi. NeurIPS 2018.
+              arXiv:1810.12348
+  code        github.com/hujie-frank/GENet: Caffe prototxts of the three global forms in ResNet-50,
+              figures of GE-θ⁻ and GE-θ at extent 8
+  formula     y = x ⊙ σ(interp(excite(gather(x))))
+
+              form   gather, global extent     gather, extent e                        excite
+              GE-θ⁻  mean over H×W             mean, window 2e−1, stride e             –
+              GE-θ   depthwise H×W → norm      log₂e × (depthwise 3×3, stride 2 →      –
+                                               norm), ReLU between
+              GE-θ⁺  as GE-θ                   as GE-θ                                 ReLU → MLP
+
+  left open   - the mean at the border: elements outside the map are not counted, as in timm;
+              - the kind of interpolation: nearest, source index ⌊i·h/H⌋, as `F.interpolate` has it.
+                That computes the index in float32: at a few sizes above 70 (122 at extent 8) an
+                element takes the neighbour of the source that exact arithmetic gives; so in timm;
+              - GE-θ⁺ at an extent: published for the global extent only; the same steps are taken;
+              - initial weights and the norm's momentum are PyTorch's, not those of the prototxts.
+  the same    - σ and nearest interpolation commute: the gate is computed on the small map;
+              - `GatherExcite(channels)` is Squeeze-and-Excitation (ratio 16, with biases), as it is
+                in timm; the forms of the paper are `ge_theta_minus`, `ge_theta`, `ge_theta_plus`.
+  timm        `GatherExcite` takes the arguments of `timm.layers.GatherExcite` and has its state
+              dict. What timm's listing gets wrong is mended: the depthwise gather of the global
+              extent is not padded (the gathered map is 1×1), `norm_layer` is honoured, an extent
+              that cannot be built is refused.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from timm.layers.create_act import create_act_layer, get_act_layer
+from timm.layers.create_norm import get_norm_layer
+from timm.layers.helpers import make_divisible, to_2tuple
+from timm.layers.mlp import ConvMlp
+from torch import Tensor, nn
+
+Layer = str | Callable[..., nn.Module]
+"""A layer as timm takes it: a name ("relu", "groupnorm"), a class or a function that builds one."""
+
+Size = int | tuple[int, int]
+
+
+class GatherExcite(nn.Module):
+    """y = x ⊙ σ(interp(mlp(gather(x)))): each element gated by its channel's context around it.
+
+    Shape: N×C×H×W to the same. After a global learned gather the BatchNorm sees one value a channel
+    and sample, so that training needs a batch of at least 2.
+
+    channels: C.
+    feat_size: (H, W) of the maps; needed for the global extent with `extra_params` only.
+    extra_params: gather by depthwise convolutions (GE-θ) instead of a mean (GE-θ⁻).
+    extent: the stride of the gather in elements; 0 is global. A whole number from 2; with
+        `extra_params` a power of two.
+    use_mlp: 1×1 → act → 1×1 with biases between gather and gate.
+    rd_ratio, rd_channels, rd_divisor: the width between the two, as a part of C (rounded to a
+        multiple of `rd_divisor`), or given outright.
+    add_maxpool: gather half the mean and half the maximum; no meaning with `extra_params`.
+    act_layer, norm_layer, gate_layer: layers as timm takes them; `norm_layer=None` is no norm.
+    device, dtype: of the parameters.
+    gather_act: the activation between gather and MLP, which GE-θ⁺ has and timm has not.
+
+    Raises ValueError for an extent that cannot be built, for a global learned gather without
+    `feat_size`, and in its forward for a map of another size than `feat_size`; TypeError for an
+    extent that is no whole number.
+
+    >>> GatherExcite(64, extra_params=True, extent=6)
+    Traceback (most recent call last):
+    ValueError: GatherExcite with extra_params: extent 6 is not a power of two (4 or 8?)
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        feat_size: Size | None = None,
+        extra_params: bool = False,
+        extent: int = 0,
+        use_mlp: bool = True,
+        rd_ratio: float = 1.0 / 16,
+        rd_channels: int | None = None,
+        rd_divisor: int = 1,
+        add_maxpool: bool = False,
+        act_layer: Layer = nn.ReLU,
+        norm_layer: Layer | None = nn.BatchNorm2d,
+        gate_layer: Layer = "sigmoid",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        gather_act: Layer | None = None,
+    ) -> None:
+        super().__init__()
+        self.extent = checked_extent(extent, power_of_two=extra_params)
+        norm = get_norm_layer(norm_layer) if norm_layer else None
+        self.gather: nn.Module
+        if not extra_params:
+            self.gather = PooledGather(self.extent, add_maxpool)
+        elif self.extent:
+            self.gather = DepthwiseGather(channels, self.extent, act_layer, norm)
+        else:
+            self.gather = GlobalDepthwiseGather(channels, feat_size, norm)
+
+        self.gather_act = create_act_layer(gather_act) if gather_act else nn.Identity()
+        if not rd_channels:
+            rd_channels = make_divisible(channels * rd_ratio, rd_divisor, round_limit=0.0)
+        act = get_act_layer(act_layer)
+        self.mlp = ConvMlp(channels, rd_channels, act_layer=act) if use_mlp else nn.Identity()
+        self.gate = create_act_layer(gate_layer)
+        # Moved once built: not every norm and activation takes a device and a dtype.
+        self.to(device=device, dtype=dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        context = self.gather(x)  # N×C×H×W → N×C×⌈H/e⌉×⌈W/e⌉; the global extent: N×C×1×1
+        gate = self.gate(self.mlp(self.gather_act(context)))  # the same shape
+        return self.excite(x, gate)  # N×C×H×W
+
+    def excite(self, x: Tensor, gate: Tensor) -> Tensor:
+        """x ⊙ interp(gate): N×C×H×W and N×C×h×w to N×C×H×W."""
+        if gate.shape[-2:] != (1, 1):  # a 1×1 gate needs no interpolation: it broadcasts
+            gate = F.interpolate(gate, size=x.shape[-2:], mode="nearest")
+        return x * gate
+
+    def extra_repr(self) -> str:
+        return f"extent={self.extent or 'global'}"
+
+
+class PooledGather(nn.Module):
+    """The gather without parameters: N×C×H×W to N×C×⌈H/e⌉×⌈W/e⌉, to N×C×1×1 for extent 0.
+
+    The mean of the part of a (2e−1)×(2e−1) window that lies within the map; with `add_maxpool` half
+    of it and half of the window's maximum.
+    """
+
+    def __init__(self, extent: int, add_maxpool: bool = False) -> None:
+        super().__init__()
+        self.extent = extent
+        self.add_maxpool = add_maxpool
+        self.kernel, self.padding = 2 * extent - 1, extent - 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = self.mean(x)
+        return 0.5 * mean + 0.5 * self.maximum(x) if self.add_maxpool else mean
+
+    def mean(self, x: Tensor) -> Tensor:
+        if self.extent == 0:
+            return x.mean(dim=(2, 3), keepdim=True)
+        return F.avg_pool2d(x, self.kernel, self.extent, self.padding, count_include_pad=False)
+
+    def maximum(self, x: Tensor) -> Tensor:
+        if self.extent == 0:
+            return x.amax(dim=(2, 3), keepdim=True)
+        return F.max_pool2d(x, self.kernel, self.extent, self.padding)
+
+
+class DepthwiseGather(nn.Sequential):
+    """log₂(extent) × (depthwise 3×3, stride 2 → norm), act between: N×C×H×W to N×C×⌈H/e⌉×⌈W/e⌉."""
+
+    def __init__(
+        self,
+        channels: int,
+        extent: int,
+        act_layer: Layer,
+        norm: Callable[..., nn.Module] | None,
+    ) -> None:
+        super().__init__()
+        halvings = extent.bit_length() - 1
+        for i in range(1, halvings + 1):
+            conv = nn.Conv2d(channels, channels, 3, 2, padding=1, groups=channels, bias=False)
+            self.add_module(f"conv{i}", conv)
+            if norm is not None:
+                self.add_module(f"norm{i}", norm(channels))
+            if i < halvings:
+                self.add_module(f"act{i}", create_act_layer(act_layer, inplace=True))
+
+
+class GlobalDepthwiseGather(nn.Sequential):
+    """A depthwise convolution as large as the map → norm: N×C×H×W to N×C×1×1."""
+
+    def __init__(
+        self, channels: int, feat_size: Size | None, norm: Callable[..., nn.Module] | None
+    ) -> None:
+        super().__init__()
+        if feat_size is None:
+            raise ValueError(
+                "GatherExcite with extra_params: the global extent needs the size of the maps "
+                "(feat_size=(height, width), or an extent of 2, 4, 8, …?)"
+            )
+        self.feat_size: tuple[int, int] = to_2tuple(feat_size)
+        # Not padded: the kernel then has one position, and the output is 1×1.
+        conv = nn.Conv2d(channels, channels, self.feat_size, groups=channels, bias=False)
+        self.add_module("conv1", conv)
+        if norm is not None:
+            self.add_module("norm1", norm(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        if (height, width) != self.feat_size:
+            raise ValueError(
+                f"GatherExcite with extra_params, global extent: the map is {height}×{width}, "
+                f"built for {self.feat_size[0]}×{self.feat_size[1]} "
+                f"(feat_size=({height}, {width})?)"
+            )
+        for step in self:
+            x = step(x)
+        return x
+
+
+def checked_extent(extent: int, *, power_of_two: bool) -> int:
+    """`extent` if a gather can be built for it; a ValueError that names the nearest if not."""
+    extent = operator.index(extent)
+    if extent == 1 or extent < 0:
+        raise ValueError(
+            f"GatherExcite: extent {extent} is below 2 (2, or 0 for the global extent?)"
+        )
+    if power_of_two and extent & (extent - 1):
+        below = 1 << (extent.bit_length() - 1)
+        raise ValueError(
+            f"GatherExcite with extra_params: extent {extent} is not a power of two "
+            f"({below} or {2 * below}?)"
+        )
+    return extent
+
+
+def ge_theta_minus(channels: int, feat_size: Size | None = None, extent: int = 0) -> GatherExcite:
+    """GE-θ⁻: the mean as context, no parameters; shape is kept.
+
+    >>> ge_theta_minus(64, extent=4)(torch.ones(2, 64, 14, 14)).shape
+    torch.Size([2, 64, 14, 14])
+    """
+    return GatherExcite(channels, feat_size, extent=extent, use_mlp=False)
+
+
+def ge_theta(channels: int, feat_size: Size | None = None, extent: int = 0) -> GatherExcite:
+    """GE-θ: depthwise convolutions as gather; the global one needs `feat_size`; shape is kept."""
+    return GatherExcite(channels, feat_size, extra_params=True, extent=extent, use_mlp=False)
+
+
+def ge_theta_plus(channels: int, feat_size: Size | None = None, extent: int = 0) -> GatherExcite:
+    """GE-θ⁺: as GE-θ, with a ReLU and an MLP of ratio 16 before the gate; shape is kept."""
+    return GatherExcite(channels, feat_size, extra_params=True, extent=extent, gather_act=nn.ReLU)
