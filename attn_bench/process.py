@@ -41,7 +41,9 @@ class Worker:
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join([root, path]) if path else root,
-            "PYTHONUNBUFFERED": "1",
+            # A thread that waits for another sleeps, and does not spin: with something else on one
+            # of the cores, spinning threads keep each other from running for whole time slices.
+            "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"),
         }
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `end`
         self._process = subprocess.Popen(

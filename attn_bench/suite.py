@@ -239,6 +239,8 @@ def _first_complaint(error: ValidationError, text: str, source: str) -> str:
     else:
         if first["type"] == "missing":
             reason = "it is missing"
+        elif first["type"] == "too_short":
+            reason = "it is empty"
         elif "got" not in reason and "not" not in reason and not isinstance(first["input"], dict):
             reason = f"{reason[0].lower()}{reason[1:]}, not {first['input']!r}"
         label = ", ".join(part for part in (where, key) if part)

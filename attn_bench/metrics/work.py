@@ -161,7 +161,7 @@ _TABLE: Mapping[Any, str] = {
     _per_output(_SOFTMAX): "softmax log_softmax",
     _nothing: (
         "upsample_nearest2d clone pad unfold im2col expand_as repeat reshape_as view_as movedim "
-        "swapaxes alias lift_fresh dropout feature_dropout numpy_T repeat_interleave"
+        "swapaxes eye alias lift_fresh dropout feature_dropout numpy_T repeat_interleave"
     ),
 }
 HANDLES: Mapping[str, Handle] = {

@@ -1,0 +1,91 @@
+"""From a suite to cases and their order."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from attn_bench import suite
+from attn_bench.errors import RequestError
+from attn_bench.plan import make_plan, round_order, settle
+from attn_bench.record import Suite
+from attn_bench.registry import builtin
+
+
+def loaded(name: str = "ge_extents") -> Suite:
+    return suite.load(name, builtin())
+
+
+def test_ge_extents() -> None:
+    """60 cases, of which extent 8 at 7×7 is ruled out with its reason, in all three forms."""
+    plan = make_plan(loaded(), "cpu")
+    assert len(plan.cases) == 60
+    assert len(plan.measurable) == 57
+    assert set(plan.unsupported.values()) == {"extent 8 is larger than the 7×7 map"}
+
+
+def test_ids_are_unique_and_stable() -> None:
+    """A case's id says everything about it, and no two cases share one."""
+    ids = [case.id for case in make_plan(loaded(), "cpu").cases]
+    assert len(set(ids)) == len(ids)
+    assert ids[0] == "ge_theta_minus(extent=2)/8x256x56x56/float32/contiguous/inference/eager/cpu"
+
+
+def test_every_case_has_its_anchor_at_the_same_input() -> None:
+    """The anchor is the eager identity at the same shape; the anchor's own is itself."""
+    plan = make_plan(loaded(), "cpu")
+    cases = {case.id: case for case in plan.cases}
+    for case in plan.cases:
+        anchor = cases[plan.anchor_of[case.id]]
+        assert anchor.variant.label == "identity"
+        assert anchor.input_key == case.input_key
+
+
+def test_filters_keep_the_anchors() -> None:
+    """--modules and --where thin out a suite, but not what its ratios are to."""
+    plan = make_plan(loaded(), "cpu", modules="se", where="channels >= 1024")
+    assert [case.variant.module for case in plan.cases] == ["se", "identity"] * 2
+
+
+def test_leave_out_removes_a_combination() -> None:
+    """A rule of the suite leaves out what it describes."""
+    text = 'title="t"\nleave_out="extent == 8 and height < 10"\n[[grid]]\nmodule="ge_theta"\n'
+    text += "extent=[2,8]\n[shapes]\nstages=[[8,7,7],[8,14,14]]\n"
+    plan = make_plan(suite.parse(text, builtin(), name="t", source="t.toml"), "cpu")
+    assert not plan.unsupported
+    assert sum(case.variant.extent == 8 for case in plan.cases) == 1
+
+
+@pytest.mark.parametrize(
+    ("modules", "where", "reason"),
+    [
+        ("cbma", None, "--modules 'cbma' matches no module of ge_extents .*'cbam'"),
+        (None, "channels > 5000", "--where 'channels > 5000' leaves no case"),
+        (None, "chanels > 50", "unknown column 'chanels' .*'channels'"),
+    ],
+)
+def test_nothing_left_is_an_error(modules: str | None, where: str | None, reason: str) -> None:
+    """A filter that leaves nothing says so, and what it was."""
+    with pytest.raises(RequestError, match=reason):
+        make_plan(loaded(), "cpu", modules=modules, where=where)
+
+
+def test_a_round_is_every_case_once_grouped_by_input() -> None:
+    """Rounds differ in order, hold every case once, and change the input as rarely as they can."""
+    cases = make_plan(loaded(), "cpu").measurable
+    rng = Random(0)
+    first, second = round_order(cases, rng), round_order(cases, rng)
+    assert first != second
+    assert set(first) == set(second) == set(cases)
+    changes = sum(a.input_key != b.input_key for a, b in zip(first, first[1:], strict=False))
+    assert changes == len({case.input_key for case in cases}) - 1
+
+
+def test_settings() -> None:
+    """What was asked for beats the suite, the suite beats the defaults, --quick is a fifth."""
+    plan = make_plan(loaded(), "cpu")
+    assert settle(loaded(), plan).budget_s == 2 * 57
+    assert settle(loaded(), plan, quick=True).budget_s == pytest.approx(2 * 57 / 5)
+    assert settle(loaded("smoke"), plan).budget_s == 4
+    assert settle(loaded("smoke"), plan, budget_s=9, precision=0.1).precision == 0.1

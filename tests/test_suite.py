@@ -1,0 +1,144 @@
+"""A suite is read whole, or refused in one line that says where and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from attn_bench import suite
+from attn_bench.errors import RequestError
+from attn_bench.record import Shape
+from attn_bench.registry import builtin
+
+GOOD = """\
+title = "t"
+
+[[grid]]
+module = ["ge_theta_minus", "se"]
+
+[[grid]]
+module = "ge_theta"
+extent = [2, "global"]
+
+[shapes]
+batch  = [1, 8]
+stages = [[64, 28, 28]]
+"""
+
+
+def parse(text: str) -> suite.Suite:
+    return suite.parse(text, builtin(), name="t", source="t.toml")
+
+
+def complaint(text: str) -> str:
+    with pytest.raises(RequestError) as caught:
+        parse(text)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_good_suite() -> None:
+    """A value may stand for a list of one, and shapes are multiplied with batches."""
+    parsed = parse(GOOD)
+    assert parsed.grids[1].modules == ("ge_theta",)
+    assert parsed.shapes == (Shape(1, 64, 28, 28), Shape(8, 64, 28, 28))
+
+
+def test_shapes_by_sweep() -> None:
+    """Channels and sizes are a grid of shapes, a whole number being a square."""
+    text = GOOD.replace("stages = [[64, 28, 28]]", "channels = [8, 16]\nsize = [7, [4, 6]]")
+    assert [str(shape) for shape in parse(text).shapes[:4]] == [
+        "1x8x7x7",
+        "1x8x4x6",
+        "1x16x7x7",
+        "1x16x4x6",
+    ]
+
+
+@pytest.mark.parametrize("name", suite.available())
+def test_own_suites(name: str) -> None:
+    """Every suite that comes with the package is valid and has a title."""
+    assert suite.load(name, builtin()).title
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            '"se"]',
+            '"sse"]',
+            "t.toml:4: [[grid]] 1, module: unknown module 'sse' (did you mean 'se'?)",
+        ),
+        (
+            '2, "global"',
+            "6",
+            "t.toml:8: [[grid]] 2, extent: extent 6 is not a power of two (4 or 8?)",
+        ),
+        ('2, "global"', "1", "t.toml:8: [[grid]] 2, extent: extent 1 is below 2"),
+        (
+            '2, "global"',
+            "64",
+            "t.toml:8: [[grid]] 2, extent: extent 64 is larger than every map of the suite "
+            "(the largest side is 28)",
+        ),
+        (
+            '2, "global"',
+            '2, "globl"',
+            "t.toml:8: [[grid]] 2, extent: an extent is a whole number or 'global', not 'globl'",
+        ),
+        ("extent =", "extend =", "t.toml:8: [[grid]] 2: unknown key 'extend' (did you mean 'ext"),
+        ("batch  = [1, 8]", "batch = 0", "t.toml:11: [shapes], batch: input should be greater"),
+        ("batch  = [1, 8]", "batch = 1.5", "t.toml:11: [shapes], batch: input should be a valid"),
+        ("stages = [[64, 28, 28]]", "stages = []", "t.toml:12: [shapes], stages: it is empty"),
+        ("stages = [[64, 28, 28]]", "stages = [[64, 28]]", "t.toml:12: [shapes], stages: "),
+        ("stages = [[64, 28, 28]]", "channels = 64", "shapes are named by stages"),
+        ('title = "t"', "", "t.toml: title: it is missing"),
+        ('title = "t"', 'titel = "t"', "title"),
+        ('title = "t"', 'title = "t"\nmode = "infer"', "t.toml:2: mode: input should be 'inf"),
+        ('title = "t"', 'title = "t"\nanchor = "idntity"', "t.toml:2: anchor: unknown module 'idn"),
+        ('title = "t"', 'title = "t"\nbudget = -1', "t.toml:2: budget: "),
+        (
+            'title = "t"',
+            'title = "t"\nleave_out = "chanels > 3"',
+            "t.toml:2: leave_out 'chanels > 3': unknown column 'chanels' (did you mean 'channels'?",
+        ),
+        ('title = "t"', "title = ", "t.toml: not valid TOML: Invalid value (at line 1, column 9)"),
+        ('module = ["ge_theta_minus", "se"]', "module = []", "t.toml:4: [[grid]] 1, module: it is empty"),
+        ('module = ["ge_theta_minus", "se"]', "", "t.toml:3: [[grid]] 1, module: it is missing"),
+    ],
+)
+def test_complaints(old: str, new: str, expected: str) -> None:
+    """Whatever is wrong is named with its file, line, table and key, and the nearest right thing."""
+    assert old in GOOD
+    assert expected in complaint(GOOD.replace(old, new, 1))
+
+
+def test_extent_of_a_module_without_one() -> None:
+    """An extent for a module that has none is refused, not dropped."""
+    text = GOOD.replace('"se"]', '"se"]\nextent = 2')
+    assert "se takes no extent" in complaint(text)
+
+
+def test_unknown_suite_names_the_nearest() -> None:
+    """A suite's name that is nearly right is answered with the right one."""
+    with pytest.raises(
+        RequestError, match=r"unknown suite 'ge_extent' \(did you mean 'ge_extents'"
+    ):
+        suite.load("ge_extent", builtin())
+
+
+def test_unreadable_file(tmp_path: Path) -> None:
+    """A folder, a missing file and one that is not text are refused by name."""
+    folder = tmp_path / "folder.toml"
+    folder.mkdir()
+    binary = tmp_path / "binary.toml"
+    binary.write_bytes(b"\xff\xfe\x00")
+    for path, reason in (
+        (folder, "directory"),
+        (binary, "UTF-8"),
+        (tmp_path / "no.toml", "no such"),
+    ):
+        with pytest.raises(RequestError, match=reason):
+            suite.load(str(path), builtin())
