@@ -157,7 +157,7 @@ def finished(path: Path, rows: Sequence[Row], info: Mapping[str, Any]) -> None:
     console.print(f"[bold]{escape(title)}[/]\n{escape(_machine(info))}\n", soft_wrap=True)
     for table in summary.shape_tables(rows, info["suite"]["anchor"]):
         console.print(table)
-    console.print(f"[dim]{summary.LEGEND}[/]\n", soft_wrap=True)
+    console.print(f"[dim]{summary.LEGEND}[/]\n")
     for row in rows:
         if row.status != "ok":
             reason = f"{row.status}: {row.case_id}: {row.error}"

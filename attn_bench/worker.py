@@ -34,6 +34,7 @@ from attn_bench.metrics import bound, parameters, work
 from attn_bench.record import Case, Facts, Shape, Status
 
 SOFTWARE = ("attn-bench", "torch", "torchvision", "timm", "fvcore", "triton", "numpy")
+OPENMP = ("OMP_", "GOMP_", "KMP_", "MKL_")
 CACHE_BYTES = 2**30
 LONGEST_BLOCK_CALLS = 10_000
 T = TypeVar("T")
@@ -309,6 +310,7 @@ def open_bench(request: protocol.Open) -> tuple[Bench | None, protocol.Reply]:
         device_facts=device.facts(),
         software={name: version for name in SOFTWARE if (version := _version(name))},
         threads=torch.get_num_threads(),
+        openmp={name: value for name, value in os.environ.items() if name.startswith(OPENMP)},
     )
     return Bench(device, modules), hello
 

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import ROOT, Cli, ProgramRun
 
 from attn_bench import __version__
-from conftest import ROOT, Cli, ProgramRun
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
+import pytest
 from conftest import Cli, ProgramRun
+
+BROKEN_SUITE = """
+title = "nothing works"
+anchor = "timm/ge"
+budget = 1
+
+[[grid]]
+module = "timm/ge"
+
+[shapes]
+stages = [[8, 4, 4]]
+"""
 
 
 def test_one_bad_module_does_not_cost_the_others(misbehaving: ProgramRun) -> None:
@@ -52,21 +65,18 @@ def test_the_console_names_every_fault(misbehaving: ProgramRun) -> None:
             assert f"{row.status}: {row.case_id}: {row.error}" in misbehaving.process.stdout
 
 
-def test_nothing_measured_is_never_success(cli: Cli) -> None:
-    """A run whose every case fails ends with status 3, and has its table."""
-    suite = 'title = "t"\nanchor = "timm/ge"\nbudget = 1\n[[grid]]\nmodule = "timm/ge"\n'
-    suite += "[shapes]\nstages = [[8, 4, 4]]\n"
-    import pathlib
+def test_nothing_measured_is_never_success(cli: Cli, tmp_path: Path) -> None:
+    """A run whose every case fails ends with status 3, with its table written."""
+    (tmp_path / "bad.toml").write_text(BROKEN_SUITE)
+    done = cli("run", "--suite", "bad.toml", "--out", "run")
+    assert done.returncode == 3
+    assert "failed: timm/ge/1x8x4x4" in done.stdout
+    assert (tmp_path / "run" / "table.csv").is_file()
 
-    done = cli("list")  # makes no folder; the suite is written where the next command runs
-    del done, pathlib
 
-
-def test_a_users_file_that_raises(cli: Cli, tmp_path: object) -> None:
-    """Its error is told in one line, with the file, and status 2."""
-    from pathlib import Path
-
-    (Path(str(tmp_path)) / "mine.py").write_text("import attn_bench\nraise ValueError('half done')\n")
+def test_a_users_file_that_raises(cli: Cli, tmp_path: Path) -> None:
+    """Its error is told in one line, with status 2."""
+    (tmp_path / "mine.py").write_text("import attn_bench\nraise ValueError('half done')\n")
     done = cli("run", "--suite", "smoke", "--modules-from", "mine.py")
     assert done.returncode == 2
     assert "loading modules: ValueError: half done" in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -78,7 +79,7 @@ def test_a_round_is_every_case_once_grouped_by_input() -> None:
     first, second = round_order(cases, rng), round_order(cases, rng)
     assert first != second
     assert set(first) == set(second) == set(cases)
-    changes = sum(a.input_key != b.input_key for a, b in zip(first, first[1:], strict=False))
+    changes = sum(a.input_key != b.input_key for a, b in pairwise(first))
     assert changes == len({case.input_key for case in cases}) - 1
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from conftest import ROOT, Cli, ProgramRun
 from fvcore.nn import FlopCountAnalysis
 
 from attn_bench.record import COLUMNS
 from attn_bench.registry import builtin
-from conftest import ROOT, Cli, ProgramRun
 
 
 def test_it_ends_well_and_says_where_it_is(smoke: ProgramRun) -> None:

@@ -105,7 +105,11 @@ def test_own_suites(name: str) -> None:
             "t.toml:2: leave_out 'chanels > 3': unknown column 'chanels' (did you mean 'channels'?",
         ),
         ('title = "t"', "title = ", "t.toml: not valid TOML: Invalid value (at line 1, column 9)"),
-        ('module = ["ge_theta_minus", "se"]', "module = []", "t.toml:4: [[grid]] 1, module: it is empty"),
+        (
+            'module = ["ge_theta_minus", "se"]',
+            "module = []",
+            "t.toml:4: [[grid]] 1, module: it is empty",
+        ),
         ('module = ["ge_theta_minus", "se"]', "", "t.toml:3: [[grid]] 1, module: it is missing"),
     ],
 )

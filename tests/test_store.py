@@ -1,0 +1,100 @@
+"""Run folders are found again, read as data, and never overwritten."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from conftest import ProgramRun
+
+from attn_bench import store
+from attn_bench.errors import RequestError
+from attn_bench.record import Outcome, Row
+from attn_bench.store import RunFolder
+
+
+def make(results: Path, *names: str) -> None:
+    for name in names:
+        folder = results / name
+        folder.mkdir(parents=True)
+        (folder / "run.json").write_text(json.dumps({"schema": store.SCHEMA}))
+
+
+def test_find(tmp_path: Path) -> None:
+    """A run is its path, its name, a unique beginning of it, or the latest."""
+    make(tmp_path, "20260101T000000Z-smoke-cpu", "20260102T000000Z-smoke-cpu")
+    last = tmp_path / "20260102T000000Z-smoke-cpu"
+    for name in (str(last), last.name, "20260102", "latest"):
+        assert store.find(name, tmp_path) == last
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("2026", "is the beginning of 2 runs"), ("20260102T000000Z-smoke-cuda", "did you mean")],
+)
+def test_find_refuses_what_is_not_one_run(tmp_path: Path, name: str, reason: str) -> None:
+    """An ambiguous beginning and an unknown name are refused, with a hint."""
+    make(tmp_path, "20260101T000000Z-smoke-cpu", "20260102T000000Z-smoke-cpu")
+    with pytest.raises(RequestError, match=reason):
+        store.find(name, tmp_path)
+
+
+def test_two_runs_of_one_second_have_two_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run never writes into the folder of another."""
+    monkeypatch.chdir(tmp_path)
+    now = datetime.now(UTC)
+    first, second = (RunFolder.create("smoke", "cpu", now, None) for _ in range(2))
+    assert first.path != second.path
+    first.close()
+    second.close()
+
+
+def test_rows_come_back_as_they_were(smoke: ProgramRun) -> None:
+    """What is read from parquet equals what was written: whole numbers, words and gaps."""
+    rows = smoke.stored.rows
+    assert {row.extent for row in rows} == {2, "global", None}
+    assert all(isinstance(row.params, int) and row.device_us is None for row in rows)
+    assert store.as_csv(rows, store.COLUMNS) == (smoke.folder / "table.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("run.json", "{", "run.json: cannot be read"),
+        ("run.json", '{"schema": 99}', "run.json: schema 99, and this version reads schema 1"),
+        ("run.json", "[]", "run.json: schema None"),
+        ("table.parquet", "no parquet", "table.parquet: cannot be read"),
+        ("table.parquet", None, "the run was not finished"),
+    ],
+)
+def test_a_damaged_run_is_refused(
+    smoke: ProgramRun, tmp_path: Path, name: str, content: str | None, reason: str
+) -> None:
+    """A file that is missing, cut or of another schema is named, and nothing is guessed."""
+    folder = tmp_path / "run"
+    shutil.copytree(smoke.folder, folder)
+    (folder / name).unlink()
+    if content is not None:
+        (folder / name).write_text(content)
+    with pytest.raises(RequestError, match=reason):
+        store.load(folder)
+
+
+def test_the_journal_is_on_disk_at_once(tmp_path: Path) -> None:
+    """What `keep` was given can be read before the folder is closed."""
+    folder = RunFolder.create("smoke", "cpu", datetime.now(UTC), str(tmp_path / "run"))
+    folder.keep(Outcome("a", "failed", "why"))
+    (line,) = (folder.path / "journal.jsonl").read_text().splitlines()
+    assert json.loads(line)["outcome"]["error"] == "why"
+    folder.close()
+
+
+def test_markdown_cells_cannot_break_the_table() -> None:
+    """A bar or a line break in a reason stays inside its cell."""
+    text = store.as_markdown([Row(case_id="a", error="x | y\nz")], ["case_id", "error"])
+    assert text.splitlines()[-1] == "| a | x \\| y z |"

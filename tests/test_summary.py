@@ -1,0 +1,75 @@
+"""The table that people read."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from attn_bench.record import Row
+from attn_bench.summary import shape_tables
+
+
+def row(module: str, latency: float, half: float, **others: object) -> Row:
+    cells = {
+        "variant": module,
+        "module": module,
+        "batch": 8,
+        "channels": 256,
+        "height": 56,
+        "width": 56,
+        "dtype": "float32",
+        "memory_format": "contiguous",
+        "mode": "inference",
+        "execution": "eager",
+        "device": "cpu",
+        "params": 10,
+        "macs": 20,
+        "peak_memory_bytes": 4 * 8 * 256 * 56 * 56,
+        "latency_us": latency,
+        "latency_lo_us": latency - half,
+        "latency_hi_us": latency + half,
+        "ratio": latency / 100,
+        "ratio_lo": (latency - half) / 100,
+        "ratio_hi": (latency + half) / 100,
+        "status": "ok",
+    }
+    return Row(**{**cells, **others})  # type: ignore[arg-type]
+
+
+def rendered(*rows: Row) -> dict[str, str]:
+    console = Console(file=io.StringIO(), width=100)
+    for table in shape_tables(rows, "identity"):
+        console.print(table)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    return {line.split()[0]: line for line in lines if line.strip()}
+
+
+def test_the_best_of_each_column_is_marked() -> None:
+    """The fastest and the smallest carry a star; the anchor is no competitor."""
+    lines = rendered(
+        row("identity", 100, 1, params=0),
+        row("se", 200, 2),
+        row("cbam", 500, 5, params=30),
+    )
+    assert lines["se"].count("*") == 3  # latency, ratio, params; MACs and memory are alike
+    assert "*" not in lines["cbam"] + lines["identity"]
+
+
+def test_what_cannot_be_told_apart_is_marked_alike() -> None:
+    """A slower one whose interval reaches the fastest's may be as fast."""
+    lines = rendered(row("a", 200, 8, ratio=None), row("b", 210, 9, ratio=None), row("c", 300, 9))
+    assert "210 ± 9*" in lines["b"]
+    assert "*" not in lines["c"]
+
+
+def test_no_more_digits_than_the_interval_supports() -> None:
+    """The half-width decides where a figure ends."""
+    lines = rendered(row("a", 40345.2, 915), row("b", 312.3, 0.66))
+    assert "40.3 ± 0.9" in lines["a"]
+    assert "0.3123 ± 0.0007" in lines["b"]
+
+
+def test_a_failed_case_keeps_its_row() -> None:
+    """A case without figures shows its status where they would stand."""
+    assert "failed" in rendered(row("a", 1, 0.1), row("b", 1, 0.1, status="failed"))["b"]
