@@ -53,7 +53,9 @@ def test_a_name_is_taken_once() -> None:
     registry = builtin()
     with (
         registering(registry, "mine.py"),
-        pytest.raises(RequestError, match="mine.py: module 'se' is already registered by built-in"),
+        pytest.raises(
+            RequestError, match=r"mine\.py: module 'se' is already registered by built-in"
+        ),
     ):
         register("se")(nn.Identity)
 

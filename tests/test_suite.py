@@ -114,7 +114,7 @@ def test_own_suites(name: str) -> None:
     ],
 )
 def test_complaints(old: str, new: str, expected: str) -> None:
-    """Whatever is wrong is named with its file, line, table and key, and the nearest right thing."""
+    """What is wrong is named with its file, line, table and key, and the nearest right thing."""
     assert old in GOOD
     assert expected in complaint(GOOD.replace(old, new, 1))
 

@@ -34,7 +34,7 @@ def test_fvcore_total_is_fvcores(name: str) -> None:
 
 
 def test_squeeze_and_excitation_by_hand() -> None:
-    """SE at 256×28×28, ratio 16: 8,192 MACs, and the gate's multiply alone is 200,704 operations."""
+    """SE at 256×28×28: 8,192 MACs, and the gate's multiply alone is 200,704 operations."""
     module = builtin().get("se").build(256, (28, 28), None).eval()
     work = count_work(module, torch.randn(1, 256, 28, 28))
     map_, hidden, gate = 256 * 28 * 28, 16, 256
