@@ -1,36 +1,14 @@
-"""What tests share: the real program in a process of its own, and runs that several read."""
+"""What tests share: a folder to run the program in, and runs that several of them read."""
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-
-from attn_bench import store
-from attn_bench.store import StoredRun
-
-ROOT = Path(__file__).resolve().parent.parent
-DATA = Path(__file__).parent / "data"
-
-Cli = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-def program(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`python -m attn_bench WORDS…` in `cwd`, to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "attn_bench", *words],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+from program import DATA, Cli, ProgramRun, program, program_run
 
 
 @pytest.fixture
@@ -41,21 +19,6 @@ def cli(tmp_path: Path) -> Cli:
         return program(*words, cwd=tmp_path, **environment)
 
     return run
-
-
-@dataclass(frozen=True)
-class ProgramRun:
-    """A finished command and the run that it left."""
-
-    process: subprocess.CompletedProcess[str]
-    folder: Path
-    stored: StoredRun
-
-
-def program_run(cwd: Path, *words: str) -> ProgramRun:
-    process = program("run", *words, cwd=cwd)
-    (folder,) = (cwd / "results").iterdir()
-    return ProgramRun(process, folder, store.load(folder))
 
 
 @pytest.fixture(scope="session")

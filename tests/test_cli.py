@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Cli, ProgramRun
+from program import ROOT, Cli, ProgramRun
 
 from attn_bench import __version__
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import Cli, ProgramRun
+from program import Cli, ProgramRun
 
 BROKEN_SUITE = """
 title = "nothing works"

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import Cli
+from program import Cli
 from torch import nn
 
 from attn_bench.errors import RequestError

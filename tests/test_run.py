@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT, Cli, ProgramRun
 from fvcore.nn import FlopCountAnalysis
+from program import ROOT, Cli, ProgramRun
 
 from attn_bench.record import COLUMNS
 from attn_bench.registry import builtin

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from conftest import ProgramRun
+from program import ProgramRun
 
 from attn_bench import store
 from attn_bench.errors import RequestError
