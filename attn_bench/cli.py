@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from attn_bench import __version__, console
 from attn_bench.errors import AttnBenchError, RequestError, nearest
 from attn_bench.record import COLUMNS, Row
 
+if TYPE_CHECKING:
+    from attn_bench.run import Finished
+
 INTERRUPTED = 130
 SHOWN_BY_DEFAULT = [
-    *("variant", "batch", "channels", "height", "width", "latency_us", "ratio", "ratio_lo"),
-    *("ratio_hi", "params", "macs", "peak_memory_bytes", "bound_fraction", "status"),
+    *("variant", "channels", "height", "latency_us", "ratio", "ratio_lo", "ratio_hi", "params"),
+    "peak_memory_bytes",
 ]
+WHERE = "comparisons of columns, as in \"channels >= 256 and module in ['se', 'cbam']\""
 
 
 class _Commands(click.Group):
@@ -94,44 +100,67 @@ def _modules(modules_from: tuple[str, ...]) -> list[dict[str, Any]]:
 
 
 @commands.command()
-@click.option("--suite", required=True, metavar="NAME", help="A suite's name, or a TOML file.")
-@click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), default="auto")
-@click.option("--modules", metavar="GLOB", help="Only these modules (and their anchors).")
-@click.option("--where", metavar="EXPR", help="Only these cases: 'channels >= 256'.")
+@click.option("--suite", metavar="NAME", help="A suite's name, or a TOML file.")
+@click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda", "auto"]),
+    default="auto",
+    help="auto takes a GPU where there is one.",
+)
+@click.option(
+    "--modules", metavar="GLOB,…", help="Only these modules (and their anchors): 'ge_*,se'."
+)
+@click.option("--where", metavar="EXPR", help=f"Only these cases: {WHERE}.")
 @click.option("--modules-from", multiple=True, metavar="FILE.py", help="Modules of your own.")
 @click.option(
-    "--budget", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Time to measure."
+    "--budget",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="Time to measure; 2 s a case unless the suite says otherwise.",
 )
 @click.option(
     "--precision",
     type=click.FloatRange(0, 100, min_open=True),
     metavar="PERCENT",
-    help="Stop a case when its ratio is known to ± this.",
+    help="A case is done when its ratio is known to ± this; 2 unless the suite says otherwise.",
+)
+@click.option(
+    "--sessions",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Worker processes to measure in; 5, or as many as the budget allows.",
 )
 @click.option("--quick", is_flag=True, help="A fifth of the time, for a first look.")
-@click.option("--out", metavar="DIR", help="The run folder, instead of one under results/.")
-@click.option("--seed", type=int, default=0, metavar="N", help="Of the order of measuring.")
-@click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads of PyTorch.")
+@click.option("--out", metavar="DIR", help="The run folder, instead of a new one under ./results/.")
+@click.option("--resume", metavar="RUN", help="Go on with a run that was cut off.")
+@click.option(
+    "--seed", type=int, default=0, metavar="N", help="Cases are measured in another order; 0."
+)
+@click.option(
+    "--threads", type=click.IntRange(1), metavar="N", help="CPU threads; PyTorch's own default."
+)
 @click.option(
     "--timeout",
     type=click.FloatRange(0, min_open=True),
     default=60.0,
     metavar="SECONDS",
-    help="Give up a case when one step takes longer.  [60]",
+    help="Give up a case when one step of it takes longer; 60.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be measured, and measure nothing.")
 @click.pass_context
 def run(
     context: click.Context,
-    suite: str,
+    suite: str | None,
     device: str,
     modules: str | None,
     where: str | None,
     modules_from: tuple[str, ...],
     budget: float | None,
     precision: float | None,
+    sessions: int | None,
     quick: bool,
     out: str | None,
+    resume: str | None,
     seed: int,
     threads: int | None,
     timeout: float,
@@ -140,6 +169,16 @@ def run(
     """Measure a suite: live progress, a summary, and a run folder."""
     from attn_bench import run as job
 
+    if (suite is None) == (resume is None):
+        raise RequestError("run takes --suite NAME, or --resume RUN for one that was cut off")
+    progress = console.LiveProgress()
+    if resume is not None:
+        for name in context.params.keys() - {"resume"}:
+            if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+                other = name.replace("_", "-")
+                raise RequestError(f"--resume goes on with the run's own settings: drop --{other}")
+        return _shown(lambda: job.resume(resume, progress), progress)
+    assert suite is not None
     request = job.Request(
         suite=suite,
         device=device,
@@ -147,6 +186,7 @@ def run(
         where=where,
         budget_s=budget,
         precision=None if precision is None else precision / 100,
+        sessions=sessions,
         quick=quick,
         out=out,
         seed=seed,
@@ -155,24 +195,32 @@ def run(
         modules_from=modules_from,
         command=tuple(sys.argv[1:]),
     )
-    progress = console.LiveProgress()
+    if not dry_run:
+        return _shown(lambda: job.run(request, progress), progress)
     try:
-        if dry_run:
-            prepared = job.prepare(request, progress)
-            prepared.worker.end()
-            progress.close()
-            console.planned(prepared.plan, prepared.settings)
-            return 0
-        finished = job.run(request, progress)
+        prepared = job.prepare(request, progress)
+    finally:
+        progress.close()
+    prepared.worker.end()
+    console.planned(prepared.plan, prepared.settings)
+    return 0
+
+
+def _shown(job: Callable[[], Finished], progress: console.LiveProgress) -> int:
+    """Do the job under the progress line, show what it found, and say how it ended."""
+    try:
+        finished = job()
     finally:
         progress.close()
     console.finished(finished.path, finished.rows, finished.info)
+    if finished.trouble:
+        console.error(finished.trouble)
     return finished.exit_status
 
 
 @commands.command()
 @click.argument("run", metavar="RUN")
-@click.option("--where", metavar="EXPR", help="Only these rows: 'ratio < 2'.")
+@click.option("--where", metavar="EXPR", help=f"Only these rows: {WHERE}.")
 @click.option("--sort", metavar="COLUMN", help="By this column; -COLUMN for the largest first.")
 @click.option("--columns", metavar="A,B,…", help="These columns, or 'all'.")
 @click.option(
@@ -183,7 +231,10 @@ def run(
     help="csv, md and json give all columns unless --columns says otherwise.",
 )
 def show(run: str, where: str | None, sort: str | None, columns: str | None, format_: str) -> int:
-    """The table of an earlier run: RUN is a folder, its name, a prefix of it, or 'latest'."""
+    """The table of an earlier run.
+
+    RUN is a folder, its name under ./results/, the beginning of its name, or 'latest'.
+    """
     from attn_bench import store
 
     stored = store.load(store.find(run))
@@ -192,7 +243,7 @@ def show(run: str, where: str | None, sort: str | None, columns: str | None, for
         raise RequestError(f"--where {where!r}: no row of {stored.path.name} is like that")
     wanted = _columns(columns)
     if format_ == "table":
-        if wanted or where or sort:
+        if wanted or sort:
             console.wide_table(rows, wanted or SHOWN_BY_DEFAULT)
         else:
             console.finished(stored.path, rows, stored.info)
@@ -238,7 +289,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without θ
     try:
-        return int(commands.main(words, prog_name="attn-bench", standalone_mode=False) or 0)
+        status = int(commands.main(words, prog_name="attn-bench", standalone_mode=False) or 0)
+        sys.stdout.flush()
+        return status
     except click.exceptions.NoArgsIsHelpError as problem:
         console.text(problem.format_message() + "\n")
         return 2
@@ -254,4 +307,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.error("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
-        return 0  # the reader of our output, `head` say, has seen enough
+        # The reader of our output, `head` say, has seen enough; nor is there anything to flush to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

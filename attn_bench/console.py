@@ -8,47 +8,46 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
-from rich.table import Table
+from rich.table import Column
 
 from attn_bench import summary, units
 from attn_bench.record import Plan, Row, Settings
 
 PLAIN_WIDTH = 100
 REDRAW_S = 0.25
+FEW = 4  # cases with one and the same reason are named one by one up to so many
 
 
 def out() -> Console:
-    return Console(
-        file=sys.stdout, width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False
-    )
+    return _console(sys.stdout)
 
 
 def err() -> Console:
-    return Console(
-        file=sys.stderr, width=None if sys.stderr.isatty() else PLAIN_WIDTH, highlight=False
-    )
+    return _console(sys.stderr)
+
+
+def _console(stream: Any) -> Console:
+    width = None if stream.isatty() else PLAIN_WIDTH
+    return Console(file=stream, width=width, highlight=False, emoji=False)
+
+
+def line(message: str) -> None:
+    """On standard output, as it is, however long."""
+    out().print(message, markup=False, soft_wrap=True)
 
 
 def error(message: str) -> None:
     err().print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
-
-
-def warning(message: str) -> None:
-    err().print(f"[yellow]warning:[/] {escape(message)}", soft_wrap=True)
-
-
-def note(message: str) -> None:
-    err().print(escape(message), soft_wrap=True)
 
 
 def text(content: str) -> None:
@@ -57,7 +56,7 @@ def text(content: str) -> None:
 
 
 class LiveProgress:
-    """One line that says what is measured, how much is done and how long it will still take.
+    """One line: the stage, how much of it is done, how long it will take, what is measured now.
 
     It is drawn between blocks only, and a few times a second, so that it does not compete with
     what is measured. Where standard error is no terminal, a stage is one line when it begins.
@@ -65,34 +64,47 @@ class LiveProgress:
 
     def __init__(self) -> None:
         self._bar = Bar(
-            TextColumn("{task.description:>10}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TimeRemainingColumn(),
-            TextColumn("[dim]{task.fields[doing]}", markup=True),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=16),
+            TextColumn("{task.fields[done]}"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("[bold]{task.fields[known]}"),
+            TextColumn(
+                "[dim]{task.fields[doing]}",
+                table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
+            ),
             console=err(),
             auto_refresh=False,
             transient=True,
+            expand=True,
         )
         self._live = sys.stderr.isatty()
         self._task: TaskID | None = None
         self._drawn = 0.0
+        self._total, self._unit = 0.0, ""
 
-    def stage(self, title: str, total: float) -> None:
+    def stage(self, title: str, total: float, unit: str) -> None:
+        self._total, self._unit = total, unit
+        amount = "" if not unit else units.seconds(total) if unit == "s" else f"{total:g} {unit}"
         if not self._live:
-            note(f"{title} …")
+            limit = "up to " if unit == "s" else ""
+            err().print(f"{title} {limit}{amount} …".replace("  ", " "))
             return
         if self._task is None:
             self._bar.start()
         else:
             self._bar.remove_task(self._task)
-        self._task = self._bar.add_task(title, total=total, doing="")
+        self._task = self._bar.add_task(title, total=total, done=amount, known="", doing="")
+        self._bar.refresh()
 
-    def step(self, done: float, doing: str) -> None:
+    def step(self, done: float, doing: str, known: str = "") -> None:
         if self._task is None or time.monotonic() - self._drawn < REDRAW_S:
             return
         self._drawn = time.monotonic()
-        self._bar.update(self._task, completed=done, doing=escape(doing))
+        amount = f"{done:.0f}/{self._total:.0f} {self._unit}"
+        self._bar.update(
+            self._task, completed=done, done=amount, known=escape(known), doing=escape(doing)
+        )
         self._bar.refresh()
 
     def close(self) -> None:
@@ -105,14 +117,26 @@ class LiveProgress:
 
 
 def listing(items: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """One line for each item: the first column, and the others as far as they are known."""
-    cells = [[str(item[name] or "") for name in columns] for item in items]
+    """One line for each item, its columns aligned; numbers to the right."""
+    cells = [[units.plain(item[name]) for name in columns] for item in items]
+    _aligned(cells, [False] * len(columns))
+
+
+def wide_table(rows: Sequence[Row], columns: Sequence[str]) -> None:
+    """`columns` of every row, one line each, however wide."""
+    numeric = [not any(isinstance(getattr(r, c), str) for r in rows) for c in columns]
+    cells = [[units.plain(getattr(row, name)) for name in columns] for row in rows]
+    _aligned([list(columns), *cells], numeric)
+
+
+def _aligned(cells: Sequence[Sequence[str]], right: Sequence[bool]) -> None:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for first, *others in cells:
-        rest = "  ".join(cell.ljust(width) for cell, width in zip(others, widths[1:], strict=True))
-        out().print(
-            f"[bold]{escape(first.ljust(widths[0]))}[/]  {escape(rest.rstrip())}", soft_wrap=True
-        )
+    for row in cells:
+        parts = [
+            cell.rjust(width) if to_right else cell.ljust(width)
+            for cell, width, to_right in zip(row, widths, right, strict=True)
+        ]
+        line("  ".join(parts).rstrip())
 
 
 def metrics() -> list[dict[str, str]]:
@@ -123,74 +147,82 @@ def metrics() -> list[dict[str, str]]:
     ]
 
 
-# --- tables ---------------------------------------------------------------------------------------
-
-
-def wide_table(rows: Iterable[Row], columns: Sequence[str]) -> None:
-    """`columns` of every row, as they are."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in columns:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(units.plain(getattr(row, name))) for name in columns))
-    out().print(table)
+# --- runs -----------------------------------------------------------------------------------------
 
 
 def planned(plan: Plan, settings: Settings) -> None:
     """What a run would measure."""
-    console = out()
     for case in plan.cases:
         reason = plan.unsupported.get(case.id)
-        console.print(
-            escape(case.id + (f"  unsupported: {reason}" if reason else "")), soft_wrap=True
-        )
-    console.print(
-        f"{len(plan.measurable)} cases would be measured for {units.seconds(settings.budget_s)}, "
-        f"or until every ratio is known to ± {units.percent(settings.precision)}"
+        line(f"{case.id}  unsupported: {reason}" if reason else case.id)
+    line(
+        f"{len(plan.measurable)} cases would be measured in {settings.sessions} sessions for "
+        f"{units.seconds(settings.budget_s)}, or until every ratio is known to "
+        f"± {units.percent(settings.precision)}"
     )
 
 
 def finished(path: Path, rows: Sequence[Row], info: Mapping[str, Any]) -> None:
-    """A run: its summary, what could not be measured, how precise it is, and where it lies."""
+    """A run: its summary, what could not be measured, how far to trust it, and where it lies."""
     console = out()
-    title, settings = info["suite"]["title"], info["settings"]
-    console.print(f"[bold]{escape(title)}[/]\n{escape(_machine(info))}\n", soft_wrap=True)
-    for table in summary.shape_tables(rows, info["suite"]["anchor"]):
-        console.print(table)
-    console.print(f"[dim]{summary.LEGEND}[/]\n")
-    for row in rows:
-        if row.status != "ok":
-            reason = f"{row.status}: {row.case_id}: {row.error}"
-            console.print(escape(reason), soft_wrap=True)
-    console.print(_precision(rows, settings["precision"]), soft_wrap=True)
+    console.print(f"[bold]{escape(info['suite']['title'])}[/]")
+    console.print(f"{escape(_machine(info))}\n")
+    if any(row.status == "ok" for row in rows):
+        for table in summary.shape_tables(rows, info["suite"]["anchor"]):
+            console.print(table)
+        console.print(f"[dim]{summary.LEGEND}[/]\n")
+    for words in _reasons(rows):
+        line(words)
+    for words in _precision(rows, info["settings"]["precision"]):
+        console.print(words)
     share = info.get("calling_share")
     if share is not None:
-        console.print(
-            f"{units.percent(share)} of the measuring time was spent calling the modules."
-        )
-    for text_ in info["warnings"]:
-        warning(text_)
-    if info.get("state") == "interrupted":
-        warning("interrupted: the table holds what was measured until then")
-    console.print(f"run folder: {escape(str(path))}", soft_wrap=True)
+        console.print(f"{units.percent(share)} of the measuring time went into calling modules.")
+    if info["state"] != "finished":
+        warning(f"the run was {info['state']}: the table holds what was measured until then")
+    for words in info["warnings"]:
+        warning(words)
+    line(f"run folder: {path}")
+
+
+def warning(message: str) -> None:
+    """On standard output: it belongs to the figures."""
+    out().print(f"[yellow]warning:[/] {escape(message)}")
 
 
 def _machine(info: Mapping[str, Any]) -> str:
     environment = info["environment"]
-    device = environment["device_facts"].get("gpu") or (
-        f"{environment['cpu']}, {environment['threads']} threads"
-    )
+    cpu = f"{environment['cpu']}, {environment['threads']} threads"
+    device = environment["device_facts"].get("gpu") or cpu
     return f"{device}; torch {environment['software'].get('torch')}"
 
 
-def _precision(rows: Sequence[Row], wanted: float) -> str:
+def _reasons(rows: Sequence[Row]) -> list[str]:
+    """The cases without figures, one by one, or counted where many have the same reason."""
+    alike: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        if row.status != "ok":
+            alike[row.status, row.error or ""].append(row)
+    found = []
+    for (status, reason), members in alike.items():
+        if len(members) > FEW:
+            found.append(f"{status}: {len(members)} cases: {reason}")
+        else:
+            found += [f"{status}: {row.case_id}: {reason}" for row in members]
+    return found
+
+
+def _precision(rows: Sequence[Row], wanted: float) -> list[str]:
     """How many ratios are as precise as was asked."""
-    ratios = [i for row in rows if row.status == "ok" and (i := summary.interval_of(row, "ratio"))]
-    reached = [i for i in ratios if i.half_width <= wanted * i.value]
+    found = [summary.interval_of(row, "ratio") for row in rows if row.status == "ok"]
+    ratios = [ratio for ratio in found if ratio is not None]
+    reached = [ratio for ratio in ratios if ratio.half_width <= wanted * ratio.value]
+    if not ratios:
+        return []
     if len(reached) == len(ratios):
-        return f"Every ratio is known to ± {units.percent(wanted)} or better."
-    widest = max(i.half_width / i.value for i in ratios)
-    return (
+        return [f"Every ratio is known to ± {units.percent(wanted)} or better."]
+    widest = max(ratio.half_width / ratio.value for ratio in ratios)
+    return [
         f"{len(reached)} of {len(ratios)} ratios are known to ± {units.percent(wanted)}, the "
         f"others to ± {units.percent(widest)} or better: a larger --budget narrows them."
-    )
+    ]

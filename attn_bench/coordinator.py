@@ -1,4 +1,4 @@
-"""Sends cases and blocks to a worker, decides when to stop, and replaces a worker that is lost.
+"""Sends cases and blocks to workers, decides when to stop, and replaces a worker that is lost.
 
 A worker that dies, hangs or runs out of memory costs the case it was on, not the run. Everything
 that comes in goes to `keep` at once: the journal.
@@ -7,7 +7,8 @@ that comes in goes to `keep` at once: the journal.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from random import Random
 from typing import Protocol
 
@@ -17,23 +18,47 @@ from attn_bench.process import Worker, WorkerLost
 from attn_bench.record import Block, Case, DType, Outcome, Plan, Settings
 from attn_bench.stats import Timings
 
-LEAST_ROUNDS = 10
-LOOK_GROWTH = 1.3  # a look costs a bootstrap of every case, so looks come ever more rarely
+LEAST_ROUNDS = 10  # of each session before the first look
+LOOK_GROWTH = 1.3  # from look to look, so that they cost ever less of the time between them
+ROUNDS_WORTH_A_SESSION = 6  # a budget too small for that many rounds a session has fewer sessions
+LEAST_SESSIONS = 2
 COMPILE_PATIENCE = 5  # compiling takes that much longer than anything else a case does
 
 
 class Progress(Protocol):
     """Where the user sees what happens; the console's business."""
 
-    def stage(self, title: str, total: float) -> None:
+    def stage(self, title: str, total: float, unit: str) -> None:
         """A new stage begins, of `total` cases or seconds."""
 
-    def step(self, done: float, doing: str) -> None:
-        """`done` of the stage's total; `doing` says what is measured now."""
+    def step(self, done: float, doing: str, known: str = "") -> None:
+        """`done` of the total; `doing` is measured now; `known` says how precise it is by now."""
+
+
+@dataclass(slots=True)
+class Session:
+    """A worker and what it has done: `round` counts up from 0, the warm-up.
+
+    A session whose worker is lost ends there; its place is taken by a new one, with a new number.
+    """
+
+    number: int
+    worker: Worker
+    rng: Random
+    is_open: bool
+    round: int = 0
+
+
+@dataclass(slots=True)
+class Progressed:
+    """What is known of a run so far: nothing, or what a journal kept."""
+
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    blocks: list[Block] = field(default_factory=list)
 
 
 class Coordinator:
-    """One run's measuring: the plan, the worker that is on it, and what has come in."""
+    """One run's measuring: the plan, the sessions that are on it, and what has come in."""
 
     def __init__(
         self,
@@ -42,92 +67,126 @@ class Coordinator:
         settings: Settings,
         keep: Callable[[Outcome | Block], None],
         progress: Progress,
+        before: Progressed | None = None,
     ) -> None:
-        """`worker` is open; the coordinator ends it, and those that replace it, in `stop`."""
-        self._worker = worker
+        """`worker` is open; the coordinator ends it, and all those that it starts, in `stop`.
+
+        before: what an earlier, interrupted part of the same run has kept.
+        """
+        known = before or Progressed()
         self._plan = plan
         self._settings = settings
         self._keep = keep
         self._progress = progress
-        self._session = 0
-        self._round = 0
-        self._calls: dict[str, int] = {}
+        self._numbers = 1 + max((block.session for block in known.blocks), default=-1)
+        self._sessions = [self._session(worker, is_open=True)]
+        self._load = sorted({case.variant.module for case in plan.cases})
+        self._looked = ""
         self.rates: dict[DType, protocol.Rates] = {}
-        self.outcomes: dict[str, Outcome] = {}
-        self.blocks: list[Block] = []
-        self.timings = Timings()
+        self.outcomes = dict(known.outcomes)
+        self.blocks = list(known.blocks)
+        self.timings = Timings(known.blocks)
+        self._measured_before_s = _calling_s(known.blocks)
         self.measuring_s = 0.0
+        self._started = 0.0
+        self._replacing_s = 0.0
 
     def stop(self) -> None:
-        self._worker.end()
+        for session in self._sessions:
+            session.worker.end()
 
     # --- what a case is -----------------------------------------------------------------------
 
     def inspect(self) -> None:
-        """Build, check and count every case once: fills `outcomes`."""
+        """Build, check and count every case once: fills `outcomes`.
+
+        Nothing is timed meanwhile, so the workers of the later sessions start up beside it.
+        """
+        for _ in range(self._settings.sessions - len(self._sessions)):
+            self._sessions.append(self._session(self._sessions[0].worker.another(self._load)))
         cases = self._plan.cases
-        self._progress.stage("inspecting", len(cases))
+        self._progress.stage("inspecting", len(cases), "cases")
         for done, case in enumerate(cases):
             self._progress.step(done, case.id)
+            if case.id in self.outcomes:
+                continue
             if case.id in self._plan.unsupported:
-                outcome = Outcome(case.id, "unsupported", self._plan.unsupported[case.id])
+                reason = self._plan.unsupported[case.id]
+                self._settle(Outcome(case.id, "unsupported", reason))
             else:
-                outcome = self._inspected(case)
-            self._settle(outcome)
+                self._settle(self._inspected(case))
 
     def _inspected(self, case: Case) -> Outcome:
         if case.dtype not in self.rates:
-            rates = self._ask(protocol.MeasureRates(case.dtype))
+            rates = self._ask(self._sessions[0], protocol.MeasureRates(case.dtype))
             if isinstance(rates, protocol.Failure):
                 return Outcome(case.id, rates.status, rates.error)
             assert isinstance(rates, protocol.Rates), rates
             self.rates[case.dtype] = rates
         request = protocol.Inspect(case, self.rates[case.dtype], self._settings.block_s)
-        reply = self._ask(request, _patience(case))
+        reply = self._ask(self._sessions[0], request, _patience(case))
         if isinstance(reply, protocol.Failure):
             return Outcome(case.id, reply.status, reply.error)
         assert isinstance(reply, protocol.Inspected), reply
-        self._calls[case.id] = reply.calls
-        return Outcome(case.id, "ok", facts=reply.facts)
+        return Outcome(case.id, "ok", facts=reply.facts, calls=reply.calls)
 
     # --- how long it takes --------------------------------------------------------------------
 
     def measure(self) -> None:
-        """Rounds of blocks, until every ratio is as precise as asked or the budget is spent."""
-        budget_s = self._settings.budget_s
-        self._progress.stage("measuring", budget_s)
-        rng = Random(self._settings.seed)
+        """Rounds in every session in turn, until all ratios are as precise as asked, or the budget
+        is spent. Cases that are done early leave their time to the others."""
         waiting = [case for case in self._plan.cases if self._is_ok(case)]
-        next_look = LEAST_ROUNDS
-        started = time.monotonic()
+        budget_s = self._settings.budget_s - self._measured_before_s
+        if not waiting or budget_s <= 0:
+            return
+        self._progress.stage("measuring", budget_s, "s")
+        for session in self._sessions:
+            self._open(session)
+        self._started = time.monotonic()
+        cycles, next_look = 0, LEAST_ROUNDS
         try:
+            self._round(0, waiting, budget_s)
+            self._keep_affordable(self._spent_s(), budget_s)
             while waiting:
-                for position, case in enumerate(round_order(waiting, rng)):
-                    if time.monotonic() - started > budget_s:
+                for index in range(len(self._sessions)):
+                    if not self._round(index, waiting, budget_s):
                         return
-                    self._measure_block(case, position)
-                    self._progress.step(time.monotonic() - started, case.id)
-                self._round += 1
-                if self._round > next_look:
+                cycles += 1
+                if cycles > next_look:
                     waiting = self._imprecise(waiting)
                     next_look = 1 + round(next_look * LOOK_GROWTH)
                 waiting = [case for case in waiting if self._is_ok(case)]
         finally:
-            self.measuring_s += time.monotonic() - started
+            self.measuring_s = time.monotonic() - self._started
 
-    @property
-    def calling_share(self) -> float | None:
-        """The part of the measuring time that was spent calling modules; None before any."""
-        if not self.measuring_s:
-            return None
-        calling_s = sum(block.seconds + block.first_call_seconds for block in self.blocks)
-        return calling_s / self.measuring_s
+    def _spent_s(self) -> float:
+        """Of the budget; the start of a worker that replaces a lost one is not charged."""
+        return time.monotonic() - self._started - self._replacing_s
 
-    def _measure_block(self, case: Case, position: int) -> None:
-        if not self._is_ok(case):
+    def _round(self, index: int, waiting: Sequence[Case], budget_s: float) -> bool:
+        """One block of every case; False if the budget was spent in the midst of it."""
+        for position, case in enumerate(round_order(waiting, self._sessions[index].rng)):
+            if self._spent_s() > budget_s:
+                return False
+            self._measure_block(self._sessions[index], case, position)
+            self._progress.step(self._spent_s(), case.id, self._looked)
+        self._sessions[index].round += 1
+        return True
+
+    def _keep_affordable(self, first_round_s: float, budget_s: float) -> None:
+        """After the very first round: no more sessions than the budget has rounds for."""
+        affordable = int(budget_s / (ROUNDS_WORTH_A_SESSION * first_round_s))
+        kept = max(LEAST_SESSIONS, affordable)
+        for session in self._sessions[kept:]:
+            session.worker.end()
+        del self._sessions[kept:]
+
+    def _measure_block(self, session: Session, case: Case, position: int) -> None:
+        calls = self.outcomes[case.id].calls
+        if not self._is_ok(case) or calls is None:
             return
-        session, round_, calls = self._session, self._round, self._calls[case.id]
-        reply = self._ask(protocol.RunBlock(case, calls), _patience(case))
+        number, round_ = session.number, session.round
+        reply = self._ask(session, protocol.RunBlock(case, calls), _patience(case))
         if isinstance(reply, protocol.Failure):
             facts = self.outcomes[case.id].facts
             self._settle(Outcome(case.id, reply.status, reply.error, facts))
@@ -135,7 +194,7 @@ class Coordinator:
         assert isinstance(reply, protocol.Timing), reply
         block = Block(
             case_id=case.id,
-            session=session,
+            session=number,
             round=round_,
             position=position,
             calls=calls,
@@ -151,25 +210,48 @@ class Coordinator:
     def _imprecise(self, waiting: Sequence[Case]) -> list[Case]:
         """The cases whose ratio is not yet as precise as asked, and their anchors."""
         anchor_of = self._plan.anchor_of
-
-        def is_wide(case: Case) -> bool:
-            ratio = self.timings.ratio(case.id, anchor_of[case.id])
-            return ratio is not None and ratio.half_width > self._settings.precision * ratio.value
-
-        still = {case.id for case in waiting if is_wide(case)}
+        ratios = self.timings.ratios(anchor_of)
+        precise = {i for i, ratio in ratios.items() if ratio.is_within(self._settings.precision)}
+        still = {case.id for case in waiting if case.id not in precise}
+        self._looked = f"{len(precise)}/{len(ratios)} at ±{100 * self._settings.precision:g} %"
         anchors = {anchor_of[case_id] for case_id in still}
         return [case for case in waiting if case.id in still | anchors]
 
-    # --- the worker ---------------------------------------------------------------------------
+    @property
+    def calling_share(self) -> float | None:
+        """The part of the measuring time that was spent calling modules; None before any."""
+        if not self.measuring_s:
+            return None
+        return (_calling_s(self.blocks) - self._measured_before_s) / self.measuring_s
 
-    def _ask(self, request: protocol.Request, patience: float = 1.0) -> protocol.Reply:
-        """The worker's reply. A worker that is lost is replaced, and what it was on has failed."""
+    # --- sessions -----------------------------------------------------------------------------
+
+    def _session(self, worker: Worker, is_open: bool = False) -> Session:
+        """A session of its own number and, after that, its own random order."""
+        number = self._numbers
+        self._numbers += 1
+        return Session(number, worker, Random(f"{self._settings.seed} {number}"), is_open)
+
+    def _open(self, session: Session) -> None:
+        if not session.is_open:
+            session.worker.open()
+            session.is_open = True
+
+    def _ask(
+        self, session: Session, request: protocol.Request, patience: float = 1.0
+    ) -> protocol.Reply:
+        """The worker's reply. A worker that is lost is replaced, and what it was on has failed.
+
+        The others wait for the new one to start: it would disturb them.
+        """
         try:
-            return self._worker.ask(request, patience * self._settings.timeout_s)
+            return session.worker.ask(request, patience * self._settings.timeout_s)
         except WorkerLost as lost:
-            self._worker = self._worker.successor()
-            self._session += 1
-            self._round = 0
+            lost_at = time.monotonic()
+            index = self._sessions.index(session)
+            self._sessions[index] = self._session(session.worker.another(self._load))
+            self._open(self._sessions[index])
+            self._replacing_s += time.monotonic() - lost_at
             return protocol.Failure(lost.status, str(lost))
 
     def _is_ok(self, case: Case) -> bool:
@@ -178,6 +260,10 @@ class Coordinator:
     def _settle(self, outcome: Outcome) -> None:
         self._keep(outcome)
         self.outcomes[outcome.case_id] = outcome
+
+
+def _calling_s(blocks: Iterable[Block]) -> float:
+    return sum(block.seconds + block.first_call_seconds for block in blocks)
 
 
 def _patience(case: Case) -> float:

@@ -19,16 +19,16 @@ class RequestError(AttnBenchError):
     """The request was wrong: an unknown name, a bad option, an unusable file."""
 
 
-class NothingMeasured(AttnBenchError):
-    """The request was right, and yet not one case could be measured."""
+class CannotWrite(AttnBenchError):
+    """The disk is full, or was taken away, in the midst of a run."""
 
     exit_status = 3
 
-
-class Interrupted(AttnBenchError):
-    """The user (or the system) asked the program to stop; what was measured is on disk."""
-
-    exit_status = 130
+    def __init__(self, path: str, error: OSError) -> None:
+        super().__init__(
+            f"{path}: cannot be written: {error.strerror}; what was written before is kept, and "
+            "run --resume goes on from it"
+        )
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -27,6 +27,7 @@ LEAST_BUDGET_S = 3.0
 PRECISION = 0.02
 QUICK_FACTOR = 0.2
 QUICK_PRECISION = 0.05
+SESSIONS = 5
 TIMEOUT_S = 60.0
 
 
@@ -35,8 +36,8 @@ def make_plan(
 ) -> Plan:
     """The cases of `suite` on `device`, each with its anchor.
 
-    modules: a glob on module names; where: a condition on the columns of a case. Neither removes
-    the anchors of what remains. Raises RequestError where nothing remains.
+    modules: globs on module names, with commas between; where: a condition on a case's columns.
+    Neither removes the anchors of what remains. Raises RequestError where nothing remains.
     """
     rules = [
         Condition(rule, CASE_COLUMNS, f"{suite.source}: leave_out") for rule in suite.leave_out
@@ -47,7 +48,7 @@ def make_plan(
         columns = case.columns()
         if any(rule(columns) for rule in rules):
             continue
-        if modules and not fnmatchcase(case.variant.module, modules):
+        if modules and not _matches(case.variant.module, modules):
             continue
         if wanted and not wanted(columns):
             continue
@@ -75,6 +76,7 @@ def settle(
     *,
     budget_s: float | None = None,
     precision: float | None = None,
+    sessions: int | None = None,
     quick: bool = False,
     seed: int = 0,
     threads: int | None = None,
@@ -86,6 +88,7 @@ def settle(
     return Settings(
         budget_s=budget_s or (usual_s * QUICK_FACTOR if quick else usual_s),
         precision=precision or (max(QUICK_PRECISION, usual) if quick else usual),
+        sessions=sessions or suite.sessions or SESSIONS,
         seed=seed,
         threads=threads,
         timeout_s=timeout_s,
@@ -123,6 +126,10 @@ def _variants(grid: Grid) -> Iterable[Variant]:
         yield Variant(module, extent, tuple(zip(names, values, strict=True)))
 
 
+def _matches(name: str, globs: str) -> bool:
+    return any(fnmatchcase(name, glob.strip()) for glob in globs.split(","))
+
+
 def _unsupported(case: Case) -> str | None:
     extent, shape = case.variant.extent, case.shape
     if isinstance(extent, int) and extent > min(shape.height, shape.width):
@@ -133,7 +140,7 @@ def _unsupported(case: Case) -> str | None:
 def _nothing_left(suite: Suite, modules: str | None, where: str | None) -> str:
     if modules:
         names = {name for grid in suite.grids for name in grid.modules}
-        if not any(fnmatchcase(name, modules) for name in names):
+        if not any(_matches(name, modules) for name in names):
             return f"--modules {modules!r} matches no module of {suite.name}" + nearest(
                 modules, names
             )

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,11 +36,13 @@ class WorkerLost(Exception):
 class Worker:
     """A worker process of its own session, so that ending it ends what it started too.
 
-    Constructing starts it and returns at once; `open` waits until it is ready.
+    Constructing starts it and returns at once; `open` waits until it is ready, with what `load`
+    (names of modules) needs imported.
     """
 
-    def __init__(self, opening: protocol.Open) -> None:
+    def __init__(self, opening: protocol.Open, load: Sequence[str] = ()) -> None:
         self._opening = opening
+        self._load = list(load)
         root = str(Path(__file__).resolve().parent.parent)
         path = os.environ.get("PYTHONPATH")
         environment = {
@@ -58,6 +61,9 @@ class Worker:
             env=environment,
         )
         self._unread = b""
+        self._post(opening)
+        if load:
+            self._post(protocol.Load(self._load))
 
     @property
     def pid(self) -> int:
@@ -66,7 +72,9 @@ class Worker:
     def open(self) -> protocol.Hello:
         """Raises RequestError where there is no such device, or a user's file cannot be loaded."""
         try:
-            reply = self.ask(self._opening, START_TIMEOUT_S)
+            reply = self._reply(START_TIMEOUT_S)
+            if isinstance(reply, protocol.Hello) and self._load:
+                self._reply(START_TIMEOUT_S)
         except WorkerLost as lost:
             raise RequestError(f"no worker could be started: {lost}") from None
         if isinstance(reply, protocol.Failure):
@@ -74,33 +82,32 @@ class Worker:
         assert isinstance(reply, protocol.Hello), reply
         return reply
 
-    def successor(self) -> Worker:
-        """A fresh worker, open in the same way as this one, which is ended."""
-        self.end()
-        worker = Worker(self._opening)
-        try:
-            worker.open()
-        except BaseException:
-            worker.end()
-            raise
-        return worker
+    def another(self, load: Sequence[str]) -> Worker:
+        """A fresh worker that opens in the same way as this one."""
+        return Worker(self._opening, load)
 
     def ask(self, request: Request, timeout_s: float) -> Reply:
         """The worker's reply. Raises WorkerLost, with the worker ended, after `timeout_s`."""
-        assert self._process.stdin is not None
         try:
-            self._process.stdin.write(protocol.encode(request))
-            self._process.stdin.flush()
+            self._post(request)
         except OSError:
             raise self._died() from None
+        return self._reply(timeout_s)
+
+    def _post(self, request: Request) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(protocol.encode(request))
+        self._process.stdin.flush()
+
+    def _reply(self, timeout_s: float) -> Reply:
         return protocol.decode(self._line(timeout_s))  # type: ignore[return-value]
 
     def end(self) -> None:
         """Kill the worker and everything it started; safe to call twice."""
-        if self._process.poll() is None:
-            with suppress(ProcessLookupError):  # it may end by itself just now
+        if self._process.returncode is None:  # not waited for: its group is still its own
+            with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+            self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._log):
             if stream is not None:
                 with suppress(OSError):  # a pipe whose other end is gone cannot be flushed
@@ -124,13 +131,29 @@ class Worker:
         return line
 
     def _died(self) -> WorkerLost:
-        code = self._process.wait()
-        self._log.seek(0)
-        said = self._log.read().decode(errors="replace").strip().splitlines()
+        """Why the worker closed its end; it is ended, if it has not done so itself."""
+        ended = self._how_it_ended()
+        said = self._last_words()
         self.end()
-        if code < 0:
-            name = signal.Signals(-code).name
-            hint = " (the kernel's out-of-memory killer?)" if name == "SIGKILL" else ""
-            return WorkerLost("failed", f"the worker process was killed by {name}{hint}")
-        last = f": {said[-1][:300]}" if said else ""
-        return WorkerLost("failed", f"the worker process ended with status {code}{last}")
+        if ended is None:
+            return WorkerLost("failed", "the worker process closed its connection")
+        if ended.si_code == os.CLD_EXITED:
+            status = f"the worker process ended with status {ended.si_status}"
+            return WorkerLost("failed", f"{status}: {said}" if said else status)
+        name = signal.Signals(ended.si_status).name
+        hint = " (the kernel's out-of-memory killer?)" if name == "SIGKILL" else ""
+        return WorkerLost("failed", f"the worker process was killed by {name}{hint}")
+
+    def _how_it_ended(self) -> os.waitid_result | None:
+        """Without waiting for it for good: what it started may still be there to be ended."""
+        for _ in range(50):
+            ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+            if ended is not None:
+                return ended
+            time.sleep(0.1)
+        return None
+
+    def _last_words(self) -> str:
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").strip().splitlines()
+        return lines[-1][:300] if lines else ""

@@ -52,6 +52,19 @@ class Describe:
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """Import what these modules need, so that the first round need not. -> Loaded"""
+
+    modules: list[str]
+    kind: Literal["load"] = "load"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    kind: Literal["loaded"] = "loaded"
+
+
+@dataclass(frozen=True, slots=True)
 class EntryDescription:
     name: str
     extents: list[int | Literal["global"]] | Literal["any", "power_of_two"] | None
@@ -135,8 +148,8 @@ class Quit:
     kind: Literal["quit"] = "quit"
 
 
-Request = Open | Describe | MeasureRates | Inspect | RunBlock | Quit
-Reply = Hello | Described | Rates | Inspected | Timing | Failure
+Request = Open | Describe | Load | MeasureRates | Inspect | RunBlock | Quit
+Reply = Hello | Described | Loaded | Rates | Inspected | Timing | Failure
 Message = Annotated[Request | Reply, Discriminator("kind")]
 
 

@@ -137,6 +137,7 @@ class Suite:
     leave_out: tuple[str, ...] = ()
     budget_s: float | None = None
     precision: float | None = None
+    sessions: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +145,13 @@ class Settings:
     """How to measure.
 
     precision: the half-width of a ratio's 95 % interval at which a case is done, as a fraction.
+    sessions: worker processes, each with its own placement of memory: the unit of replication.
     threads: None leaves PyTorch its default. timeout_s: how long one step of a case may take.
     """
 
     budget_s: float
     precision: float
+    sessions: int
     seed: int
     threads: int | None
     timeout_s: float
@@ -194,6 +197,7 @@ class Outcome:
     status: Status
     error: str | None = None
     facts: Facts | None = None
+    calls: int | None = None  # how many make a block
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +226,10 @@ class Interval:
     @property
     def half_width(self) -> float:
         return (self.hi - self.lo) / 2
+
+    def times(self, factor: float) -> tuple[float, float, float]:
+        """(value, lo, hi) in another unit."""
+        return self.value * factor, self.lo * factor, self.hi * factor
 
 
 def column(unit: str, about: str) -> Any:

@@ -161,7 +161,7 @@ def register(
     def add(target: T) -> T:
         line = summary
         if line is None:
-            line = "" if isinstance(target, str) else inspect.getdoc(target) or ""
+            line = "" if isinstance(target, str) else inspect.cleandoc(target.__doc__ or "")
         _target_registry.add(
             Entry(
                 name=name,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from attn_bench import environment, protocol, suite
-from attn_bench.coordinator import Coordinator, Progress
-from attn_bench.errors import RequestError
+from attn_bench import environment, protocol, store, suite
+from attn_bench.coordinator import Coordinator, Progress, Progressed
+from attn_bench.errors import AttnBenchError, RequestError
 from attn_bench.plan import TIMEOUT_S, make_plan, settle
 from attn_bench.process import Worker
 from attn_bench.record import Plan, Row, Settings, Suite
@@ -34,6 +34,7 @@ class Request:
     where: str | None = None
     budget_s: float | None = None
     precision: float | None = None
+    sessions: int | None = None
     quick: bool = False
     out: str | None = None
     seed: int = 0
@@ -45,12 +46,16 @@ class Request:
 
 @dataclass(frozen=True)
 class Finished:
-    """A run that was measured and saved; `exit_status` is what the command ends with."""
+    """A run that was measured and saved; `exit_status` is what the command ends with.
+
+    trouble: why it ended early, where it did.
+    """
 
     path: Path
     rows: tuple[Row, ...]
     info: Mapping[str, Any]
     exit_status: int
+    trouble: str | None = None
 
 
 @dataclass(frozen=True)
@@ -73,51 +78,93 @@ def run(request: Request, progress: Progress) -> Finished:
             folder = RunFolder.create(
                 prepared.suite.name, prepared.hello.device, started, request.out
             )
+            info = _beginning(request, prepared, started)
+            folder.write_info(info)
         except BaseException:
             prepared.worker.end()
             raise
-        coordinator = Coordinator(
-            prepared.worker, prepared.plan, prepared.settings, folder.keep, progress
-        )
-        info = _info(request, prepared, started)
-        interrupted = False
-        try:
-            folder.write_info(info)
-            coordinator.inspect()
-            coordinator.measure()
-        except KeyboardInterrupt:
-            interrupted = True
-        finally:
-            coordinator.stop()
-    rows = make_rows(
-        prepared.plan, coordinator.outcomes, coordinator.timings, prepared.hello.threads
+        return _measured(prepared, folder, info, Progressed(), progress)
+
+
+def resume(name: str, progress: Progress) -> Finished:
+    """Go on with a run that was cut off: its table is what an uninterrupted one's would be.
+
+    Raises RequestError where it is finished, or was begun on another machine or software.
+    """
+    path = store.find(name)
+    info = store.read_info(path)
+    if info["state"] == "finished":
+        raise RequestError(f"{path}: the run is finished; there is nothing to resume")
+    request = replace(
+        store.read_record(info["request"], Request), suite=str(info["suite"]["source"])
     )
-    info |= _ending(coordinator, interrupted)
-    folder.write_samples(coordinator.blocks)
-    folder.write_table(rows)
-    folder.write_info(info)
-    folder.close()
-    return Finished(folder.path, tuple(rows), info, _exit_status(rows, interrupted))
+    with _terminable():
+        worker = _started(request)
+        try:
+            progress.stage("starting", 1, "")
+            hello = worker.open()
+            now = _environment(hello)
+            for key in ("fingerprint", "software"):
+                if now[key] != info["environment"][key]:
+                    raise RequestError(f"{path}: begun on another machine or software ({key})")
+            asked = store.read_record(info["suite"], Suite)
+            plan = make_plan(asked, hello.device, modules=request.modules, where=request.where)
+            prepared = Prepared(
+                worker, hello, asked, plan, store.read_record(info["settings"], Settings)
+            )
+            before = Progressed(*store.read_journal(path))
+            folder = RunFolder(path)
+        except BaseException:
+            worker.end()
+            raise
+        return _measured(prepared, folder, info, before, progress)
+
+
+def _measured(
+    prepared: Prepared,
+    folder: RunFolder,
+    info: dict[str, Any],
+    before: Progressed,
+    progress: Progress,
+) -> Finished:
+    """Inspect, measure, save: whatever happens, what came in is saved and the workers are ended."""
+    coordinator = Coordinator(
+        prepared.worker, prepared.plan, prepared.settings, folder.keep, progress, before
+    )
+    watch = environment.Watch()
+    state, trouble = "finished", None
+    try:
+        coordinator.inspect()
+        watch.start()
+        coordinator.measure()
+        watch.stop()
+    except KeyboardInterrupt:
+        state = "interrupted"
+    except AttnBenchError as problem:
+        state, trouble = "broken off", str(problem)
+    finally:
+        coordinator.stop()
+    with _undisturbed():
+        rows = make_rows(
+            prepared.plan,
+            coordinator.outcomes,
+            coordinator.timings,
+            prepared.hello.threads,
+            "the budget was spent" if state == "finished" else f"the run was {state}",
+        )
+        info |= _ending(coordinator, watch, info, state)
+        folder.finish(rows, coordinator.blocks, info)
+    return Finished(folder.path, tuple(rows), info, _exit_status(rows, state), trouble)
 
 
 def prepare(request: Request, progress: Progress) -> Prepared:
     """Check the request, start a worker, plan. Raises RequestError, with no worker left running."""
-    for file in request.modules_from:
-        if not Path(file).is_file():
-            raise RequestError(f"--modules-from {file}: there is no such file")
     has_code_to_ask = bool(request.modules_from or entry_points())
     if not has_code_to_ask:
         suite.load(request.suite, builtin())  # complain before a worker takes its seconds
-    worker = Worker(
-        protocol.Open(
-            protocol.VERSION,
-            request.device,  # type: ignore[arg-type]
-            request.threads,
-            list(request.modules_from),
-        )
-    )
+    worker = _started(request)
     try:
-        progress.stage("starting", 1)
+        progress.stage("starting", 1, "")
         hello = worker.open()
         registry = described(worker) if has_code_to_ask else builtin()
         asked = suite.load(request.suite, registry)
@@ -130,6 +177,7 @@ def prepare(request: Request, progress: Progress) -> Prepared:
         plan,
         budget_s=request.budget_s,
         precision=request.precision,
+        sessions=request.sessions,
         quick=request.quick,
         seed=request.seed,
         threads=request.threads,
@@ -138,9 +186,23 @@ def prepare(request: Request, progress: Progress) -> Prepared:
     return Prepared(worker, hello, asked, plan, settings)
 
 
+def _started(request: Request) -> Worker:
+    for file in request.modules_from:
+        if not Path(file).is_file():
+            raise RequestError(f"--modules-from {file}: there is no such file")
+    return Worker(
+        protocol.Open(
+            protocol.VERSION,
+            request.device,  # type: ignore[arg-type]
+            request.threads,
+            list(request.modules_from),
+        )
+    )
+
+
 def describe_all(modules_from: tuple[str, ...]) -> Registry:
     """Everything registered, the user's files included: a worker loads them and tells."""
-    worker = Worker(protocol.Open(protocol.VERSION, "cpu", None, list(modules_from)))
+    worker = _started(Request(suite="", device="cpu", modules_from=modules_from))
     try:
         worker.open()
         return described(worker)
@@ -161,43 +223,58 @@ def described(worker: Worker) -> Registry:
     return registry
 
 
-def _info(request: Request, prepared: Prepared, started: datetime) -> dict[str, Any]:
-    """run.json as far as it is known before anything is measured."""
+def _environment(hello: protocol.Hello) -> dict[str, Any]:
     machine = environment.capture()
-    load = environment.load_average()
-    hello = prepared.hello
+    return {
+        **machine,
+        "device": hello.device,
+        "device_facts": dict(hello.device_facts),
+        "software": dict(hello.software),
+        "threads": hello.threads,
+        "openmp": dict(hello.openmp),
+        "fingerprint": environment.fingerprint(machine, hello.device_facts),
+    }
+
+
+def _beginning(request: Request, prepared: Prepared, started: datetime) -> dict[str, Any]:
+    """run.json as far as it is known before anything is measured."""
     return {
         "suite": asdict(prepared.suite),
         "command": ["attn-bench", *request.command],
+        "request": asdict(request),
         "seed": prepared.settings.seed,
         "settings": asdict(prepared.settings),
         "start": started.isoformat(timespec="seconds"),
         "end": None,
         "state": "measuring",
         "environment": {
-            **machine,
-            "device": hello.device,
-            "device_facts": dict(hello.device_facts),
-            "software": dict(hello.software),
-            "threads": hello.threads,
-            "openmp": dict(hello.openmp),
-            "load_at_start": load,
+            **_environment(prepared.hello),
+            "load_at_start": environment.load_average(),
         },
-        "warnings": environment.warnings(machine, hello.threads, load),
+        "warnings": [],
     }
 
 
-def _ending(coordinator: Coordinator, interrupted: bool) -> dict[str, Any]:
+def _ending(
+    coordinator: Coordinator, watch: environment.Watch, info: Mapping[str, Any], state: str
+) -> dict[str, Any]:
     """What run.json gains when measuring is over."""
     facts = {
         case_id: outcome.facts
         for case_id, outcome in coordinator.outcomes.items()
         if outcome.facts is not None
     }
+    seen = {
+        **info["environment"],
+        "load_at_end": environment.load_average(),
+        **watch.seen,
+        "throttled_blocks": sum(block.throttled for block in coordinator.blocks),
+    }
     return {
         "end": datetime.now(UTC).isoformat(timespec="seconds"),
-        "state": "interrupted" if interrupted else "finished",
-        "load_at_end": environment.load_average(),
+        "state": state,
+        "environment": seen,
+        "warnings": environment.warnings(seen),
         "calling_share": coordinator.calling_share,
         "rates": {dtype: asdict(rates) for dtype, rates in coordinator.rates.items()},
         "uncounted_operators": {i: dict(f.uncounted) for i, f in facts.items() if f.uncounted},
@@ -206,11 +283,12 @@ def _ending(coordinator: Coordinator, interrupted: bool) -> dict[str, Any]:
     }
 
 
-def _exit_status(rows: list[Row], interrupted: bool) -> int:
-    if interrupted:
+def _exit_status(rows: list[Row], state: str) -> int:
+    if state == "interrupted":
         return 130
     measured = any(row.status == "ok" for row in rows)
-    return 3 if not measured or any(row.status in FAULTS for row in rows) else 0
+    faulty = state != "finished" or any(row.status in FAULTS for row in rows)
+    return 3 if faulty or not measured else 0
 
 
 @contextmanager
@@ -225,3 +303,14 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """While the results are written, another Ctrl-C is not heard."""
+    before = {s: signal.signal(s, signal.SIG_IGN) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

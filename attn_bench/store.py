@@ -11,15 +11,17 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
-from attn_bench.errors import RequestError, nearest
+from attn_bench.errors import CannotWrite, RequestError, nearest
 from attn_bench.record import COLUMNS, Block, Outcome, Row
 from attn_bench.units import plain
 
+T = TypeVar("T")
 SCHEMA = 1
 RESULTS = "results"
 
@@ -37,8 +39,13 @@ class RunFolder:
     """The folder of a run that is being measured. Files are written aside and moved into place."""
 
     def __init__(self, path: Path) -> None:
+        """The folder `path`, new or to be gone on with: a journal line cut off is cleared."""
         self.path = path
-        self._journal = (path / "journal.jsonl").open("a", encoding="utf-8")
+        journal = path / "journal.jsonl"
+        if journal.exists():
+            whole = journal.read_bytes().rpartition(b"\n")
+            os.truncate(journal, len(whole[0] + whole[1]))
+        self._journal = journal.open("a", encoding="utf-8")
 
     @classmethod
     def create(cls, suite: str, device: str, started: datetime, out: str | None) -> RunFolder:
@@ -63,10 +70,13 @@ class RunFolder:
         self._write("run.json", lambda file: file.write(text.encode()))
 
     def keep(self, record: Outcome | Block) -> None:
-        """Append to the journal, at once."""
+        """Append to the journal, at once. Raises CannotWrite."""
         kind = type(record).__name__.lower()
-        self._journal.write(json.dumps({kind: asdict(record)}, ensure_ascii=False) + "\n")
-        self._journal.flush()
+        try:
+            self._journal.write(json.dumps({kind: asdict(record)}, ensure_ascii=False) + "\n")
+            self._journal.flush()
+        except OSError as error:
+            raise CannotWrite(f"{self.path}/journal.jsonl", error) from None
 
     def write_table(self, rows: Sequence[Row]) -> None:
         """table.csv, table.md and table.parquet."""
@@ -79,16 +89,33 @@ class RunFolder:
         frame = _typed_frame([asdict(block) for block in blocks], Block)
         self._write("samples.parquet", lambda file: frame.to_parquet(file, index=False))
 
+    def finish(self, rows: Sequence[Row], blocks: Iterable[Block], info: Mapping[str, Any]) -> None:
+        """Everything but the journal, run.json last: it says that the rest is there.
+
+        Raises CannotWrite, where the journal still has all that was measured.
+        """
+        try:
+            self.write_samples(blocks)
+            self.write_table(rows)
+            self.write_info(info)
+        finally:
+            self.close()
+
     def close(self) -> None:
-        self._journal.close()
+        with suppress(OSError):  # a full disk was told when it was met
+            self._journal.close()
 
     def _write(self, name: str, fill: Callable[[IO[bytes]], object]) -> None:
         aside = self.path / f".{name}.part"
-        with aside.open("wb") as file:
-            fill(file)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(self.path / name)
+        try:
+            with aside.open("wb") as file:
+                fill(file)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(self.path / name)
+        except OSError as error:
+            aside.unlink(missing_ok=True)
+            raise CannotWrite(f"{self.path / name}", error) from None
 
 
 def find(run: str, results: Path | None = None) -> Path:
@@ -99,11 +126,12 @@ def find(run: str, results: Path | None = None) -> Path:
     if Path(run, "run.json").is_file():
         return Path(run)
     base = results or Path(RESULTS)
-    folders = sorted({p.parent for p in base.glob("*/run.json")}) if base.is_dir() else []
-    if not folders:
-        raise RequestError(f"there is no run {run!r}: {base}/ holds none yet")
-    if run == "latest":
+    folders = sorted(path.parent for path in base.glob("*/run.json"))
+    if run == "latest" and folders:
         return folders[-1]
+    folders += sorted(path.parent for path in base.glob("reference/*/run.json"))
+    if not folders:
+        raise RequestError(f"there is no run {run!r}: {base}/ below this folder holds none")
     matching = [p for p in folders if p.name.startswith(run)]
     exact = [p for p in matching if p.name == run]
     if len(exact or matching) == 1:
@@ -146,6 +174,37 @@ def read_info(path: Path) -> dict[str, Any]:
         found = info.get("schema") if isinstance(info, dict) else None
         raise RequestError(f"{file}: schema {found!r}, and this version reads schema {SCHEMA}")
     return info
+
+
+def read_journal(path: Path) -> tuple[dict[str, Outcome], list[Block]]:
+    """What the run had kept when it was cut off; a last line that is not whole is no record."""
+    outcomes: dict[str, Outcome] = {}
+    blocks: list[Block] = []
+    journal = path / "journal.jsonl"
+    try:
+        text, _, _ = journal.read_text(encoding="utf-8").rpartition("\n")
+        for line in text.splitlines():
+            match json.loads(line):
+                case {"outcome": values}:
+                    outcomes[values["case_id"]] = read_record(values, Outcome)
+                case {"block": values}:
+                    blocks.append(Block(**values))
+    except (OSError, ValueError, TypeError) as error:
+        raise RequestError(f"{journal}: cannot be read: {error}") from None
+    return outcomes, blocks
+
+
+def read_record(values: Any, kind: type[T]) -> T:
+    """A record of `kind` from JSON. Raises RequestError for what is none."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RequestError(
+            f"{kind.__name__} cannot be read: {first['loc']}: {first['msg']}"
+        ) from None
 
 
 def as_csv(rows: Iterable[Row], columns: Sequence[str]) -> str:

@@ -102,6 +102,7 @@ class _Suite(_Table):
     leave_out: Many[Word] | None = None
     budget: Number | None = None
     precision: Annotated[float, Field(gt=0, lt=100)] | None = None
+    sessions: Positive | None = None
     grid: Annotated[list[_Grid], Field(min_length=1)]
     shapes: _Shapes
 
@@ -159,6 +160,7 @@ def parse(text: str, registry: Registry, *, name: str, source: str) -> Suite:
         leave_out=tuple(model.leave_out or ()),
         budget_s=model.budget,
         precision=None if model.precision is None else model.precision / 100,
+        sessions=model.sessions,
     )
     _check_against(suite, registry, text)
     return suite

@@ -69,11 +69,7 @@ def _shape_table(title: str, rows: Sequence[Row], anchor: str) -> Table:
         for metric in timed:
             interval = interval_of(row, metric)
             factor = 1.0 if metric == "ratio" else scale
-            shown = (
-                units.with_interval(interval.value * factor, interval.half_width * factor)
-                if interval
-                else units.UNKNOWN
-            )
+            shown = units.with_interval(interval.times(factor) if interval else None)
             cells.append(_marked(shown, _is_fastest(row, metric, competitors)))
         for column, shown in (
             ("params", units.count(row.params)),

@@ -11,31 +11,43 @@ from attn_bench.stats import Timings
 
 
 def make_rows(
-    plan: Plan, outcomes: Mapping[str, Outcome], timings: Timings, threads: int | None
+    plan: Plan,
+    outcomes: Mapping[str, Outcome],
+    timings: Timings,
+    threads: int | None,
+    ended: str = "the budget was spent",
 ) -> list[Row]:
-    """One row a case, in the plan's order; a case that was never reached is `skipped`."""
-    never = "the run ended before this case was reached"
+    """One row a case, in the plan's order; a case without figures is `skipped`, since the run
+    `ended` before it was reached."""
+    never = f"{ended} before this case was reached"
+    latencies, device = timings.latencies_us(), timings.device_us()
+    ratios = {i: ratio.interval() for i, ratio in timings.ratios(plan.anchor_of).items()}
     return [
         _row(
             case,
             outcomes.get(case.id, Outcome(case.id, "skipped", never)),
-            plan.anchor_of[case.id],
             timings,
             threads,
+            never,
+            *(intervals.get(case.id) for intervals in (latencies, device, ratios)),
         )
         for case in plan.cases
     ]
 
 
 def _row(
-    case: Case, outcome: Outcome, anchor_id: str, timings: Timings, threads: int | None
+    case: Case,
+    outcome: Outcome,
+    timings: Timings,
+    threads: int | None,
+    never: str,
+    latency: Interval | None,
+    device: Interval | None,
+    ratio: Interval | None,
 ) -> Row:
     status, error = outcome.status, outcome.error
-    latency = timings.latency_us(case.id)
     if status == "ok" and latency is None:
-        status, error = "skipped", "the budget was spent before this case had a second round"
-    device = timings.device_us(case.id)
-    ratio = timings.ratio(case.id, anchor_id)
+        status, error = "skipped", never
     facts = outcome.facts
     cells: dict[str, Any] = {
         **case.columns(),

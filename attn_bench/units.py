@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 UNKNOWN = "–"
+WIDE = 0.25  # of the value: beyond, ± would pretend that both sides are alike
 
 
 def count(value: float | None) -> str:
@@ -61,18 +62,27 @@ def multiple(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.2f}"
 
 
-def with_interval(value: float | None, half_width: float | None) -> str:
-    """An estimate ± the half-width of its interval, cut where the interval says nothing more.
+def with_interval(interval: tuple[float, float, float] | None) -> str:
+    """(value, lo, hi) as value ± half-width, cut where the interval says nothing more.
 
-    The half-width is given to one digit, or to two where it begins with a 1.
+    The half-width is given to one digit, or to two where it begins with a 1. An interval that is
+    wide or lopsided is given by its ends.
 
-    >>> with_interval(40345.2, 915.0), with_interval(1.2345, 0.0124), with_interval(None, None)
-    ('40300 ± 900', '1.234 ± 0.012', '–')
+    >>> with_interval((40345.2, 39420.0, 41250.0)), with_interval((1.2345, 1.2221, 1.2469))
+    ('40300 ± 900', '1.234 ± 0.012')
+    >>> with_interval((4.71, 4.04, 12.35)), with_interval((0.013, 0.009, 0.018))
+    ('4.0 … 12', '0.0090 … 0.018')
+    >>> with_interval((1.0, 1.0, 1.0)), with_interval(None)
+    ('1', '–')
     """
-    if value is None or half_width is None:
+    if interval is None:
         return UNKNOWN
+    value, lo, hi = interval
+    half_width = (hi - lo) / 2
     if half_width <= 0:
         return f"{value:.4g}"
+    if half_width > WIDE * value:
+        return f"{_significant(lo, 2)} … {_significant(hi, 2)}"
     places = -math.floor(math.log10(half_width))
     if half_width * 10**places < 1.95:
         places += 1
@@ -87,6 +97,11 @@ def plain(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return str(value)
+
+
+def _significant(value: float, digits: int) -> str:
+    places = digits - 1 - math.floor(math.log10(value)) if value > 0 else 0
+    return f"{round(value, places):.{max(places, 0)}f}"
 
 
 def _three_digits(value: float) -> str:

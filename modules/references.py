@@ -28,13 +28,13 @@ from timm.layers.squeeze_excite import SEModule
 from torch import nn
 
 
-def se(channels: int) -> nn.Module:
-    """Squeeze-and-Excitation, reduction ratio 16, with biases: N×C×H×W to the same."""
-    module: nn.Module = SEModule(channels, rd_ratio=1 / 16, rd_divisor=1, bias=True)
+def se(channels: int, rd_ratio: float = 1 / 16) -> nn.Module:
+    """Squeeze-and-Excitation with biases, C·rd_ratio wide inside: N×C×H×W to the same."""
+    module: nn.Module = SEModule(channels, rd_ratio=rd_ratio, rd_divisor=1, bias=True)
     return module
 
 
-def cbam(channels: int) -> nn.Module:
-    """CBAM, reduction ratio 16, with the MLP's biases: N×C×H×W to the same."""
-    module: nn.Module = CbamModule(channels, rd_ratio=1 / 16, rd_divisor=1, mlp_bias=True)
+def cbam(channels: int, rd_ratio: float = 1 / 16) -> nn.Module:
+    """CBAM with the MLP's biases, C·rd_ratio wide inside: N×C×H×W to the same."""
+    module: nn.Module = CbamModule(channels, rd_ratio=rd_ratio, rd_divisor=1, mlp_bias=True)
     return module

@@ -67,7 +67,9 @@ def test_version(cli: Cli) -> None:
     ("words", "expected"),
     [
         (["rnu"], "unknown command 'rnu' (did you mean 'run'?)"),
-        (["run"], "Missing option '--suite'"),
+        (["run"], "run takes --suite NAME, or --resume RUN"),
+        (["run", "--resume", "latest"], "there is no run 'latest'"),
+        (["run", "--resume", "x", "--seed", "1"], "drop --seed"),
         (["run", "--suite", "smok"], "unknown suite 'smok' (did you mean 'smoke'?)"),
         (["run", "--suite", "no/such.toml"], "no/such.toml: there is no such suite file"),
         (["run", "--suite", "smoke", "--buget", "3"], "No such option '--buget'"),

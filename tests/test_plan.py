@@ -90,3 +90,4 @@ def test_settings() -> None:
     assert settle(loaded(), plan, quick=True).budget_s == pytest.approx(2 * 57 / 5)
     assert settle(loaded("smoke"), plan).budget_s == 4
     assert settle(loaded("smoke"), plan, budget_s=9, precision=0.1).precision == 0.1
+    assert settle(loaded("smoke"), plan, sessions=7).sessions == 7

@@ -74,6 +74,7 @@ def test_ratio_of_the_anchor_is_one_and_intervals_hold_their_estimates(smoke: Pr
     for row in smoke.stored.rows:
         assert row.latency_lo_us <= row.latency_us <= row.latency_hi_us  # type: ignore[operator]
         assert row.ratio_lo <= row.ratio <= row.ratio_hi  # type: ignore[operator]
+        assert row.sessions >= 2  # type: ignore[operator]
         if row.module == "identity":
             assert row.ratio == row.ratio_lo == row.ratio_hi == 1
 

@@ -45,15 +45,16 @@ class Cuda(Device):
             "cuda": torch.version.cuda,
             "cudnn": torch.backends.cudnn.version(),
         }
-        for name, read in (
-            ("sm_clock_mhz", torch.cuda.clock_rate),
-            ("temperature_c", torch.cuda.temperature),
-            ("power_mw", torch.cuda.power_draw),
-        ):
-            try:
-                facts[name] = read()
-            except (ModuleNotFoundError, RuntimeError):
-                facts[name] = None  # NVML's binding is not installed, or not permitted to read
+        for nvml, handle in self._nvml():
+            facts |= {
+                "driver": nvml.nvmlSystemGetDriverVersion(),
+                "sm_clock_mhz": nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM),
+                "sm_clock_max_mhz": nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM),
+                "temperature_c": nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU),
+                "power_limit_w": nvml.nvmlDeviceGetPowerManagementLimit(handle) / 1e3,
+                "power_limit_default_w": nvml.nvmlDeviceGetPowerManagementDefaultLimit(handle)
+                / 1e3,
+            }
         return facts
 
     def drain(self) -> None:
@@ -97,17 +98,22 @@ class Cuda(Device):
         return sum(float(start.elapsed_time(end)) for start, end in marks) / 1e3
 
     def _throttled(self) -> bool:
+        reasons = 0
+        for nvml, handle in self._nvml():
+            reasons = nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)
+        return bool(reasons & _THROTTLED)
+
+    def _nvml(self) -> list[tuple[Any, Any]]:
+        """NVML and this GPU's handle; empty where its binding is missing or may not read."""
         try:
             import pynvml
-        except ModuleNotFoundError:
-            return False
-        try:
+
             pynvml.nvmlInit()
-            handle = pynvml.nvmlDeviceGetHandleByIndex(0)
-            reasons = pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)
+            return [(pynvml, pynvml.nvmlDeviceGetHandleByIndex(0))]
+        except ModuleNotFoundError:
+            return []
         except pynvml.NVMLError:
-            return False
-        return bool(reasons & _THROTTLED)
+            return []
 
     def peak_memory_bytes(self, call: Call) -> int:
         call()
