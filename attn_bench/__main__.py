@@ -1,5 +1,9 @@
 """`python -m attn_bench`."""
 
-from attn_bench.cli import main
+try:
+    from attn_bench.cli import main
 
-raise SystemExit(main())
+    status = main()
+except KeyboardInterrupt:  # before there was anybody to handle it
+    status = 130
+raise SystemExit(status)

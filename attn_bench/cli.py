@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import math
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -23,6 +26,22 @@ SHOWN_BY_DEFAULT = [
     "peak_memory_bytes",
 ]
 WHERE = "comparisons of columns, as in \"channels >= 256 and module in ['se', 'cbam']\""
+
+
+class _Finite(click.FloatRange):
+    """A range of numbers that inf and nan are not in."""
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> float:
+        number = float(super().convert(value, parameter, context))
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number.", parameter, context)
+        return number
+
+
+SECONDS = _Finite(0, 1e7, min_open=True)
+PERCENT = _Finite(0, 100, min_open=True)
 
 
 class _Commands(click.Group):
@@ -114,19 +133,19 @@ def _modules(modules_from: tuple[str, ...]) -> list[dict[str, Any]]:
 @click.option("--modules-from", multiple=True, metavar="FILE.py", help="Modules of your own.")
 @click.option(
     "--budget",
-    type=click.FloatRange(0, min_open=True),
+    type=SECONDS,
     metavar="SECONDS",
     help="Time to measure; 2 s a case unless the suite says otherwise.",
 )
 @click.option(
     "--precision",
-    type=click.FloatRange(0, 100, min_open=True),
+    type=PERCENT,
     metavar="PERCENT",
     help="A case is done when its ratio is known to ± this; 2 unless the suite says otherwise.",
 )
 @click.option(
     "--sessions",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 100),
     metavar="N",
     help="Worker processes to measure in; 5, or as many as the budget allows.",
 )
@@ -137,11 +156,14 @@ def _modules(modules_from: tuple[str, ...]) -> list[dict[str, Any]]:
     "--seed", type=int, default=0, metavar="N", help="Cases are measured in another order; 0."
 )
 @click.option(
-    "--threads", type=click.IntRange(1), metavar="N", help="CPU threads; PyTorch's own default."
+    "--threads",
+    type=click.IntRange(1, 1024),
+    metavar="N",
+    help="CPU threads; PyTorch's own default.",
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(0, min_open=True),
+    type=SECONDS,
     default=60.0,
     metavar="SECONDS",
     help="Give up a case when one step of it takes longer; 60.",
@@ -253,6 +275,29 @@ def show(run: str, where: str | None, sort: str | None, columns: str | None, for
     return 0
 
 
+@commands.command()
+@click.option(
+    "--minutes",
+    type=SECONDS,
+    default=5.0,
+    metavar="N",
+    help="How long; more narrows the intervals.  [5]",
+)
+@click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), default="auto")
+def selfcheck(minutes: float, device: str) -> int:
+    """How often this tool is wrong on this machine, and how small a slowdown it sees."""
+    from attn_bench import selfcheck as job
+
+    progress = console.LiveProgress()
+    try:
+        finished, _ = job.selfcheck(minutes, device, progress, command=sys.argv[1:])
+    finally:
+        progress.close()
+    console.selfcheck(finished.info["selfcheck"])
+    console.line(f"run folder: {finished.path}")
+    return finished.exit_status
+
+
 def _selected(rows: Sequence[Row], where: str | None, sort: str | None) -> list[Row]:
     from attn_bench.where import Condition
 
@@ -261,7 +306,9 @@ def _selected(rows: Sequence[Row], where: str | None, sort: str | None) -> list[
         condition = Condition(where, COLUMNS)
         chosen = [row for row in chosen if condition({c: getattr(row, c) for c in COLUMNS})]
     if sort:
-        (column,) = _columns(sort.removeprefix("-")) or COLUMNS[:1]
+        column = sort.removeprefix("-")
+        if column not in COLUMNS:
+            raise RequestError(f"--sort: unknown column {column!r}{nearest(column, COLUMNS)}")
         known = [row for row in chosen if getattr(row, column) is not None]
         words = any(isinstance(getattr(row, column), str) for row in known)
         known.sort(
@@ -283,12 +330,27 @@ def _columns(words: str | None) -> list[str]:
     return names
 
 
+def _usable_streams() -> None:
+    """Streams that were closed lead nowhere; a terminal that has no θ shows another sign."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - for the life of the process
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program. Returns the exit status; see `attn-bench --help`."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without θ
+    _usable_streams()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     try:
+        for word in words:
+            if not word.isprintable():
+                raise RequestError(f"argument {word!r} has characters that cannot be printed")
         status = int(commands.main(words, prog_name="attn-bench", standalone_mode=False) or 0)
         sys.stdout.flush()
         return status
@@ -303,10 +365,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         console.error(str(problem))
         return problem.exit_status
-    except (click.Abort, KeyboardInterrupt):
-        console.error("interrupted")
-        return INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # click makes the one the other
         # The reader of our output, `head` say, has seen enough; nor is there anything to flush to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as problem:
+        console.error(f"the output cannot be written: {problem.strerror}")
+        return 3
+    except (click.Abort, KeyboardInterrupt):
+        console.error("interrupted")
+        return INTERRUPTED

@@ -173,7 +173,7 @@ def finished(path: Path, rows: Sequence[Row], info: Mapping[str, Any]) -> None:
         console.print(f"[dim]{summary.LEGEND}[/]\n")
     for words in _reasons(rows):
         line(words)
-    for words in _precision(rows, info["settings"]["precision"]):
+    for words in _precision(rows, info["suite"]["anchor"], info["settings"]["precision"]):
         console.print(words)
     share = info.get("calling_share")
     if share is not None:
@@ -183,6 +183,34 @@ def finished(path: Path, rows: Sequence[Row], info: Mapping[str, Any]) -> None:
     for words in info["warnings"]:
         warning(words)
     line(f"run folder: {path}")
+
+
+def selfcheck(found: Mapping[str, Any] | None) -> None:
+    """The tool's error rates, as they stand in run.json."""
+    if found is None:
+        line("no trial was finished")
+        return
+
+    def rate(of: Mapping[str, Any]) -> str:
+        share = f"{units.percent(of['lo'])} … {units.percent(of['hi'])}"
+        return f"{of['hits']} of {of['of']}  ({share})"
+
+    lines = [("identical variants called different", rate(found["false_alarms"]))]
+    lines += [
+        (f"a real {percent} % slowdown called slower", rate(power))
+        for percent, power in found["power"].items()
+    ]
+    lines.append(("95 % intervals that hold the truth", rate(found["coverage"])))
+    lines += [
+        (
+            f"smallest slowdown seen 9 times of 10 in {budget} s a case",
+            f"{units.percent(v['value'])}  ({units.percent(v['lo'])} … {units.percent(v['hi'])})",
+        )
+        for budget, v in found["smallest_visible"].items()
+    ]
+    _aligned(lines, [False, False])
+    trials, cost = found["trials"], found["seconds_a_case"]
+    line(f"{trials} trials of {cost:.1f} s a case; in brackets 95 % intervals")
 
 
 def warning(message: str) -> None:
@@ -212,17 +240,18 @@ def _reasons(rows: Sequence[Row]) -> list[str]:
     return found
 
 
-def _precision(rows: Sequence[Row], wanted: float) -> list[str]:
-    """How many ratios are as precise as was asked."""
-    found = [summary.interval_of(row, "ratio") for row in rows if row.status == "ok"]
+def _precision(rows: Sequence[Row], anchor: str, wanted: float) -> list[str]:
+    """How many ratios are as precise as was asked; the anchor's own is no achievement."""
+    measured = [row for row in rows if row.status == "ok" and row.variant != anchor]
+    found = [summary.interval_of(row, "ratio") for row in measured]
     ratios = [ratio for ratio in found if ratio is not None]
     reached = [ratio for ratio in ratios if ratio.half_width <= wanted * ratio.value]
     if not ratios:
-        return []
-    if len(reached) == len(ratios):
+        return ["No ratio could be had."] if measured else []
+    if len(reached) == len(measured):
         return [f"Every ratio is known to ± {units.percent(wanted)} or better."]
     widest = max(ratio.half_width / ratio.value for ratio in ratios)
     return [
-        f"{len(reached)} of {len(ratios)} ratios are known to ± {units.percent(wanted)}, the "
+        f"{len(reached)} of {len(measured)} ratios are known to ± {units.percent(wanted)}, the "
         f"others to ± {units.percent(widest)} or better: a larger --budget narrows them."
     ]

@@ -13,7 +13,7 @@ from random import Random
 from typing import Protocol
 
 from attn_bench import protocol
-from attn_bench.plan import round_order
+from attn_bench.plan import calls_in_a_block, round_order
 from attn_bench.process import Worker, WorkerLost
 from attn_bench.record import Block, Case, DType, Outcome, Plan, Settings
 from attn_bench.stats import Timings
@@ -55,6 +55,11 @@ class Progressed:
 
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     blocks: list[Block] = field(default_factory=list)
+    next_session: int = 0
+
+    def __post_init__(self) -> None:
+        after = 1 + max((block.session for block in self.blocks), default=-1)
+        self.next_session = max(self.next_session, after)
 
 
 class Coordinator:
@@ -78,10 +83,11 @@ class Coordinator:
         self._settings = settings
         self._keep = keep
         self._progress = progress
-        self._numbers = 1 + max((block.session for block in known.blocks), default=-1)
+        self.next_session = known.next_session
         self._sessions = [self._session(worker, is_open=True)]
         self._load = sorted({case.variant.module for case in plan.cases})
         self._looked = ""
+        self._calls: dict[str, int] = {}
         self.rates: dict[DType, protocol.Rates] = {}
         self.outcomes = dict(known.outcomes)
         self.blocks = list(known.blocks)
@@ -100,8 +106,10 @@ class Coordinator:
     def inspect(self) -> None:
         """Build, check and count every case once: fills `outcomes`.
 
-        Nothing is timed meanwhile, so the workers of the later sessions start up beside it.
+        The rates come first, on a machine of one's own. Nothing else is timed here, so the workers
+        of the later sessions start up meanwhile.
         """
+        self._measure_rates()
         for _ in range(self._settings.sessions - len(self._sessions)):
             self._sessions.append(self._session(self._sessions[0].worker.another(self._load)))
         cases = self._plan.cases
@@ -116,19 +124,20 @@ class Coordinator:
             else:
                 self._settle(self._inspected(case))
 
+    def _measure_rates(self) -> None:
+        """In each dtype of the plan; one that the device cannot do has none, and no bounds."""
+        for dtype in dict.fromkeys(case.dtype for case in self._plan.cases):
+            reply = self._ask(self._sessions[0], protocol.MeasureRates(dtype))
+            if isinstance(reply, protocol.Rates):
+                self.rates[dtype] = reply
+
     def _inspected(self, case: Case) -> Outcome:
-        if case.dtype not in self.rates:
-            rates = self._ask(self._sessions[0], protocol.MeasureRates(case.dtype))
-            if isinstance(rates, protocol.Failure):
-                return Outcome(case.id, rates.status, rates.error)
-            assert isinstance(rates, protocol.Rates), rates
-            self.rates[case.dtype] = rates
-        request = protocol.Inspect(case, self.rates[case.dtype], self._settings.block_s)
+        request = protocol.Inspect(case, self.rates.get(case.dtype))
         reply = self._ask(self._sessions[0], request, _patience(case))
         if isinstance(reply, protocol.Failure):
             return Outcome(case.id, reply.status, reply.error)
         assert isinstance(reply, protocol.Inspected), reply
-        return Outcome(case.id, "ok", facts=reply.facts, calls=reply.calls)
+        return Outcome(case.id, "ok", facts=reply.facts)
 
     # --- how long it takes --------------------------------------------------------------------
 
@@ -145,8 +154,8 @@ class Coordinator:
         self._started = time.monotonic()
         cycles, next_look = 0, LEAST_ROUNDS
         try:
-            self._round(0, waiting, budget_s)
-            self._keep_affordable(self._spent_s(), budget_s)
+            if not self._warm_up(waiting, budget_s):
+                return
             while waiting:
                 for index in range(len(self._sessions)):
                     if not self._round(index, waiting, budget_s):
@@ -162,6 +171,21 @@ class Coordinator:
     def _spent_s(self) -> float:
         """Of the budget; the start of a worker that replaces a lost one is not charged."""
         return time.monotonic() - self._started - self._replacing_s
+
+    def _warm_up(self, waiting: Sequence[Case], budget_s: float) -> bool:
+        """A first round in each session, which also tells how many calls make a block."""
+        begun = len(self.blocks)
+        for index in range(len(self._sessions)):
+            if index < len(self._sessions) and not self._round(index, waiting, budget_s):
+                return False
+            if index == 0:
+                self._keep_affordable(self._spent_s(), budget_s)
+        fastest: dict[str, float] = {}
+        for block in self.blocks[begun:]:
+            one = min(block.seconds / block.calls, block.first_call_seconds)
+            fastest[block.case_id] = min(one, fastest.get(block.case_id, one))
+        self._calls = calls_in_a_block(fastest, self._settings.block_s)
+        return True
 
     def _round(self, index: int, waiting: Sequence[Case], budget_s: float) -> bool:
         """One block of every case; False if the budget was spent in the midst of it."""
@@ -182,9 +206,9 @@ class Coordinator:
         del self._sessions[kept:]
 
     def _measure_block(self, session: Session, case: Case, position: int) -> None:
-        calls = self.outcomes[case.id].calls
-        if not self._is_ok(case) or calls is None:
+        if not self._is_ok(case):
             return
+        calls = self._calls.get(case.id, 1)
         number, round_ = session.number, session.round
         reply = self._ask(session, protocol.RunBlock(case, calls), _patience(case))
         if isinstance(reply, protocol.Failure):
@@ -228,8 +252,8 @@ class Coordinator:
 
     def _session(self, worker: Worker, is_open: bool = False) -> Session:
         """A session of its own number and, after that, its own random order."""
-        number = self._numbers
-        self._numbers += 1
+        number = self.next_session
+        self.next_session += 1
         return Session(number, worker, Random(f"{self._settings.seed} {number}"), is_open)
 
     def _open(self, session: Session) -> None:

@@ -31,6 +31,17 @@ class CannotWrite(AttnBenchError):
         )
 
 
+def in_one_line(error: BaseException) -> str:
+    r"""Somebody else's error: its kind and the first line of what it says, safe to print.
+
+    >>> in_one_line(ValueError("no such width\nand more"))
+    'ValueError: no such width'
+    """
+    said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    shown = "".join(char if char.isprintable() else "?" for char in said[:300])
+    return f"{type(error).__name__}: {shown}" if shown else type(error).__name__
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint to append to an error: the nearest known words, or some of those there are.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from itertools import groupby, product
+from itertools import groupby, product, zip_longest
+from math import inf, sqrt
 from random import Random
 
 from attn_bench.errors import RequestError, nearest
@@ -13,9 +14,7 @@ from attn_bench.record import (
     CASE_COLUMNS,
     Case,
     DeviceName,
-    Grid,
     Plan,
-    Scalar,
     Settings,
     Suite,
     Variant,
@@ -29,6 +28,8 @@ QUICK_FACTOR = 0.2
 QUICK_PRECISION = 0.05
 SESSIONS = 5
 TIMEOUT_S = 60.0
+ALIKE = 1.1  # latencies within this factor may be one and the same, measured twice
+MOST_CALLS = 10_000
 
 
 def make_plan(
@@ -55,17 +56,17 @@ def make_plan(
         chosen.append(case)
     if not chosen:
         raise RequestError(_nothing_left(suite, modules, where))
-    variants = {variant.label: variant for grid in suite.grids for variant in _variants(grid)}
+    variants = {variant.label: variant for grid in suite.grids for variant in grid.variants()}
     anchor = variants.get(suite.anchor, Variant(suite.anchor))
-    anchors = {case: replace(case, variant=anchor, execution="eager") for case in chosen}
-    # An ordered set: a case named twice is measured once. The sort is stable: the suite's order
-    # holds within a shape, and its anchors stand last.
-    cases = dict.fromkeys([*chosen, *anchors.values()])
+    anchors = {case.id: replace(case, variant=anchor, execution="eager") for case in chosen}
+    # By id: a case named twice is measured once. The sort is stable: the suite's order holds within
+    # a shape, and its anchors stand last.
+    cases = {case.id: case for case in [*chosen, *anchors.values()]}
     at = {shape: index for index, shape in enumerate(suite.shapes)}
-    ordered = sorted(cases, key=lambda case: (at[case.shape], case.variant == anchor))
+    ordered = sorted(cases.values(), key=lambda case: (at[case.shape], case.variant == anchor))
     return Plan(
         cases=tuple(ordered),
-        anchor_of={case.id: anchors.get(case, case).id for case in ordered},
+        anchor_of={case.id: anchors.get(case.id, case).id for case in ordered},
         unsupported={case.id: reason for case in ordered if (reason := _unsupported(case))},
     )
 
@@ -108,6 +109,30 @@ def round_order(cases: Sequence[Case], rng: Random) -> list[Case]:
     return [case for group in groups for case in group]
 
 
+def calls_in_a_block(seconds_a_call: Mapping[str, float], block_s: float) -> dict[str, int]:
+    """How many calls of each case make a block of about `block_s`.
+
+    Cases of nearly the same latency have the same number: a block of more calls is disturbed more
+    often and less each time, and its median is another figure. So the latencies are cut into groups
+    at their gaps, and a group shares its number.
+
+    >>> calls_in_a_block({"a": 1.0, "b": 1.04, "c": 0.2, "d": 9.0}, block_s=4.0)
+    {'c': 20, 'a': 4, 'b': 4, 'd': 1}
+    """
+    calls: dict[str, int] = {}
+    group: list[str] = []
+    ordered = sorted(seconds_a_call, key=lambda case_id: seconds_a_call[case_id])
+    for case_id, following in zip_longest(ordered, ordered[1:]):
+        group.append(case_id)
+        here, first = seconds_a_call[case_id], seconds_a_call[group[0]]
+        then = seconds_a_call[following] if following else inf
+        if then > ALIKE * here or then > 2 * first:
+            shared = max(1, min(MOST_CALLS, round(block_s / sqrt(first * here))))
+            calls |= dict.fromkeys(group, shared)
+            group = []
+    return calls
+
+
 def _group(case: Case) -> tuple[str, ...]:
     return (str(case.shape), case.dtype, case.memory_format, case.mode)
 
@@ -115,15 +140,8 @@ def _group(case: Case) -> tuple[str, ...]:
 def _all_cases(suite: Suite, device: DeviceName) -> Iterator[Case]:
     conditions = product(suite.dtypes, suite.memory_formats, suite.modes, suite.executions)
     for (dtype, memory_format, mode, execution), grid in product(list(conditions), suite.grids):
-        for variant, shape in product(_variants(grid), suite.shapes):
+        for variant, shape in product(grid.variants(), suite.shapes):
             yield Case(variant, shape, dtype, memory_format, mode, execution, device)
-
-
-def _variants(grid: Grid) -> Iterable[Variant]:
-    names = [name for name, _ in grid.arguments]
-    fixed: Iterable[tuple[Scalar, ...]] = product(*(values for _, values in grid.arguments))
-    for module, extent, values in product(grid.modules, grid.extents or (None,), list(fixed)):
-        yield Variant(module, extent, tuple(zip(names, values, strict=True)))
 
 
 def _matches(name: str, globs: str) -> bool:

@@ -102,17 +102,13 @@ class Inspect:
     """Build the case, check what it does, count its work, measure its memory. -> Inspected"""
 
     case: Case
-    rates: Rates
-    block_s: float
+    rates: Rates | None
     kind: Literal["inspect"] = "inspect"
 
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """`calls`: how many calls make a block as long as was asked."""
-
     facts: Facts
-    calls: int
     kind: Literal["inspected"] = "inspected"
 
 

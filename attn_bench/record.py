@@ -6,8 +6,9 @@ Units stand in names; what is unknown is None.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from itertools import product
 from typing import Any, Literal, get_args
 
 Extent = int | Literal["global"]
@@ -51,8 +52,8 @@ class Variant:
     @property
     def label(self) -> str:
         """`ge_theta(extent=4, rd_ratio=0.25)`; the bare name where nothing is fixed."""
-        fixed = [] if self.extent is None else [("extent", self.extent)]
-        inside = ", ".join(f"{name}={value}" for name, value in [*fixed, *self.arguments])
+        fixed = [] if self.extent is None else [f"extent={self.extent}"]
+        inside = ", ".join([*fixed, *(f"{name}={value!r}" for name, value in self.arguments)])
         return f"{self.module}({inside})" if inside else self.module
 
 
@@ -118,6 +119,13 @@ class Grid:
     modules: tuple[str, ...]
     extents: tuple[Extent, ...] | None = None
     arguments: tuple[tuple[str, tuple[Scalar, ...]], ...] = ()
+
+    def variants(self) -> Iterator[Variant]:
+        """In the order in which they are written, the last argument changing fastest."""
+        names = [name for name, _ in self.arguments]
+        fixed = list(product(*(values for _, values in self.arguments)))
+        for module, extent, values in product(self.modules, self.extents or (None,), fixed):
+            yield Variant(module, extent, tuple(zip(names, values, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +205,6 @@ class Outcome:
     status: Status
     error: str | None = None
     facts: Facts | None = None
-    calls: int | None = None  # how many make a block
 
 
 @dataclass(frozen=True, slots=True)

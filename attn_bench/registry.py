@@ -13,14 +13,16 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import re
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from attn_bench.errors import RequestError, nearest
+from attn_bench.errors import RequestError, in_one_line, nearest
 from attn_bench.record import Extent
 
 ENTRY_POINT_GROUP = "attn_bench.modules"
@@ -158,7 +160,20 @@ def register(
     ...     "Two extents."
     """
 
+    if not isinstance(name, str) or not re.fullmatch(r"[\w./+-]+", name):
+        raise ValueError(f"register: {name!r} is no name (letters, digits and _ . / + - make one)")
+    if extents is not None and not isinstance(extents, str):
+        extents = tuple(extents)
+        if wrong := [e for e in extents if e != "global" and type(e) is not int]:
+            raise ValueError(
+                f"register({name!r}): extent {wrong[0]!r} is no whole number or 'global'"
+            )
+    elif extents not in (None, "any", "power_of_two"):
+        raise ValueError(f"register({name!r}): extents are a list, 'any' or 'power_of_two'")
+
     def add(target: T) -> T:
+        if not callable(target) and not isinstance(target, str):
+            raise TypeError(f"register({name!r}) is put above a class or a function")
         line = summary
         if line is None:
             line = "" if isinstance(target, str) else inspect.cleandoc(target.__doc__ or "")
@@ -166,8 +181,8 @@ def register(
             Entry(
                 name=name,
                 target=target,
-                extents=extents if extents is None or isinstance(extents, str) else tuple(extents),
-                paper=paper,
+                extents=extents,
+                paper=None if paper is None else str(paper),
                 summary=line.partition("\n")[0],
                 arguments=dict(arguments or {}),
                 origin=_origin,
@@ -205,27 +220,57 @@ def entry_points() -> list[importlib.metadata.EntryPoint]:
 
 
 def load_all(files: Iterable[str] = ()) -> Registry:
-    """Built-ins, entry points and `files`. Runs the code of the last two: for workers."""
+    """Built-ins, entry points and `files`. Runs the code of the last two: for workers.
+
+    Raises RequestError, with file and line, for a file that raises or registers nothing. An entry
+    point that cannot be loaded is registered all the same: whoever asks for it is told why.
+    """
     registry = builtin()
     for point in entry_points():
-        origin = f"package {point.dist.name}" if point.dist else f"entry point {point.name}"
-        with registering(registry, origin):
-            loaded = point.load()
-            if callable(loaded) and all(entry.target is not loaded for entry in registry):
-                register(point.name)(loaded)
+        with registering(registry, f"package {point.dist.name if point.dist else '?'}"):
+            _load_entry_point(point, registry)
     for file in files:
+        known = len(list(registry))
         with registering(registry, file):
-            load_file(file)
+            _load_file(Path(file))
+        if len(list(registry)) == known:
+            raise RequestError(f'{file}: registers no module (@register("name") above a class?)')
     return registry
 
 
-def load_file(file: str) -> None:
-    """Run a user's Python file, which registers its modules; raises whatever the file raises."""
-    path = Path(file)
+def _load_entry_point(point: importlib.metadata.EntryPoint, registry: Registry) -> None:
+    try:
+        loaded = point.load()
+    except (Exception, SystemExit) as error:  # any code may be behind an entry point
+        reason = f"entry point {point.value}: {in_one_line(error)}"
+
+        def unusable(channels: int) -> None:
+            raise ImportError(reason)
+
+        register(point.name, summary=reason)(unusable)
+        return
+    if callable(loaded) and all(entry.target is not loaded for entry in registry):
+        register(point.name)(loaded)
+
+
+def _load_file(path: Path) -> None:
+    """Run a user's Python file, which registers its modules."""
     name = f"attn_bench_user_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise RequestError(f"{file}: not a Python file (its name must end in .py)")
+        raise RequestError(f"{path}: not a Python file (its name must end in .py)")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # any code may be in a user's file
+        raise RequestError(f"{path}:{_line_in(path, error)}: {in_one_line(error)}") from error
+
+
+def _line_in(path: Path, error: BaseException) -> int:
+    """Where in the file at `path` the error came up; 1 if nowhere in it."""
+    if isinstance(error, SyntaxError) and error.lineno:
+        return error.lineno
+    frames = traceback.extract_tb(error.__traceback__)
+    here = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path.resolve()]
+    return (here[-1] if here else None) or 1

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import threading
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,13 +14,14 @@ from attn_bench import environment, protocol, store, suite
 from attn_bench.coordinator import Coordinator, Progress, Progressed
 from attn_bench.errors import AttnBenchError, RequestError
 from attn_bench.plan import TIMEOUT_S, make_plan, settle
-from attn_bench.process import Worker
+from attn_bench.process import Worker, WorkerLost
 from attn_bench.record import Plan, Row, Settings, Suite
 from attn_bench.registry import Entry, Registry, builtin, entry_points
 from attn_bench.store import RunFolder
 from attn_bench.table import make_rows
 
 # A case that its suite's shapes rule out is no fault of anybody's; these are.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 FAULTS = ("failed", "timeout", "out_of_memory", "skipped")
 
 
@@ -72,18 +73,18 @@ class Prepared:
 def run(request: Request, progress: Progress) -> Finished:
     """Measure a suite and write its run folder. Raises AttnBenchError for what cannot be done."""
     started = datetime.now(UTC)
-    with _terminable():
+    with Interruptible() as signals:
         prepared = prepare(request, progress)
         try:
             folder = RunFolder.create(
                 prepared.suite.name, prepared.hello.device, started, request.out
             )
-            info = _beginning(request, prepared, started)
+            info = beginning(request, prepared, started)
             folder.write_info(info)
         except BaseException:
             prepared.worker.end()
             raise
-        return _measured(prepared, folder, info, Progressed(), progress)
+        return _measured(prepared, folder, info, Progressed(), progress, signals)
 
 
 def resume(name: str, progress: Progress) -> Finished:
@@ -98,7 +99,7 @@ def resume(name: str, progress: Progress) -> Finished:
     request = replace(
         store.read_record(info["request"], Request), suite=str(info["suite"]["source"])
     )
-    with _terminable():
+    with Interruptible() as signals:
         worker = _started(request)
         try:
             progress.stage("starting", 1, "")
@@ -117,7 +118,7 @@ def resume(name: str, progress: Progress) -> Finished:
         except BaseException:
             worker.end()
             raise
-        return _measured(prepared, folder, info, before, progress)
+        return _measured(prepared, folder, info, before, progress, signals)
 
 
 def _measured(
@@ -126,6 +127,7 @@ def _measured(
     info: dict[str, Any],
     before: Progressed,
     progress: Progress,
+    signals: Interruptible,
 ) -> Finished:
     """Inspect, measure, save: whatever happens, what came in is saved and the workers are ended."""
     coordinator = Coordinator(
@@ -134,27 +136,29 @@ def _measured(
     watch = environment.Watch()
     state, trouble = "finished", None
     try:
-        coordinator.inspect()
-        watch.start()
-        coordinator.measure()
-        watch.stop()
+        try:
+            coordinator.inspect()
+            watch.start()
+            coordinator.measure()
+            watch.stop()
+        finally:
+            signals.deafen()
     except KeyboardInterrupt:
         state = "interrupted"
     except AttnBenchError as problem:
         state, trouble = "broken off", str(problem)
     finally:
         coordinator.stop()
-    with _undisturbed():
-        rows = make_rows(
-            prepared.plan,
-            coordinator.outcomes,
-            coordinator.timings,
-            prepared.hello.threads,
-            "the budget was spent" if state == "finished" else f"the run was {state}",
-        )
-        info |= _ending(coordinator, watch, info, state)
-        folder.finish(rows, coordinator.blocks, info)
-    return Finished(folder.path, tuple(rows), info, _exit_status(rows, state), trouble)
+    rows = make_rows(
+        prepared.plan,
+        coordinator.outcomes,
+        coordinator.timings,
+        prepared.hello.threads,
+        "the budget was spent" if state == "finished" else f"the run was {state}",
+    )
+    info |= _ending(coordinator, watch, info, state)
+    folder.finish(rows, coordinator.blocks, info)
+    return Finished(folder.path, tuple(rows), info, exit_status(rows, state), trouble)
 
 
 def prepare(request: Request, progress: Progress) -> Prepared:
@@ -212,7 +216,10 @@ def describe_all(modules_from: tuple[str, ...]) -> Registry:
 
 def described(worker: Worker) -> Registry:
     """What a worker has registered, entry points and the user's files included."""
-    reply = worker.ask(protocol.Describe(), TIMEOUT_S)
+    try:
+        reply = worker.ask(protocol.Describe(), TIMEOUT_S)
+    except WorkerLost as lost:
+        raise RequestError(f"the modules could not be described: {lost}") from None
     assert isinstance(reply, protocol.Described), reply
     registry = Registry()
     for entry in reply.entries:
@@ -236,7 +243,7 @@ def _environment(hello: protocol.Hello) -> dict[str, Any]:
     }
 
 
-def _beginning(request: Request, prepared: Prepared, started: datetime) -> dict[str, Any]:
+def beginning(request: Request, prepared: Prepared, started: datetime) -> dict[str, Any]:
     """run.json as far as it is known before anything is measured."""
     return {
         "suite": asdict(prepared.suite),
@@ -283,7 +290,7 @@ def _ending(
     }
 
 
-def _exit_status(rows: list[Row], state: str) -> int:
+def exit_status(rows: list[Row], state: str) -> int:
     if state == "interrupted":
         return 130
     measured = any(row.status == "ok" for row in rows)
@@ -291,26 +298,28 @@ def _exit_status(rows: list[Row], state: str) -> int:
     return 3 if faulty or not measured else 0
 
 
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does: in order, with everything on disk."""
+class Interruptible:
+    """Inside, the first Ctrl-C, SIGTERM or SIGHUP raises KeyboardInterrupt, and only the first.
 
-    def interrupt(signum: int, frame: object) -> None:
-        raise KeyboardInterrupt
+    After `deafen`, or after that first one, signals are not heard until the end: what was measured
+    is being saved. Outside the main thread, where Python allows no handlers, it does nothing.
+    """
 
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    def __enter__(self) -> Interruptible:
+        self._listening = True
+        self._before = {}
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._heard) for number in SIGNALS}
+        return self
 
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """While the results are written, another Ctrl-C is not heard."""
-    before = {s: signal.signal(s, signal.SIG_IGN) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
+    def __exit__(self, *problem: object) -> None:
+        for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def deafen(self) -> None:
+        self._listening = False
+
+    def _heard(self, number: int, frame: object) -> None:
+        if self._listening:
+            self._listening = False
+            raise KeyboardInterrupt

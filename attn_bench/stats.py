@@ -20,7 +20,7 @@ from attn_bench.record import Block, Interval
 CONFIDENCE = 0.95
 FAMILY_ERROR = 0.01  # the chance that a run calls anything slower or faster where nothing is
 WARM_UP_ROUNDS = 1  # of each session: stored like all others, and left out of every figure
-LEAST_ROUNDS = 3  # of a session, for its median to count
+LEAST_ROUNDS = 3  # of a session, for its median to count; a case without such has no figure
 
 # The standard deviation between sessions, of logarithms, where it cannot be estimated because there
 # is only one session: of paired ratios of identical modules, and of latencies. Measured on a shared
@@ -40,6 +40,8 @@ Sessions = Mapping[int, Mapping[int, float]]
 class Estimate:
     """A mean over sessions on the logarithmic scale, and how far it can be trusted.
 
+    between, within: the variance of the sessions' medians among each other, and what of it the
+    scatter of rounds within a session explains.
     expected_se: what the standard error should be, judged by the scatter within sessions and the
     variance between them that all cases have in common. It decides when to stop: it hardly depends
     on whether this case's few sessions happen to agree.
@@ -49,6 +51,8 @@ class Estimate:
     se: float
     df: float
     expected_se: float
+    between: float
+    within: float
 
     def interval(self, scale: float = 1.0) -> Interval:
         """The 95 % interval (Student's t) back on the original scale, times `scale`."""
@@ -133,7 +137,7 @@ def _estimates(logs: Mapping[str, Sequence[Floats]], single_sd: float) -> dict[s
     """An estimate for each case that has any rounds, their variances judged together."""
     ids, means, counts, between, within = [], [], [], [], []
     for case_id, sessions in logs.items():
-        counted = [s for s in sessions if s.size >= LEAST_ROUNDS] or [s for s in sessions if s.size]
+        counted = [session for session in sessions if session.size >= LEAST_ROUNDS]
         if counted:
             medians = [float(np.median(session)) for session in counted]
             ids.append(case_id)
@@ -152,10 +156,15 @@ def _estimates(logs: Mapping[str, Sequence[Floats]], single_sd: float) -> dict[s
     # A case that is its own anchor has no variance at all.
     expected = np.where((inside == 0) & (variance == 0), 0.0, common + inside)
     return {
-        case_id: Estimate(means[i], *(float(x) for x in (se, df[i], expected_se)))
-        for i, (case_id, se, expected_se) in enumerate(
-            zip(ids, np.sqrt(variance / count), np.sqrt(expected / count), strict=True)
+        case_id: Estimate(
+            log=means[i],
+            se=float(np.sqrt(variance[i] / count[i])),
+            df=float(df[i]),
+            expected_se=float(np.sqrt(expected[i] / count[i])),
+            between=between[i],
+            within=within[i],
         )
+        for i, case_id in enumerate(ids)
     }
 
 

@@ -24,6 +24,7 @@ from attn_bench.units import plain
 T = TypeVar("T")
 SCHEMA = 1
 RESULTS = "results"
+INFO_TABLES = ("suite", "settings", "environment")  # of run.json
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class RunFolder:
 
     def write_info(self, info: Mapping[str, Any]) -> None:
         text = json.dumps({"schema": SCHEMA, **info}, indent=2, ensure_ascii=False) + "\n"
-        self._write("run.json", lambda file: file.write(text.encode()))
+        self._write("run.json", lambda file: file.write(text.encode(errors="backslashreplace")))
 
     def keep(self, record: Outcome | Block) -> None:
         """Append to the journal, at once. Raises CannotWrite."""
@@ -123,17 +124,21 @@ def find(run: str, results: Path | None = None) -> Path:
 
     Raises RequestError where there is none, or more than one.
     """
-    if Path(run, "run.json").is_file():
-        return Path(run)
+    try:
+        if run and Path(run, "run.json").is_file():
+            return Path(run)
+    except OSError as error:
+        raise RequestError(f"there is no run {run!r}: {error.strerror}") from None
     base = results or Path(RESULTS)
-    folders = sorted(path.parent for path in base.glob("*/run.json"))
+    begun = sorted(base.glob("*/run.json"), key=lambda file: (file.stat().st_mtime_ns, file))
+    folders = [file.parent for file in begun]
     if run == "latest" and folders:
         return folders[-1]
     folders += sorted(path.parent for path in base.glob("reference/*/run.json"))
     if not folders:
         raise RequestError(f"there is no run {run!r}: {base}/ below this folder holds none")
     matching = [p for p in folders if p.name.startswith(run)]
-    exact = [p for p in matching if p.name == run]
+    exact = [p for p in matching if p.name == run] if run else []
     if len(exact or matching) == 1:
         return (exact or matching)[0]
     if matching:
@@ -168,11 +173,14 @@ def read_info(path: Path) -> dict[str, Any]:
     file = path / "run.json"
     try:
         info = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RequestError(f"{file}: cannot be read: {error}") from None
     if not isinstance(info, dict) or info.get("schema") != SCHEMA:
         found = info.get("schema") if isinstance(info, dict) else None
         raise RequestError(f"{file}: schema {found!r}, and this version reads schema {SCHEMA}")
+    for key in INFO_TABLES:
+        if not isinstance(info.get(key), dict):
+            raise RequestError(f"{file}: {key!r} is missing")
     return info
 
 

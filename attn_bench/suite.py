@@ -30,6 +30,7 @@ from attn_bench.registry import Registry
 from attn_bench.where import Condition
 
 OWN_SUITES = Path(__file__).parent / "suites"
+MOST_ELEMENTS = 2**40
 
 
 def _as_list(value: Any) -> Any:
@@ -39,8 +40,8 @@ def _as_list(value: Any) -> Any:
 T = TypeVar("T")
 # A list that may be written as its only element.
 Many = Annotated[list[T], BeforeValidator(_as_list), Field(min_length=1)]
-Positive = Annotated[int, Field(ge=1, strict=True)]
-Number = Annotated[float, Field(gt=0)]
+Positive = Annotated[int, Field(ge=1, le=10**9, strict=True)]
+Number = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Word = Annotated[str, Field(strict=True, min_length=1)]
 
 
@@ -120,12 +121,12 @@ def load(name_or_path: str, registry: Registry) -> Suite:
 
     Raises RequestError for an unknown name, an unreadable file or anything wrong inside it.
     """
-    path = _find(name_or_path)
     try:
+        path = _find(name_or_path)
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise RequestError(f"{path}: the suite cannot be read: {reason}") from None
+        raise RequestError(f"{name_or_path}: the suite cannot be read: {reason}") from None
     return parse(text, registry, name=path.stem, source=_shown(path))
 
 
@@ -135,6 +136,8 @@ def parse(text: str, registry: Registry, *, name: str, source: str) -> Suite:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RequestError(f"{source}: not valid TOML: {error}") from None
+    except RecursionError:
+        raise RequestError(f"{source}: nested too deeply") from None
     try:
         model = _Suite.model_validate(raw)
     except ValidationError as error:
@@ -181,7 +184,12 @@ def _check_against(suite: Suite, registry: Registry, text: str) -> None:
         where = f"[[{table}]] {number}, " if number is not None else ""
         return f"{suite.source}:{line}: {where}{key}" if line else f"{suite.source}: {where}{key}"
 
-    registry.get(suite.anchor.partition("(")[0], place("", None, "anchor"))
+    labels = {variant.label for grid in suite.grids for variant in grid.variants()}
+    if suite.anchor not in labels:
+        registry.get(suite.anchor, place("", None, "anchor"))
+    for shape in suite.shapes:
+        if shape.elements > MOST_ELEMENTS:
+            raise RequestError(f"{place('shapes', None, 'stages')}: {shape} is no input that fits")
     largest = max(max(shape.height, shape.width) for shape in suite.shapes)
     for number, grid in enumerate(suite.grids, start=1):
         for name in grid.modules:
@@ -239,10 +247,16 @@ def _first_complaint(error: ValidationError, text: str, source: str) -> str:
         reason = f"unknown key {key!r}{nearest(key, known)}"
         label = where
     else:
-        if first["type"] == "missing":
+        if first["type"] == "missing" and key != "stages":
             reason = "it is missing"
         elif first["type"] == "too_short":
             reason = "it is empty"
+        elif key == "stages":
+            reason = "a stage is [channels, height, width], each a whole number from 1"
+        elif key == "grid" and isinstance(first["input"], dict):
+            reason = "a grid is written [[grid]], with two brackets"
+        elif first["type"] == "model_type":
+            reason = f"a table is wanted, not {type(first['input']).__name__}"
         elif "got" not in reason and "not" not in reason and not isinstance(first["input"], dict):
             reason = f"{reason[0].lower()}{reason[1:]}, not {first['input']!r}"
         label = ", ".join(part for part in (where, key) if part)

@@ -19,7 +19,7 @@ def make_rows(
 ) -> list[Row]:
     """One row a case, in the plan's order; a case without figures is `skipped`, since the run
     `ended` before it was reached."""
-    never = f"{ended} before this case was reached"
+    never = f"{ended} before this case had enough rounds"
     latencies, device = timings.latencies_us(), timings.device_us()
     ratios = {i: ratio.interval() for i, ratio in timings.ratios(plan.anchor_of).items()}
     return [

@@ -38,8 +38,9 @@ class Condition:
         self._place = place
         try:
             self._tree = ast.parse(text.strip(), mode="eval").body
-        except (SyntaxError, ValueError) as error:
-            raise self._wrong(f"cannot be read ({error.args[0]})") from None
+        except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+            said = error.args[0] if error.args else "nested too deeply"
+            raise self._wrong(f"cannot be read ({said})") from None
         known = set(columns)
         for node in ast.walk(self._tree):
             if isinstance(node, ast.Name) and node.id not in known:

@@ -30,14 +30,13 @@ from torch import Tensor, nn
 
 from attn_bench import protocol, registry
 from attn_bench.devices import Device, open_device
-from attn_bench.errors import RequestError
+from attn_bench.errors import RequestError, in_one_line
 from attn_bench.metrics import bound, parameters, work
 from attn_bench.record import Case, Facts, Shape, Status
 
 SOFTWARE = ("attn-bench", "torch", "torchvision", "timm", "fvcore", "triton", "numpy")
 OPENMP = ("OMP_", "GOMP_", "KMP_", "MKL_")
 CACHE_BYTES = 2**30
-LONGEST_BLOCK_CALLS = 10_000
 T = TypeVar("T")
 
 
@@ -57,10 +56,8 @@ def attempt(stage: str, step: Callable[[], T]) -> T:
         short_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
             "can't allocate memory" in str(error)
         )
-        line = next((line for line in str(error).splitlines() if line.strip()), "")
         raise CaseFailed(
-            "out_of_memory" if short_of_memory else "failed",
-            f"{stage}: {type(error).__name__}: {line[:300]}",
+            "out_of_memory" if short_of_memory else "failed", f"{stage}: {in_one_line(error)}"
         ) from error
 
 
@@ -86,6 +83,10 @@ class Cache:
     def __init__(self, limit_bytes: int = CACHE_BYTES) -> None:
         self._limit = limit_bytes
         self._items: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
+        self._total = 0
+
+    def forget(self) -> None:
+        self._items.clear()
         self._total = 0
 
     def get(self, key: Any, make: Callable[[], T], size: Callable[[T], int]) -> T:
@@ -121,7 +122,8 @@ class Bench:
                 case protocol.Load(modules=names):
                     return self.load(names)
                 case protocol.MeasureRates(dtype=dtype):
-                    return bound.measure_rates(self.device.name, dtype, self.device.time_block)
+                    measure = partial(bound.measure_rates, self.device.name, dtype)
+                    return attempt("rates", lambda: measure(self.device.time_block))
                 case protocol.Inspect():
                     return self.inspect(request)
                 case protocol.RunBlock(case=case, calls=calls):
@@ -163,7 +165,6 @@ class Bench:
         with built.mode():
             self._check_behaviour(built)
             peak_memory_bytes = attempt("call", lambda: self.device.peak_memory_bytes(built.call))
-            calls = self._calls_for(built, request.block_s)
         bytes_min = parameters.bytes_min(module, case)
         counted, notes = None, []
         try:
@@ -176,17 +177,20 @@ class Bench:
             bytes_min=bytes_min,
             **(asdict(counted) if counted else {}),
             peak_memory_bytes=peak_memory_bytes,
-            bound_us=bound.bound_us(
-                request.rates,
-                case.mode,
-                bytes_min,
-                counted.macs if counted else 0,
-                counted.elementwise_ops if counted else 0,
-            ),
+            bound_us=self._bound_us(request, bytes_min, counted),
             notes=tuple(notes),
             source_hash=_source_hash(module),
         )
-        return protocol.Inspected(facts, calls)
+        return protocol.Inspected(facts)
+
+    def _bound_us(
+        self, request: protocol.Inspect, bytes_min: int, counted: work.Work | None
+    ) -> float | None:
+        """The bound; where the work could not be counted, that of the traffic alone."""
+        if request.rates is None:
+            return None
+        macs, ops = (counted.macs, counted.elementwise_ops) if counted else (0, 0)
+        return bound.bound_us(request.rates, request.case.mode, bytes_min, macs, ops)
 
     # --- cases ------------------------------------------------------------------------------
 
@@ -196,13 +200,13 @@ class Bench:
         def size(built: Built) -> int:
             return sum(p.numel() * p.element_size() for p in built.module.parameters())
 
-        return self._cases.get(case, lambda: self._build(case), size)
+        return self._cases.get(case.id, lambda: self._build(case), size)
 
     def _build(self, case: Case) -> Built:
         shape, device = case.shape, self.device.name
         dtype = getattr(torch, case.dtype)
         layout = _layout(case)
-        entry = self.modules.get(case.variant.module)
+        entry = attempt("registry", lambda: self.modules.get(case.variant.module))
         torch.manual_seed(zlib.crc32(case.id.encode()))
         module = attempt(
             "constructor",
@@ -217,7 +221,7 @@ class Bench:
             raise CaseFailed("failed", f"constructor: gives {type(module).__name__}, no nn.Module")
         module = module.to(device=device, dtype=dtype).to(memory_format=layout)  # type: ignore[call-overload]
         module.train(case.mode == "training")
-        x = self._tensor("input", case)
+        x = attempt("input", lambda: self._tensor("input", case))
         run: Callable[[Tensor], Tensor] = module
         if case.execution == "compile":
             # One process compiles many cases: none of them may fall back to eager unnoticed.
@@ -228,7 +232,7 @@ class Bench:
             return Built(module, x, run, partial(run, x))
         x = x.detach().requires_grad_()
         wanted = [x, *(p for p in module.parameters() if p.requires_grad)]
-        gradient = self._tensor("gradient", case)
+        gradient = attempt("input", lambda: self._tensor("gradient", case))
 
         def forward_and_backward() -> tuple[Tensor | None, ...]:
             """Fresh gradients each time, as after `zero_grad(set_to_none=True)`."""
@@ -255,8 +259,8 @@ class Bench:
 
     def _check_behaviour(self, built: Built) -> None:
         """Same shape and dtype out, finite, the input untouched; finite gradients in training."""
-        x, version = built.x, built.x._version
-        shape = tuple(x.shape)
+        x, shape = built.x, tuple(built.x.shape)
+        before = x.detach().clone()
         result = attempt("forward", lambda: built.forward(x))
         attempt("forward", self.device.drain)
         if not isinstance(result, Tensor):
@@ -269,7 +273,8 @@ class Bench:
             raise CaseFailed("failed", f"forward: returned {result.dtype}, not {x.dtype}")
         if not bool(torch.isfinite(result).all()):
             raise CaseFailed("failed", "forward: returned NaN or infinity for a finite input")
-        if x._version != version:
+        if not torch.equal(x.detach(), before):
+            self._tensors.forget()  # others are to be measured on the same input
             raise CaseFailed("failed", "forward: changed its input in place")
         if x.requires_grad:
             gradients = attempt("backward", built.call)
@@ -277,14 +282,6 @@ class Bench:
                 raise CaseFailed("failed", "backward: no gradient reaches the input")
             if not all(bool(torch.isfinite(g).all()) for g in gradients if g is not None):
                 raise CaseFailed("failed", "backward: gave a gradient with NaN or infinity")
-
-    def _calls_for(self, built: Built, block_s: float) -> int:
-        """How many calls make a block of `block_s`: the fastest of a few tries decides."""
-        calls = 1
-        for _ in range(3):
-            timing = attempt("call", lambda n=calls: self.device.time_block(built.call, n))  # type: ignore[misc]
-            calls = max(1, min(LONGEST_BLOCK_CALLS, round(block_s * calls / timing.seconds)))
-        return calls
 
 
 def _layout(case: Case) -> torch.memory_format:
@@ -311,8 +308,8 @@ def open_bench(request: protocol.Open) -> tuple[Bench | None, protocol.Reply]:
         device = open_device(request.device)
         if request.threads:
             torch.set_num_threads(request.threads)
-        modules = attempt("loading modules", lambda: registry.load_all(request.modules_from))
-    except (RequestError, CaseFailed) as error:
+        modules = registry.load_all(request.modules_from)
+    except RequestError as error:
         return None, protocol.Failure("failed", str(error))
     hello = protocol.Hello(
         version=protocol.VERSION,

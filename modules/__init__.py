@@ -11,6 +11,7 @@ GE_PAPER, ECA_PAPER, GC_PAPER = "arXiv:1810.12348", "arXiv:1910.03151", "arXiv:1
 # arXiv; what timm made of a published module on its own has none.
 TABLE: tuple[tuple[str, str, Extents | None, str | None, str], ...] = (
     ("identity", "identity:Identity", None, None, "a copy of the input: the floor of all modules"),
+    ("probe", "probe:Probe", None, None, "work of a known amount, for measuring the tool itself"),
     ("ge_theta_minus", f"{GE}:ge_theta_minus", "any", GE_PAPER, "GE-θ⁻: mean, no parameters"),
     ("ge_theta", f"{GE}:ge_theta", "power_of_two", GE_PAPER, "GE-θ: depthwise convolutions"),
     ("ge_theta_plus", f"{GE}:ge_theta_plus", "power_of_two", GE_PAPER, "GE-θ⁺: GE-θ, then an MLP"),

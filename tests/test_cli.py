@@ -79,6 +79,12 @@ def test_version(cli: Cli) -> None:
         (["run", "--suite", "smoke", "--where", "hight > 3"], "unknown column 'hight' (did you"),
         (["run", "--suite", "smoke", "--modules-from", "no.py"], "--modules-from no.py: there is"),
         (["run", "--suite", "smoke", "--device", "tpu"], "--device"),
+        (["run", "--suite", "smoke", "--timeout", "inf"], "inf is not in the range"),
+        (["run", "--suite", "smoke", "--precision", "nan"], "nan"),
+        (["run", "--suite", "smoke", "--out", "a\nb"], "characters that cannot be printed"),
+        (["run", "--suite", "x" * 300], "File name too long"),
+        (["show", "x" * 5000], "there is no run"),
+        (["show", ""], "there is no run ''"),
         (["show", "latest"], "there is no run 'latest'"),
         (["list", "module"], "'module' is not one of"),
     ],
@@ -92,6 +98,21 @@ def test_a_wrong_request(cli: Cli, words: list[str], expected: str) -> None:
     assert not done.stdout
     complaint = [line for line in done.stderr.splitlines() if not line.endswith("…")]
     assert len(complaint) == 1
+
+
+def test_output_that_nobody_reads(smoke: ProgramRun) -> None:
+    """A reader that has seen enough, as `head` has, is no error; a full disk is told."""
+    show = f"{sys.executable} -m attn_bench show {smoke.folder} --format csv"
+
+    def shell(command: str) -> subprocess.CompletedProcess[str]:
+        words = ["bash", "-o", "pipefail", "-c", command]
+        return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert shell(f"{show} | true").returncode == 0
+    full = shell(f"{show} > /dev/full")
+    assert full.returncode == 3
+    assert "the output cannot be written: No space left on device" in full.stderr
+    assert shell(f"{show} >&-").returncode == 0
 
 
 def test_debug_shows_the_traceback(cli: Cli) -> None:

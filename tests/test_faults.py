@@ -11,6 +11,7 @@ BROKEN_SUITE = """
 title = "nothing works"
 anchor = "timm/ge"
 budget = 1
+sessions = 1
 
 [[grid]]
 module = "timm/ge"
@@ -24,7 +25,7 @@ def test_one_bad_module_does_not_cost_the_others(misbehaving: ProgramRun) -> Non
     """Status 3, a row for each module, and the good one measured."""
     assert misbehaving.process.returncode == 3
     rows = {row.module: row for row in misbehaving.stored.rows}
-    assert len(rows) == 13
+    assert len(rows) == 14
     assert rows["good"].status == rows["identity"].status == "ok"
     assert rows["good"].ratio is not None
 
@@ -38,6 +39,7 @@ def test_one_bad_module_does_not_cost_the_others(misbehaving: ProgramRun) -> Non
         ("other_shape", "failed", "forward: returned shape (2, 8, 1, 1), not the input's (2, 8, 6"),
         ("not_a_number", "failed", "forward: returned NaN or infinity for a finite input"),
         ("in_place", "failed", "in-place operation"),
+        ("through_data", "failed", "forward: changed its input in place"),
         ("no_tensor", "failed", "forward: returned tuple, not a tensor"),
         ("for_ever", "timeout", "no answer within 10 s"),
         ("crash", "failed", "the worker process was killed by SIGSEGV"),
@@ -75,8 +77,73 @@ def test_nothing_measured_is_never_success(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_a_users_file_that_raises(cli: Cli, tmp_path: Path) -> None:
-    """Its error is told in one line, with status 2."""
+    """Its error is told in one line with file and line, and status 2."""
     (tmp_path / "mine.py").write_text("import attn_bench\nraise ValueError('half done')\n")
     done = cli("run", "--suite", "smoke", "--modules-from", "mine.py")
     assert done.returncode == 2
-    assert "loading modules: ValueError: half done" in done.stderr
+    assert "mine.py:2: ValueError: half done" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("def broken(:\n", "mine.py:1: SyntaxError"),
+        ("import sys\nsys.exit(3)\n", "mine.py:2: SystemExit: 3"),
+        ("x = 1\n", "mine.py: registers no module"),
+        (
+            "from attn_bench import register\nregister('a b')(int)\n",
+            "mine.py:2: ValueError: register",
+        ),
+        (
+            "from attn_bench import register\nregister('se')(int)\n",
+            "already registered by built-in",
+        ),
+    ],
+)
+def test_a_users_file_that_is_no_use(cli: Cli, tmp_path: Path, source: str, expected: str) -> None:
+    """Whatever is wrong with it is told in one line, and nothing is measured."""
+    (tmp_path / "mine.py").write_text(source)
+    done = cli("run", "--suite", "smoke", "--modules-from", "mine.py")
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_broken_entry_point_costs_only_itself(cli: Cli, tmp_path: Path) -> None:
+    """A package that cannot be imported does not stop a run that does not need it."""
+    info = tmp_path / "site" / "their_attn-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-attn\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[attn_bench.modules]\ntheirs = no_such_module:X\n")
+    path = {"PYTHONPATH": f"{tmp_path / 'site'}:{Path(__file__).parent.parent}"}
+    words = (
+        "run",
+        "--suite",
+        "smoke",
+        "--where",
+        "extent == 2",
+        "--sessions",
+        "1",
+        "--budget",
+        "1",
+        "--out",
+        "run",
+    )
+    assert cli(*words, **path).returncode == 0
+
+
+def test_variants_that_print_alike_are_two(cli: Cli, tmp_path: Path) -> None:
+    """Arguments 1, 1.0, true and "1" are four variants with four rows."""
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\nfrom attn_bench import register\n"
+        "@register('mine')\nclass Mine(nn.Identity):\n"
+        "    def __init__(self, channels, a): super().__init__()\n"
+        "    def forward(self, x): return x.clone()\n"
+    )
+    (tmp_path / "mine.toml").write_text(
+        'title = "t"\n[[grid]]\nmodule = "mine"\narguments = { a = [1, 1.0, true, "1"] }\n'
+        "[shapes]\nstages = [[8, 4, 4]]\n"
+    )
+    done = cli("run", "--suite", "mine.toml", "--modules-from", "mine.py", "--dry-run")
+    labels = [line.partition("/")[0] for line in done.stdout.splitlines()[:4]]
+    assert labels == ["mine(a=1)", "mine(a=1.0)", "mine(a=True)", "mine(a='1')"]

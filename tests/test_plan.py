@@ -9,7 +9,7 @@ import pytest
 
 from attn_bench import suite
 from attn_bench.errors import RequestError
-from attn_bench.plan import make_plan, round_order, settle
+from attn_bench.plan import calls_in_a_block, make_plan, round_order, settle
 from attn_bench.record import Suite
 from attn_bench.registry import builtin
 
@@ -81,6 +81,21 @@ def test_a_round_is_every_case_once_grouped_by_input() -> None:
     assert set(first) == set(second) == set(cases)
     changes = sum(a.input_key != b.input_key for a, b in pairwise(first))
     assert changes == len({case.input_key for case in cases}) - 1
+
+
+def test_blocks_are_alike_for_what_may_be_alike() -> None:
+    """Two measurements of one latency get the same number of calls, wherever rounding would fall;
+    every block is between half and twice as long as asked, or a single call."""
+    rng = Random(1)
+    for _ in range(300):
+        latency = 10 ** rng.uniform(-6, -1)
+        times = {"a": latency, "b": latency * rng.uniform(1, 1.05)}
+        times |= {f"x{i}": 10 ** rng.uniform(-6, -1) for i in range(6)}
+        calls = calls_in_a_block(times, 0.003)
+        if not any(times["a"] < times[x] < times["b"] * 2.2 for x in times if x[0] == "x"):
+            assert calls["a"] == calls["b"]
+        for name, number in calls.items():
+            assert number == 1 or 0.0015 <= number * times[name] <= 0.006
 
 
 def test_settings() -> None:

@@ -32,6 +32,7 @@ class MyAttention(nn.Module):
 SUITE = """
 title = "mine"
 budget = 1
+sessions = 1
 
 [[grid]]
 module = "my_attn"
@@ -112,7 +113,7 @@ def test_an_extent_it_was_not_registered_for(cli: Cli, tmp_path: Path) -> None:
     done = cli("run", "--suite", "mine.toml", "--modules-from", "mine.py")
     assert done.returncode == 2
     assert (
-        "mine.toml:7: [[grid]] 1, extent: my_attn is registered for extents 2, 4, not 8"
+        "mine.toml:8: [[grid]] 1, extent: my_attn is registered for extents 2, 4, not 8"
         in done.stderr
     )
 

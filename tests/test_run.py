@@ -112,7 +112,19 @@ def test_summary_is_plain_text_within_100_columns(smoke: ProgramRun) -> None:
 
 def test_peak_memory_is_the_same_in_two_runs(smoke: ProgramRun, cli: Cli, tmp_path: Path) -> None:
     """Exact metrics repeat to the byte, another run, process and seed notwithstanding."""
-    done = cli("run", "--suite", "smoke", "--budget", "0.5", "--seed", "7", "--out", "again")
+    done = cli(
+        "run",
+        "--suite",
+        "smoke",
+        "--budget",
+        "0.5",
+        "--sessions",
+        "1",
+        "--seed",
+        "7",
+        "--out",
+        "again",
+    )
     assert done.returncode == 0
     exact = ["params", "buffers", "macs", "macs_fvcore", "elementwise_ops", "peak_memory_bytes"]
     first, again = (

@@ -99,6 +99,13 @@ def test_own_suites(name: str) -> None:
         ('title = "t"', 'title = "t"\nmode = "infer"', "t.toml:2: mode: input should be 'inf"),
         ('title = "t"', 'title = "t"\nanchor = "idntity"', "t.toml:2: anchor: unknown module 'idn"),
         ('title = "t"', 'title = "t"\nbudget = -1', "t.toml:2: budget: "),
+        ('title = "t"', 'title = "t"\nbudget = inf', "t.toml:2: budget: "),
+        (
+            'title = "t"',
+            'title = "t"\nanchor = "ge_theta(extent=4)"',
+            "t.toml:2: anchor: unknown module 'ge_theta(extent=4)'",
+        ),
+        ("[[64, 28, 28]]", "[[64, 10000000, 10000000]]", "is no input that fits"),
         (
             'title = "t"',
             'title = "t"\nleave_out = "chanels > 3"',

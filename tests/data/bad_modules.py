@@ -70,6 +70,13 @@ class InPlace(Base):
         return x.mul_(1.0)
 
 
+@register("through_data")
+class ThroughData(Base):
+    def forward(self, x):
+        x.data.add_(1.0)
+        return 2 * x
+
+
 @register("no_tensor")
 class NoTensor(Base):
     def forward(self, x):

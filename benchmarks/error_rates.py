@@ -1,0 +1,52 @@
+"""False alarms, power and coverage beside a busy neighbour.
+
+    python benchmarks/error_rates.py [--identical N] [--seconds S] [--precision PERCENT]
+
+Trials as `attn-bench selfcheck` makes them, each a run of its own at the default settings (2 s
+a case, ± 2 %, 5 sessions) unless told otherwise, until N identical variants have been compared.
+Prints each rate with its 95 % interval.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from neighbour import busy_neighbour
+
+from attn_bench.console import LiveProgress
+from attn_bench.console import selfcheck as show
+from attn_bench.plan import PRECISION, SECONDS_PER_CASE
+from attn_bench.selfcheck import Pairs, selfcheck
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--identical", type=int, default=1000, help="comparisons in all")
+    parser.add_argument("--seconds", type=float, default=SECONDS_PER_CASE, help="a case and trial")
+    parser.add_argument("--precision", type=float, default=100 * PRECISION, help="percent")
+    parser.add_argument("--minutes", type=float, help="so long, instead of so many")
+    parser.add_argument(
+        "--pairs", default="0:40,1:5,2:5,5:5,10:5", help="percent:how many in a trial, …"
+    )
+    words = parser.parse_args()
+    pairs = Pairs({int(p): int(n) for p, n in (w.split(":") for w in words.pairs.split(","))})
+    trials = -(-words.identical // pairs.of.get(0, 1))
+    progress = LiveProgress()
+    with busy_neighbour():
+        finished, _ = selfcheck(
+            words.minutes or 1e6,
+            "cpu",
+            progress,
+            pairs=pairs,
+            precision=words.precision / 100,
+            seconds_a_case=words.seconds,
+            most_trials=None if words.minutes else trials,
+            command=sys.argv,
+        )
+    progress.close()
+    show(finished.info["selfcheck"])
+
+
+if __name__ == "__main__":
+    main()

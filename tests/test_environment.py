@@ -1,0 +1,94 @@
+"""The machine is described without naming anybody, and what disturbs a run is told with advice."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import platform
+import subprocess
+import sys
+import time
+
+import pytest
+from program import ROOT
+
+from attn_bench import environment
+
+QUIET = {"cores_usable": 4, "cores_physical": 4, "threads": 4, "governor": "performance"}
+
+
+def test_fingerprint_is_of_the_machine_and_not_of_the_moment() -> None:
+    """Another governor, load, kernel or swap is the same machine; another core count is not."""
+    machine = environment.capture()
+    gpu = {"gpu": "X", "sm_clock_mhz": 1000}
+    same = {**machine, "governor": "other", "os": "Linux 99", "swap_used_bytes": 5}
+    assert environment.fingerprint(machine, gpu) == environment.fingerprint(
+        same, {"gpu": "X", "sm_clock_mhz": 2000}
+    )
+    other = {**machine, "cores_usable": 99}
+    assert environment.fingerprint(machine, gpu) != environment.fingerprint(other, gpu)
+
+
+def test_nothing_names_the_user_or_the_host() -> None:
+    """What is captured can be published."""
+    captured = json.dumps(environment.capture())
+    for private in (platform.node(), str(ROOT)):
+        assert private not in captured
+    assert getpass.getuser() not in json.loads(captured).values()
+
+
+def test_a_quiet_machine_has_no_warnings() -> None:
+    """Nothing is said where nothing is wrong."""
+    assert environment.warnings({**QUIET, "other_load_cores": 0.05, "stolen_share": 0.0}) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "advice"),
+    [
+        ({"other_load_cores": 1.0}, "other work used 1.0 of 4 cores while measuring"),
+        ({"stolen_share": 0.1}, "the host took 10 % of the time"),
+        ({"governor": "powersave"}, "cpupower frequency-set -g performance"),
+        ({"throttle_events": 2}, "too hot"),
+        ({"swapped_in_bytes": 4096}, "memory was swapped in"),
+        ({"swap_used_bytes": 4096}, "swap is in use"),
+        ({"threads": 8}, "--threads 4"),
+        ({"cores_usable": 8, "threads": 8}, "hyper-threads"),
+        ({"throttled_blocks": 3}, "nvidia-smi --lock-gpu-clocks"),
+        (
+            {"device_facts": {"power_limit_w": 200, "power_limit_default_w": 350}},
+            "power limit is lowered to 200 W",
+        ),
+    ],
+)
+def test_each_disturbance_has_its_advice(found: dict[str, object], advice: str) -> None:
+    """One warning for one thing, which says what to do."""
+    (told,) = environment.warnings({**QUIET, **found})
+    assert advice in told
+
+
+def test_the_watch_sees_other_work_and_not_our_own() -> None:
+    """A child of ours that spins is our own work; the same spinning, done by nobody of ours, is
+    counted as others' (here: what the child did before it was ours to count is left out)."""
+    watch = environment.Watch()
+    spin = "import time\nend = time.monotonic() + 1.5\nwhile time.monotonic() < end: pass"
+    with subprocess.Popen([sys.executable, "-c", spin]) as child:
+        time.sleep(0.3)
+        watch.start()
+        time.sleep(0.8)
+        watch.stop()
+        own = watch.seen["other_load_cores"]
+        child.wait()
+    orphan = subprocess.Popen(
+        ["/bin/sh", "-c", f"{sys.executable} -c '{spin}' >/dev/null 2>&1 & exit 0"]
+    )
+    orphan.wait()
+    time.sleep(0.3)
+    watch.start()
+    time.sleep(0.8)
+    watch.stop()
+    others = watch.seen["other_load_cores"]
+    time.sleep(0.8)
+    assert isinstance(own, float)
+    assert isinstance(others, float)
+    assert others > 0.25
+    assert others > own - 0.5

@@ -1,0 +1,69 @@
+"""The tool measures its own error."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from attn_bench.record import Block
+from attn_bench.selfcheck import PASSES, Pairs, Rate, Report, judge, selfcheck
+from attn_bench.stats import Timings
+
+
+class Silent:
+    """A progress line that nobody sees."""
+
+    def stage(self, title: str, total: float, unit: str) -> None: ...
+
+    def step(self, done: float, doing: str, known: str = "") -> None: ...
+
+
+def test_pairs_are_real_work_of_a_known_ratio() -> None:
+    """5 % slower is 105 passes to 100, and no two cases are the same."""
+    plan, truth = Pairs({0: 2, 5: 1}).plan("cpu")
+    assert len({case.id for case in plan.cases}) == 6
+    assert list(truth.values()) == [0, 0, 5]
+    passes = [dict(case.variant.arguments)["passes"] for case in plan.cases]
+    assert passes == [PASSES, PASSES, PASSES, PASSES, 105, PASSES]
+
+
+def test_findings_are_held_against_the_truth() -> None:
+    """A planted slowdown that is seen, an identical pair that is not: what the report counts."""
+    plan, truth = Pairs({0: 1, 5: 1}).plan("cpu")
+    timings = Timings()
+    for session in range(5):
+        for round_ in range(12):
+            for case in plan.cases:
+                passes = dict(case.variant.arguments)["passes"]
+                seconds = float(passes) * (1 + 1e-4 * ((session * 7 + round_ * 3) % 5))
+                timings.add(Block(case.id, session, round_, 0, 1, seconds))
+    report = Report(tuple(judge(timings, plan, truth)), 1, 1.0, 0.01)
+    assert report.false_alarms() == Rate(0, 1)
+    assert report.power() == {5: Rate(1, 1)}
+    assert report.coverage().trials == 2
+
+
+@pytest.mark.parametrize(("hits", "trials"), [(0, 50), (50, 50), (25, 50)])
+def test_rates_have_intervals_that_stay_in_range(hits: int, trials: int) -> None:
+    """Wilson's interval holds the rate, lies within 0 and 1, and is never a point."""
+    interval = Rate(hits, trials).interval()
+    assert 0 <= interval.lo <= interval.value <= interval.hi <= 1
+    assert interval.lo < interval.hi
+
+
+def test_a_real_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One short trial through real workers, kept as a run with what was found."""
+    monkeypatch.chdir(tmp_path)
+    finished, report = selfcheck(
+        0.001, "cpu", Silent(), pairs=Pairs({0: 1, 50: 1}), seconds_a_case=2.0
+    )
+    assert finished.exit_status == 0
+    assert report.trials == 1
+    kept = json.loads((finished.path / "run.json").read_text())
+    assert kept["selfcheck"]["false_alarms"]["of"] == 1
+    assert kept["selfcheck"]["power"]["50"]["of"] == 1
+    assert {"1", "5", "20"} == set(kept["selfcheck"]["smallest_visible"])
+    slowed = next(f for f in report.findings if f.percent == 50)
+    assert slowed.estimate.interval().value > 1.2
