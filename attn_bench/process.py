@@ -23,6 +23,14 @@ START_TIMEOUT_S = 180.0
 # where each spins through whole time slices waiting for the other: an SE block that takes 0.6 ms
 # then takes 64 ms (benchmarks/openmp_binding.py). What the user has set is left as it is.
 OPENMP = {"OMP_PROC_BIND": "true", "OMP_PLACES": "cores"}
+# glibc keeps what is freed. Left to itself, it gives large blocks back to the system in some
+# processes and not in others, depending on what lies behind them on the heap, and each call then
+# waits for fresh pages: at 8×256×56×56 the same module took 29 ms in one process and 106 in another.
+MALLOC = {
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),  # the most that glibc takes
+    "MALLOC_TRIM_THRESHOLD_": str(16 * 2**30),
+    "MALLOC_TOP_PAD_": str(256 * 2**20),
+}
 
 
 class WorkerLost(Exception):
@@ -49,7 +57,7 @@ class Worker:
             **os.environ,
             "PYTHONPATH": os.pathsep.join([root, path]) if path else root,
         }
-        for name, value in OPENMP.items():
+        for name, value in {**OPENMP, **MALLOC}.items():
             environment.setdefault(name, value)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `end`
         self._process = subprocess.Popen(

@@ -40,7 +40,7 @@ class Hello:
     device_facts: Mapping[str, Any]
     software: Mapping[str, str]
     threads: int
-    openmp: Mapping[str, str]
+    settings: Mapping[str, str]
     kind: Literal["hello"] = "hello"
 
 

@@ -238,7 +238,7 @@ def _environment(hello: protocol.Hello) -> dict[str, Any]:
         "device_facts": dict(hello.device_facts),
         "software": dict(hello.software),
         "threads": hello.threads,
-        "openmp": dict(hello.openmp),
+        "worker_settings": dict(hello.settings),
         "fingerprint": environment.fingerprint(machine, hello.device_facts),
     }
 

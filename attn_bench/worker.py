@@ -35,7 +35,7 @@ from attn_bench.metrics import bound, parameters, work
 from attn_bench.record import Case, Facts, Shape, Status
 
 SOFTWARE = ("attn-bench", "torch", "torchvision", "timm", "fvcore", "triton", "numpy")
-OPENMP = ("OMP_", "GOMP_", "KMP_", "MKL_")
+SETTINGS = ("OMP_", "GOMP_", "KMP_", "MKL_", "MALLOC_")
 CACHE_BYTES = 2**30
 T = TypeVar("T")
 
@@ -317,7 +317,7 @@ def open_bench(request: protocol.Open) -> tuple[Bench | None, protocol.Reply]:
         device_facts=device.facts(),
         software={name: version for name in SOFTWARE if (version := _version(name))},
         threads=torch.get_num_threads(),
-        openmp={name: value for name, value in os.environ.items() if name.startswith(OPENMP)},
+        settings={name: value for name, value in os.environ.items() if name.startswith(SETTINGS)},
     )
     return Bench(device, modules), hello
 
