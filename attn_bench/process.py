@@ -25,7 +25,7 @@ START_TIMEOUT_S = 180.0
 OPENMP = {"OMP_PROC_BIND": "true", "OMP_PLACES": "cores"}
 # glibc keeps what is freed. Left to itself, it gives large blocks back to the system in some
 # processes and not in others, depending on what lies behind them on the heap, and each call then
-# waits for fresh pages: at 8×256×56×56 the same module took 29 ms in one process and 106 in another.
+# waits for fresh pages: at 8×256×56×56 one module took 29 ms in one process and 106 in another.
 MALLOC = {
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),  # the most that glibc takes
     "MALLOC_TRIM_THRESHOLD_": str(16 * 2**30),
