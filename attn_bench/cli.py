@@ -40,7 +40,7 @@ class _Finite(click.FloatRange):
         return number
 
 
-SECONDS = _Finite(0, 1e7, min_open=True)
+POSITIVE = _Finite(0, 1e7, min_open=True)
 PERCENT = _Finite(0, 100, min_open=True)
 
 
@@ -133,7 +133,7 @@ def _modules(modules_from: tuple[str, ...]) -> list[dict[str, Any]]:
 @click.option("--modules-from", multiple=True, metavar="FILE.py", help="Modules of your own.")
 @click.option(
     "--budget",
-    type=SECONDS,
+    type=POSITIVE,
     metavar="SECONDS",
     help="Time to measure; 2 s a case unless the suite says otherwise.",
 )
@@ -163,10 +163,16 @@ def _modules(modules_from: tuple[str, ...]) -> list[dict[str, Any]]:
 )
 @click.option(
     "--timeout",
-    type=SECONDS,
+    type=POSITIVE,
     default=60.0,
     metavar="SECONDS",
     help="Give up a case when one step of it takes longer; 60.",
+)
+@click.option(
+    "--memory",
+    type=POSITIVE,
+    metavar="GIB",
+    help="The most memory that a worker may take; nine tenths of what is free.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be measured, and measure nothing.")
 @click.pass_context
@@ -186,6 +192,7 @@ def run(
     seed: int,
     threads: int | None,
     timeout: float,
+    memory: float | None,
     dry_run: bool,
 ) -> int:
     """Measure a suite: live progress, a summary, and a run folder."""
@@ -214,6 +221,7 @@ def run(
         seed=seed,
         threads=threads,
         timeout_s=timeout,
+        memory_gib=memory,
         modules_from=modules_from,
         command=tuple(sys.argv[1:]),
     )
@@ -278,7 +286,7 @@ def show(run: str, where: str | None, sort: str | None, columns: str | None, for
 @commands.command()
 @click.option(
     "--minutes",
-    type=SECONDS,
+    type=POSITIVE,
     default=5.0,
     metavar="N",
     help="How long; more narrows the intervals.  [5]",

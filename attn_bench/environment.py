@@ -20,6 +20,7 @@ import psutil
 
 BUSY_CORES = 0.15  # of other work, while measuring, is worth a warning; so much is always going on
 STOLEN_SHARE = 0.02
+DRIFT = 0.1  # between the beginning of a session and the rest
 GIT_TIMEOUT_S = 5
 CPU_FOLDER = Path("/sys/devices/system/cpu")
 # What a machine is, as opposed to how it is at the moment.
@@ -145,6 +146,11 @@ def warnings(environment: Mapping[str, Any]) -> list[str]:
     elif get("swap_used_bytes"):
         found.append(
             "swap is in use: a case that is swapped out is measured slow; free some memory"
+        )
+    if (drift := get("warm_up_drift") or 0.0) > DRIFT:
+        found.append(
+            f"a session began {100 * drift:.0f} % slower than it went on: latencies hold something "
+            "of its warming up; trust the ratios, or raise --budget"
         )
     if threads > cores:
         found.append(

@@ -17,17 +17,21 @@ from pydantic import Discriminator, TypeAdapter
 
 from attn_bench.record import Case, DeviceName, DType, Facts, Status
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """The first request: which device ("auto" leaves it to the worker), which modules. -> Hello"""
+    """The first request: which device ("auto" leaves it to the worker), which modules. -> Hello
+
+    memory_bytes: what the worker may take; None leaves it to the device.
+    """
 
     version: int
     device: DeviceName | Literal["auto"]
     threads: int | None
     modules_from: list[str]
+    memory_bytes: int | None = None
     kind: Literal["open"] = "open"
 
 

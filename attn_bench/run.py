@@ -41,6 +41,7 @@ class Request:
     seed: int = 0
     threads: int | None = None
     timeout_s: float = TIMEOUT_S
+    memory_gib: float | None = None
     modules_from: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
 
@@ -200,6 +201,7 @@ def _started(request: Request) -> Worker:
             request.device,  # type: ignore[arg-type]
             request.threads,
             list(request.modules_from),
+            None if request.memory_gib is None else round(request.memory_gib * 2**30),
         )
     )
 
@@ -275,6 +277,7 @@ def _ending(
         **info["environment"],
         "load_at_end": environment.load_average(),
         **watch.seen,
+        "warm_up_drift": coordinator.timings.drift(),
         "throttled_blocks": sum(block.throttled for block in coordinator.blocks),
     }
     return {

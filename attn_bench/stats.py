@@ -20,6 +20,7 @@ from attn_bench.record import Block, Interval
 CONFIDENCE = 0.95
 FAMILY_ERROR = 0.01  # the chance that a run calls anything slower or faster where nothing is
 WARM_UP_ROUNDS = 1  # of each session: stored like all others, and left out of every figure
+DRIFT_ROUNDS = 15  # of a session, to tell its beginning from the rest
 LEAST_ROUNDS = 3  # of a session, for its median to count; a case without such has no figure
 
 # The standard deviation between sessions, of logarithms, where it cannot be estimated because there
@@ -104,6 +105,22 @@ class Timings:
     def device_us(self) -> dict[str, Interval]:
         """The time on the device alone, by case; empty where it was not taken."""
         return _latencies_us(self._device)
+
+    def drift(self) -> float | None:
+        """How much slower the first fifth of a session's rounds was than the rest, as a fraction:
+        the median over cases, of the session where it is largest. None where no case has
+        DRIFT_ROUNDS rounds."""
+        logs: dict[int, list[float]] = {}
+        for sessions in self._calls.values():
+            for number, rounds in sessions.items():
+                if len(rounds) >= DRIFT_ROUNDS:
+                    seconds = np.log([rounds[round_] for round_ in sorted(rounds)])
+                    first = seconds.size // 5
+                    change = np.median(seconds[:first]) - np.median(seconds[first:])
+                    logs.setdefault(number, []).append(float(change))
+        if not logs:
+            return None
+        return float(np.expm1(max(np.median(changes) for changes in logs.values())))
 
     def ratios(self, anchor_of: Mapping[str, str]) -> dict[str, Estimate]:
         """Latency over the anchor's, by case: only blocks of one round of one session are compared.

@@ -306,6 +306,7 @@ def open_bench(request: protocol.Open) -> tuple[Bench | None, protocol.Reply]:
         )
     try:
         device = open_device(request.device)
+        device.limit_memory(request.memory_bytes)
         if request.threads:
             torch.set_num_threads(request.threads)
         modules = registry.load_all(request.modules_from)

@@ -25,7 +25,7 @@ def test_one_bad_module_does_not_cost_the_others(misbehaving: ProgramRun) -> Non
     """Status 3, a row for each module, and the good one measured."""
     assert misbehaving.process.returncode == 3
     rows = {row.module: row for row in misbehaving.stored.rows}
-    assert len(rows) == 14
+    assert len(rows) == 15
     assert rows["good"].status == rows["identity"].status == "ok"
     assert rows["good"].ratio is not None
 
@@ -44,6 +44,7 @@ def test_one_bad_module_does_not_cost_the_others(misbehaving: ProgramRun) -> Non
         ("for_ever", "timeout", "no answer within 10 s"),
         ("crash", "failed", "the worker process was killed by SIGSEGV"),
         ("too_large", "out_of_memory", "can't allocate memory"),
+        ("greedy", "out_of_memory", "can't allocate memory"),
         ("late", "failed", "call: RuntimeError: broken after a while"),
     ],
 )

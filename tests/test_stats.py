@@ -49,6 +49,13 @@ def test_seconds_are_per_call_and_the_warm_up_round_is_left_out() -> None:
     assert timings.rounds("a") == 3
 
 
+def test_a_session_that_warms_up_is_noticed() -> None:
+    """Ten of fifty rounds at twice the time are a drift of 100 %; steady rounds are none."""
+    assert Timings(blocks("a", [1.0] + [2.0] * 10 + [1.0] * 40)).drift() == pytest.approx(1.0)
+    assert Timings(blocks("a", [9.0] + [1.0] * 50)).drift() == pytest.approx(0.0)
+    assert Timings(blocks("a", [1.0] * 5)).drift() is None
+
+
 def test_a_delayed_block_moves_nothing() -> None:
     """One block in ten that takes a hundred times as long leaves the median where it was."""
     timings = Timings(blocks("a", [1.0] * 27 + [100.0] * 3) + blocks("b", [1.0] * 30))

@@ -38,6 +38,10 @@ class Device(ABC):
         """What run.json says of it: model, memory, driver, clocks."""
 
     @abstractmethod
+    def limit_memory(self, limit_bytes: int | None) -> None:
+        """From now on, more than that is an error of whoever asks for it; None is the default."""
+
+    @abstractmethod
     def drain(self) -> None:
         """Wait until everything that was launched is done."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import time
 from typing import Any, ClassVar
 
@@ -14,6 +15,8 @@ from torch.profiler import ProfilerActivity, profile
 from attn_bench.devices import Call, Device
 from attn_bench.protocol import Timing
 from attn_bench.record import DeviceName
+
+MEMORY_SHARE = 0.9
 
 
 class Cpu(Device):
@@ -31,6 +34,17 @@ class Cpu(Device):
             else psutil.cpu_count(),
             "interop_threads": torch.get_num_interop_threads(),
         }
+
+    def limit_memory(self, limit_bytes: int | None) -> None:
+        """Of all private memory, what the libraries take included; by default MEMORY_SHARE of what
+        is free. Beyond it an allocation fails, before the kernel has to kill somebody. Linux alone
+        holds to it."""
+        wanted = limit_bytes or int(MEMORY_SHARE * psutil.virtual_memory().available)
+        _, most = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(
+            resource.RLIMIT_DATA,
+            (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most),
+        )
 
     def drain(self) -> None:
         """Nothing runs behind the caller's back on a CPU."""

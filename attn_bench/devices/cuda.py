@@ -57,6 +57,13 @@ class Cuda(Device):
             }
         return facts
 
+    def limit_memory(self, limit_bytes: int | None) -> None:
+        """Of PyTorch's own allocator; by default all that the GPU has."""
+        if limit_bytes is None:
+            return
+        total = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, limit_bytes / total))
+
     def drain(self) -> None:
         torch.cuda.synchronize()
 

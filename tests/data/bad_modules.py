@@ -103,6 +103,16 @@ class TooLarge(Base):
         return x + torch.empty(2**50).sum()
 
 
+@register("greedy")
+class Greedy(Base):
+    """Takes and fills memory for as long as it is given any."""
+
+    def forward(self, x):
+        taken = [x]
+        while True:
+            taken.append(torch.ones(16 * 2**20))
+
+
 @register("late")
 class Late(Base):
     """Fine while it is inspected, and broken later, in the middle of the rounds."""
