@@ -7,18 +7,21 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from attn_bench import __version__, console
-from attn_bench.errors import AttnBenchError, RequestError, nearest
-from attn_bench.record import COLUMNS, Row
+from attn_bench.errors import AttnBenchError, CannotWrite, RequestError, nearest
+from attn_bench.record import COLUMNS, TOLERABLE, Row, Tolerance
 
 if TYPE_CHECKING:
-    from attn_bench.run import Finished
+    from attn_bench.ci import Answer
+    from attn_bench.run import Finished, Request
 
 INTERRUPTED = 130
 SHOWN_BY_DEFAULT = [
@@ -118,82 +121,119 @@ def _modules(modules_from: tuple[str, ...]) -> list[dict[str, Any]]:
     return items
 
 
+def _measuring(command: Callable[..., int]) -> Callable[..., int]:
+    """The options of every command that measures a suite."""
+    options = [
+        click.option("--suite", metavar="NAME", help="A suite's name, or a TOML file."),
+        click.option(
+            "--device",
+            type=click.Choice(["cpu", "cuda", "auto"]),
+            default="auto",
+            help="auto takes a GPU where there is one.",
+        ),
+        click.option(
+            "--modules",
+            metavar="GLOB,…",
+            help="Only these modules (and their anchors): 'ge_*,se'.",
+        ),
+        click.option("--where", metavar="EXPR", help=f"Only these cases: {WHERE}."),
+        click.option(
+            "--modules-from", multiple=True, metavar="FILE.py", help="Modules of your own."
+        ),
+        click.option(
+            "--budget",
+            type=POSITIVE,
+            metavar="SECONDS",
+            help="Time to measure; 2 s a case (check: a case and version) by default.",
+        ),
+        click.option(
+            "--precision",
+            type=PERCENT,
+            metavar="PERCENT",
+            help="A case is done when its ratio is known to ± this; 2 by default.",
+        ),
+        click.option(
+            "--sessions",
+            type=click.IntRange(1, 100),
+            metavar="N",
+            help="Worker processes to measure in; 5, or as many as the budget allows.",
+        ),
+        click.option(
+            "--out", metavar="DIR", help="The run folder, instead of a new one under ./results/."
+        ),
+        click.option(
+            "--seed", type=int, default=0, metavar="N", help="Measure in another order; 0."
+        ),
+        click.option(
+            "--threads",
+            type=click.IntRange(1, 1024),
+            metavar="N",
+            help="CPU threads; PyTorch's own default.",
+        ),
+        click.option(
+            "--timeout",
+            type=POSITIVE,
+            default=60.0,
+            metavar="SECONDS",
+            help="Give up a case when one step of it takes longer; 60.",
+        ),
+        click.option(
+            "--memory",
+            type=POSITIVE,
+            metavar="GIB",
+            help="The most memory that a worker may take; nine tenths of what is free.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _request(suite: str, options: Mapping[str, Any], *, quick: bool = False) -> Request:
+    """What `_measuring` has read, as the program takes it."""
+    from attn_bench.run import Request
+
+    precision = options["precision"]
+    return Request(
+        suite=suite,
+        device=options["device"],
+        modules=options["modules"],
+        where=options["where"],
+        budget_s=options["budget"],
+        precision=None if precision is None else precision / 100,
+        sessions=options["sessions"],
+        quick=quick,
+        out=options["out"],
+        seed=options["seed"],
+        threads=options["threads"],
+        timeout_s=options["timeout"],
+        memory_gib=options["memory"],
+        modules_from=options["modules_from"],
+        command=tuple(sys.argv[1:]),
+    )
+
+
 @commands.command()
-@click.option("--suite", metavar="NAME", help="A suite's name, or a TOML file.")
-@click.option(
-    "--device",
-    type=click.Choice(["cpu", "cuda", "auto"]),
-    default="auto",
-    help="auto takes a GPU where there is one.",
-)
-@click.option(
-    "--modules", metavar="GLOB,…", help="Only these modules (and their anchors): 'ge_*,se'."
-)
-@click.option("--where", metavar="EXPR", help=f"Only these cases: {WHERE}.")
-@click.option("--modules-from", multiple=True, metavar="FILE.py", help="Modules of your own.")
-@click.option(
-    "--budget",
-    type=POSITIVE,
-    metavar="SECONDS",
-    help="Time to measure; 2 s a case unless the suite says otherwise.",
-)
-@click.option(
-    "--precision",
-    type=PERCENT,
-    metavar="PERCENT",
-    help="A case is done when its ratio is known to ± this; 2 unless the suite says otherwise.",
-)
-@click.option(
-    "--sessions",
-    type=click.IntRange(1, 100),
-    metavar="N",
-    help="Worker processes to measure in; 5, or as many as the budget allows.",
-)
+@_measuring
 @click.option("--quick", is_flag=True, help="A fifth of the time, for a first look.")
-@click.option("--out", metavar="DIR", help="The run folder, instead of a new one under ./results/.")
 @click.option("--resume", metavar="RUN", help="Go on with a run that was cut off.")
-@click.option(
-    "--seed", type=int, default=0, metavar="N", help="Cases are measured in another order; 0."
-)
-@click.option(
-    "--threads",
-    type=click.IntRange(1, 1024),
-    metavar="N",
-    help="CPU threads; PyTorch's own default.",
-)
-@click.option(
-    "--timeout",
-    type=POSITIVE,
-    default=60.0,
-    metavar="SECONDS",
-    help="Give up a case when one step of it takes longer; 60.",
-)
-@click.option(
-    "--memory",
-    type=POSITIVE,
-    metavar="GIB",
-    help="The most memory that a worker may take; nine tenths of what is free.",
-)
 @click.option("--dry-run", is_flag=True, help="Say what would be measured, and measure nothing.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["pytest-benchmark"]),
+    help="Also write the run in this format, into its folder.",
+)
 @click.pass_context
 def run(
     context: click.Context,
+    /,
     suite: str | None,
-    device: str,
-    modules: str | None,
-    where: str | None,
-    modules_from: tuple[str, ...],
-    budget: float | None,
-    precision: float | None,
-    sessions: int | None,
     quick: bool,
-    out: str | None,
     resume: str | None,
-    seed: int,
-    threads: int | None,
-    timeout: float,
-    memory: float | None,
     dry_run: bool,
+    format_: str | None,
+    **options: Any,
 ) -> int:
     """Measure a suite: live progress, a summary, and a run folder."""
     from attn_bench import run as job
@@ -202,31 +242,15 @@ def run(
         raise RequestError("run takes --suite NAME, or --resume RUN for one that was cut off")
     progress = console.LiveProgress()
     if resume is not None:
-        for name in context.params.keys() - {"resume"}:
+        for name in context.params.keys() - {"resume", "format_"}:
             if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
                 other = name.replace("_", "-")
                 raise RequestError(f"--resume goes on with the run's own settings: drop --{other}")
-        return _shown(lambda: job.resume(resume, progress), progress)
+        return _shown(lambda: job.resume(resume, progress), progress, format_)
     assert suite is not None
-    request = job.Request(
-        suite=suite,
-        device=device,
-        modules=modules,
-        where=where,
-        budget_s=budget,
-        precision=None if precision is None else precision / 100,
-        sessions=sessions,
-        quick=quick,
-        out=out,
-        seed=seed,
-        threads=threads,
-        timeout_s=timeout,
-        memory_gib=memory,
-        modules_from=modules_from,
-        command=tuple(sys.argv[1:]),
-    )
+    request = _request(suite, options, quick=quick)
     if not dry_run:
-        return _shown(lambda: job.run(request, progress), progress)
+        return _shown(lambda: job.run(request, progress), progress, format_)
     try:
         prepared = job.prepare(request, progress)
     finally:
@@ -236,16 +260,170 @@ def run(
     return 0
 
 
-def _shown(job: Callable[[], Finished], progress: console.LiveProgress) -> int:
+def _shown(job: Callable[[], Finished], progress: console.LiveProgress, format_: str | None) -> int:
     """Do the job under the progress line, show what it found, and say how it ended."""
     try:
         finished = job()
     finally:
         progress.close()
     console.finished(finished.path, finished.rows, finished.info)
+    if format_ is not None:
+        from attn_bench import pytest_json, store
+
+        content = pytest_json.from_run(store.load(finished.path))
+        console.line(f"{format_}: {_write(finished.path / 'pytest-benchmark.json', content)}")
     if finished.trouble:
         console.error(finished.trouble)
     return finished.exit_status
+
+
+def _strictness(command: Callable[..., int]) -> Callable[..., int]:
+    """The options of every command that gives verdicts."""
+    options = [
+        click.option(
+            "--tolerance",
+            multiple=True,
+            metavar="[GLOB:]METRIC=PERCENT",
+            help="How much may be added before it is a failure: latency=5, 'ge_*:params=1'. "
+            "Latency 3, params, macs, bytes_min, activations and peak_memory_bytes 0 by default.",
+        ),
+        click.option(
+            "--warn",
+            multiple=True,
+            metavar="[GLOB:]METRIC=PERCENT",
+            help="Likewise, before it is a warning.",
+        ),
+        click.option("--markdown", metavar="FILE", help="Write the answer as Markdown."),
+        click.option("--junit", metavar="FILE", help="Write the answer as JUnit XML."),
+        click.option("--json", "json_", metavar="FILE", help="Write the answer as JSON."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@commands.command()
+@_measuring
+@click.option("--against", metavar="REV", help="The modules as they are in this git revision.")
+@click.option("--against-modules", metavar="FILE.py", help="The modules of this file.")
+@click.option(
+    "--against-python", metavar="PATH", help="The same modules under another interpreter."
+)
+@click.option("--baseline", metavar="RUN", help="A stored run.")
+@_strictness
+@click.option("--allow-undecided", is_flag=True, help="End with status 0 where only that is left.")
+def check(
+    suite: str | None,
+    against: str | None,
+    against_modules: str | None,
+    against_python: str | None,
+    baseline: str | None,
+    tolerance: tuple[str, ...],
+    warn: tuple[str, ...],
+    markdown: str | None,
+    junit: str | None,
+    json_: str | None,
+    allow_undecided: bool,
+    **options: Any,
+) -> int:
+    """The CI gate: is a module slower, heavier, broken or gone?
+
+    Status 0: no. 1: slower, heavier or missing. 3: something could not be measured. 4: undecided,
+    or there was nothing to compare.
+    """
+    from attn_bench import check as job
+
+    others = {
+        "--against": against,
+        "--against-modules": against_modules,
+        "--against-python": against_python,
+        "--baseline": baseline,
+    }
+    if suite is None:
+        raise RequestError("check takes --suite NAME")
+    if sum(value is not None for value in others.values()) != 1:
+        raise RequestError(f"check takes exactly one of {', '.join(others)}")
+    question = job.Question(
+        _request(suite, options),
+        against,
+        against_modules,
+        against_python,
+        baseline,
+        _tolerances(tolerance, warn),
+        allow_undecided,
+    )
+    progress = console.LiveProgress()
+    try:
+        answer = job.check(question, progress)
+    finally:
+        progress.close()
+    return _answered(answer, markdown, junit, json_)
+
+
+@commands.command()
+@click.argument("old", metavar="OLD")
+@click.argument("new", metavar="NEW")
+@_strictness
+def compare(
+    old: str,
+    new: str,
+    tolerance: tuple[str, ...],
+    warn: tuple[str, ...],
+    markdown: str | None,
+    junit: str | None,
+    json_: str | None,
+) -> int:
+    """Two stored runs: what has changed from OLD to NEW, with verdicts where they are warranted."""
+    from attn_bench import check as job
+
+    return _answered(job.compare(old, new, _tolerances(tolerance, warn)), markdown, junit, json_)
+
+
+def _answered(answer: Answer, markdown: str | None, junit: str | None, json_: str | None) -> int:
+    """Show a check's answer to the person, and to the programs that asked for it."""
+    from attn_bench import ci
+
+    console.checked(answer)
+    for file, write in ((markdown, ci.markdown), (junit, ci.junit), (json_, ci.as_json)):
+        if file is not None:
+            _write(Path(file), write(answer))
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        _write(Path(summary), ci.markdown(answer), "a")
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        console.text(ci.github(answer))
+    if answer.trouble:
+        console.error(answer.trouble)
+    return answer.exit_status
+
+
+def _write(file: Path, content: str, mode: str = "w") -> Path:
+    try:
+        with file.open(mode, encoding="utf-8") as stream:
+            stream.write(content)
+    except OSError as problem:
+        raise CannotWrite(str(file), problem) from None
+    return file
+
+
+def _tolerances(fail: Sequence[str], warn: Sequence[str]) -> tuple[Tolerance, ...]:
+    """`GLOB:METRIC=PERCENT` and the like."""
+    found = []
+    for option, words in (("--tolerance", fail), ("--warn", warn)):
+        for word in words:
+            where, _, percent = word.rpartition("=")
+            glob, _, metric = where.rpartition(":")
+            if metric not in TOLERABLE:
+                hint = nearest(metric, TOLERABLE)
+                raise RequestError(f"{option} {word}: unknown metric {metric!r}{hint}")
+            try:
+                fraction = float(percent) / 100
+            except ValueError:
+                fraction = math.nan
+            if not 0 <= fraction < math.inf:
+                raise RequestError(f"{option} {word}: {percent!r} is no percentage from 0")
+            only = {"fail": fraction} if option == "--tolerance" else {"warn": fraction}
+            found.append(Tolerance(metric, glob or "*", **only))
+    return tuple(found)
 
 
 @commands.command()
@@ -256,7 +434,7 @@ def _shown(job: Callable[[], Finished], progress: console.LiveProgress) -> int:
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["table", "md", "csv", "json"]),
+    type=click.Choice(["table", "md", "csv", "json", "pytest-benchmark"]),
     default="table",
     help="csv, md and json give all columns unless --columns says otherwise.",
 )
@@ -278,6 +456,11 @@ def show(run: str, where: str | None, sort: str | None, columns: str | None, for
         else:
             console.finished(stored.path, rows, stored.info)
     else:
+        if format_ == "pytest-benchmark":
+            from attn_bench import pytest_json
+
+            console.text(pytest_json.from_run(replace(stored, rows=rows)))
+            return 0
         writer = {"md": store.as_markdown, "csv": store.as_csv, "json": store.as_json}[format_]
         console.text(writer(rows, wanted or COLUMNS))
     return 0

@@ -20,11 +20,16 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Column
 
-from attn_bench import summary, units
+from attn_bench import ci, summary, units
 from attn_bench.record import Plan, Row, Settings
 
 PLAIN_WIDTH = 100
 REDRAW_S = 0.25
+VERDICT_COLOURS = {
+    **dict.fromkeys(("slower", "heavier", "missing", "failed"), "red"),
+    **dict.fromkeys(("faster", "lighter"), "green"),
+    "undecided": "yellow",
+}
 FEW = 4  # cases with one and the same reason are named one by one up to so many
 
 
@@ -185,6 +190,36 @@ def finished(path: Path, rows: Sequence[Row], info: Mapping[str, Any]) -> None:
     line(f"run folder: {path}")
 
 
+def checked(answer: ci.Answer) -> None:
+    """A check: what changed, the worst first, and how far to trust it."""
+    console = out()
+    console.print(f"[bold]{escape(answer.suite)} against {escape(answer.base)}[/]\n")
+    notable = ci.changed(answer.findings)
+    for verdict, case_id, old, new, ratio, sees, why in map(ci.cells, notable):
+        colour = VERDICT_COLOURS.get(verdict.partition(" ")[0], "default")
+        console.print(f"[bold {colour}]{verdict}[/]  {escape(case_id)}", soft_wrap=True)
+        if ratio:
+            line(f"    {old} → {new}; new / old {ratio}; this run sees {sees}")
+        if why:
+            line(f"    {why}")
+    if notable:
+        line("")
+    line(f"{ci.summary_line(answer.findings)}.")
+    seen = sorted(f.times.visible for f in answer.findings if f.times)
+    if seen:
+        middle = units.percent(seen[len(seen) // 2])
+        line(
+            f"This run would have seen a slowdown of {middle} nine times of ten "
+            f"({units.percent(seen[0])} to {units.percent(seen[-1])}, by case)."
+        )
+    for note in answer.notes:
+        line(f"note: {note}")
+    for words in answer.info.get("warnings", ()) if answer.path else ():
+        warning(words)
+    if answer.path:
+        line(f"run folder: {answer.path}")
+
+
 def selfcheck(found: Mapping[str, Any] | None) -> None:
     """The tool's error rates, as they stand in run.json."""
     if found is None:
@@ -201,6 +236,8 @@ def selfcheck(found: Mapping[str, Any] | None) -> None:
         for percent, power in found["power"].items()
     ]
     lines.append(("95 % intervals that hold the truth", rate(found["coverage"])))
+    if (deviation := found["run_to_run_sd"]) is not None:
+        lines.append(("ratios of unlike modules, from run to run", f"± {units.percent(deviation)}"))
     lines += [
         (
             f"smallest slowdown seen 9 times of 10 in {budget} s a case",

@@ -7,14 +7,15 @@ that comes in goes to `keep` at once: the journal.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Protocol
 
 from attn_bench import protocol
+from attn_bench.pair import AnyWorker
 from attn_bench.plan import calls_in_a_block, round_order
-from attn_bench.process import Worker, WorkerLost
+from attn_bench.process import WorkerLost
 from attn_bench.record import Block, Case, DType, Outcome, Plan, Settings
 from attn_bench.stats import Timings
 
@@ -35,6 +36,53 @@ class Progress(Protocol):
         """`done` of the total; `doing` is measured now; `known` says how precise it is by now."""
 
 
+class Unseen:
+    """Nobody is watching."""
+
+    def stage(self, title: str, total: float, unit: str) -> None:
+        pass
+
+    def step(self, done: float, doing: str, known: str = "") -> None:
+        pass
+
+
+class Judge(Protocol):
+    """Which cases are worth another round."""
+
+    def begin(self, ok: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Case]:
+        """Of the cases that can be timed, those that are to be; `outcomes` has their facts."""
+
+    def unfinished(self, waiting: Sequence[Case], timings: Timings) -> list[Case]:
+        """Called now and then: of the cases still waiting, those that are not done."""
+
+    def known(self) -> str:
+        """How far it is, in a few words."""
+
+
+class Precision:
+    """A case is done when its ratio to its anchor is as precise as was asked."""
+
+    def __init__(self, plan: Plan, precision: float) -> None:
+        self._anchor_of = plan.anchor_of
+        self._precision = precision
+        self._known = ""
+
+    def begin(self, ok: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Case]:
+        return list(ok)
+
+    def unfinished(self, waiting: Sequence[Case], timings: Timings) -> list[Case]:
+        """Those that are not precise yet, and their anchors."""
+        ratios = timings.ratios(self._anchor_of)
+        precise = {i for i, ratio in ratios.items() if ratio.is_within(self._precision)}
+        still = {case.id for case in waiting if case.id not in precise}
+        self._known = f"{len(precise)}/{len(ratios)} at ±{100 * self._precision:g} %"
+        anchors = {self._anchor_of[case_id] for case_id in still}
+        return [case for case in waiting if case.id in still | anchors]
+
+    def known(self) -> str:
+        return self._known
+
+
 @dataclass(slots=True)
 class Session:
     """A worker and what it has done: `round` counts up from 0, the warm-up.
@@ -43,7 +91,7 @@ class Session:
     """
 
     number: int
-    worker: Worker
+    worker: AnyWorker
     rng: Random
     is_open: bool
     round: int = 0
@@ -67,16 +115,18 @@ class Coordinator:
 
     def __init__(
         self,
-        worker: Worker,
+        worker: AnyWorker,
         plan: Plan,
         settings: Settings,
         keep: Callable[[Outcome | Block], None],
         progress: Progress,
         before: Progressed | None = None,
+        judge: Judge | None = None,
     ) -> None:
         """`worker` is open; the coordinator ends it, and all those that it starts, in `stop`.
 
-        before: what an earlier, interrupted part of the same run has kept.
+        before: what an earlier, interrupted part of the same run has kept. judge: when a case is
+        done; by default, when its ratio is as precise as the settings ask.
         """
         known = before or Progressed()
         self._plan = plan
@@ -86,7 +136,7 @@ class Coordinator:
         self.next_session = known.next_session
         self._sessions = [self._session(worker, is_open=True)]
         self._load = sorted({case.variant.module for case in plan.cases})
-        self._looked = ""
+        self._judge = judge or Precision(plan, settings.precision)
         self._calls: dict[str, int] = {}
         self.rates: dict[DType, protocol.Rates] = {}
         self.outcomes = dict(known.outcomes)
@@ -142,9 +192,10 @@ class Coordinator:
     # --- how long it takes --------------------------------------------------------------------
 
     def measure(self) -> None:
-        """Rounds in every session in turn, until all ratios are as precise as asked, or the budget
-        is spent. Cases that are done early leave their time to the others."""
-        waiting = [case for case in self._plan.cases if self._is_ok(case)]
+        """Rounds in every session in turn, until the judge has no case left, or the budget is
+        spent. Cases that are done early leave their time to the others."""
+        ok = [case for case in self._plan.cases if self._is_ok(case)]
+        waiting = self._judge.begin(ok, self.outcomes)
         budget_s = self._settings.budget_s - self._measured_before_s
         if not waiting or budget_s <= 0:
             return
@@ -162,7 +213,7 @@ class Coordinator:
                         return
                 cycles += 1
                 if cycles > next_look:
-                    waiting = self._imprecise(waiting)
+                    waiting = self._judge.unfinished(waiting, self.timings)
                     next_look = 1 + round(next_look * LOOK_GROWTH)
                 waiting = [case for case in waiting if self._is_ok(case)]
         finally:
@@ -173,18 +224,22 @@ class Coordinator:
         return time.monotonic() - self._started - self._replacing_s
 
     def _warm_up(self, waiting: Sequence[Case], budget_s: float) -> bool:
-        """A first round in each session, which also tells how many calls make a block."""
+        """A first round in each session, which also tells how many calls make a block: as many of
+        one version of a case as of the other."""
         begun = len(self.blocks)
         for index in range(len(self._sessions)):
             if index < len(self._sessions) and not self._round(index, waiting, budget_s):
                 return False
             if index == 0:
                 self._keep_affordable(self._spent_s(), budget_s)
+        current = {case.id: case.current.id for case in waiting}
         fastest: dict[str, float] = {}
         for block in self.blocks[begun:]:
             one = min(block.seconds / block.calls, block.first_call_seconds)
-            fastest[block.case_id] = min(one, fastest.get(block.case_id, one))
-        self._calls = calls_in_a_block(fastest, self._settings.block_s)
+            key = current[block.case_id]
+            fastest[key] = min(one, fastest.get(key, one))
+        calls = calls_in_a_block(fastest, self._settings.block_s)
+        self._calls = {case_id: calls[key] for case_id, key in current.items() if key in calls}
         return True
 
     def _round(self, index: int, waiting: Sequence[Case], budget_s: float) -> bool:
@@ -193,7 +248,7 @@ class Coordinator:
             if self._spent_s() > budget_s:
                 return False
             self._measure_block(self._sessions[index], case, position)
-            self._progress.step(self._spent_s(), case.id, self._looked)
+            self._progress.step(self._spent_s(), case.id, self._judge.known())
         self._sessions[index].round += 1
         return True
 
@@ -231,16 +286,6 @@ class Coordinator:
         self.blocks.append(block)
         self.timings.add(block)
 
-    def _imprecise(self, waiting: Sequence[Case]) -> list[Case]:
-        """The cases whose ratio is not yet as precise as asked, and their anchors."""
-        anchor_of = self._plan.anchor_of
-        ratios = self.timings.ratios(anchor_of)
-        precise = {i for i, ratio in ratios.items() if ratio.is_within(self._settings.precision)}
-        still = {case.id for case in waiting if case.id not in precise}
-        self._looked = f"{len(precise)}/{len(ratios)} at ±{100 * self._settings.precision:g} %"
-        anchors = {anchor_of[case_id] for case_id in still}
-        return [case for case in waiting if case.id in still | anchors]
-
     @property
     def calling_share(self) -> float | None:
         """The part of the measuring time that was spent calling modules; None before any."""
@@ -250,7 +295,7 @@ class Coordinator:
 
     # --- sessions -----------------------------------------------------------------------------
 
-    def _session(self, worker: Worker, is_open: bool = False) -> Session:
+    def _session(self, worker: AnyWorker, is_open: bool = False) -> Session:
         """A session of its own number and, after that, its own random order."""
         number = self.next_session
         self.next_session += 1

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from itertools import groupby, product, zip_longest
 from math import inf, sqrt
 from random import Random
+from typing import Any
 
 from attn_bench.errors import RequestError, nearest
 from attn_bench.record import (
@@ -43,17 +44,14 @@ def make_plan(
     rules = [
         Condition(rule, CASE_COLUMNS, f"{suite.source}: leave_out") for rule in suite.leave_out
     ]
-    wanted = Condition(where, CASE_COLUMNS) if where else None
+    selected = selection(modules, where)
     chosen = []
     for case in _all_cases(suite, device):
         columns = case.columns()
         if any(rule(columns) for rule in rules):
             continue
-        if modules and not _matches(case.variant.module, modules):
-            continue
-        if wanted and not wanted(columns):
-            continue
-        chosen.append(case)
+        if selected(columns):
+            chosen.append(case)
     if not chosen:
         raise RequestError(_nothing_left(suite, modules, where))
     variants = {variant.label: variant for grid in suite.grids for variant in grid.variants()}
@@ -69,6 +67,24 @@ def make_plan(
         anchor_of={case.id: anchors.get(case.id, case).id for case in ordered},
         unsupported={case.id: reason for case in ordered if (reason := _unsupported(case))},
     )
+
+
+def only(plan: Plan, modules: Collection[str]) -> Plan:
+    """`plan` without the cases of other modules."""
+    cases = tuple(case for case in plan.cases if case.variant.module in modules)
+    return replace(plan, cases=cases)
+
+
+def selection(modules: str | None, where: str | None) -> Callable[[Mapping[str, Any]], bool]:
+    """Whether a case, by its columns, is one of those asked for."""
+    wanted = Condition(where, CASE_COLUMNS) if where else None
+
+    def selected(columns: Mapping[str, Any]) -> bool:
+        if modules and not _matches(columns["module"], modules):
+            return False
+        return wanted is None or wanted(columns)
+
+    return selected
 
 
 def settle(
@@ -97,16 +113,25 @@ def settle(
 
 
 def round_order(cases: Sequence[Case], rng: Random) -> list[Case]:
-    """One round: every case once, in random order, but cases of one input next to each other.
+    """One round: every case once, in random order, but cases of one input next to each other, and
+    of these the two versions of a case.
 
-    What is compared is compared with its anchor at the same shape, so the two should lie close in
-    time; and only one group's tensors need to be warm.
+    What is compared is compared at the same shape, so the two should lie close in time; and only
+    one group's tensors need to be warm.
     """
     groups = [list(group) for _, group in groupby(sorted(cases, key=_group), key=_group)]
     rng.shuffle(groups)
+    order = []
     for group in groups:
-        rng.shuffle(group)
-    return [case for group in groups for case in group]
+        versions: dict[str, list[Case]] = {}
+        for case in group:
+            versions.setdefault(case.current.id, []).append(case)
+        pairs = list(versions.values())
+        rng.shuffle(pairs)
+        for pair in pairs:
+            rng.shuffle(pair)
+            order += pair
+    return order
 
 
 def calls_in_a_block(seconds_a_call: Mapping[str, float], block_s: float) -> dict[str, int]:

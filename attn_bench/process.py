@@ -45,11 +45,14 @@ class Worker:
     """A worker process of its own session, so that ending it ends what it started too.
 
     Constructing starts it and returns at once; `open` waits until it is ready, with what `load`
-    (names of modules) needs imported.
+    (names of modules) needs imported. python: the interpreter, its torch and timm with it.
     """
 
-    def __init__(self, opening: protocol.Open, load: Sequence[str] = ()) -> None:
-        self._opening = opening
+    def __init__(
+        self, opening: protocol.Open, load: Sequence[str] = (), python: str = sys.executable
+    ) -> None:
+        self.opening = opening
+        self._python = python
         self._load = list(load)
         root = str(Path(__file__).resolve().parent.parent)
         path = os.environ.get("PYTHONPATH")
@@ -61,7 +64,7 @@ class Worker:
             environment.setdefault(name, value)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `end`
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "attn_bench.worker"],
+            [python, "-P", "-m", "attn_bench.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -92,7 +95,7 @@ class Worker:
 
     def another(self, load: Sequence[str]) -> Worker:
         """A fresh worker that opens in the same way as this one."""
-        return Worker(self._opening, load)
+        return Worker(self.opening, load, self._python)
 
     def ask(self, request: Request, timeout_s: float) -> Reply:
         """The worker's reply. Raises WorkerLost, with the worker ended, after `timeout_s`."""

@@ -21,6 +21,17 @@ VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
+class Base:
+    """Another version of the modules, to be loaded beside the current one.
+
+    package: the folder of the built-ins, `modules/` of another revision. files: users' files.
+    """
+
+    package: str | None
+    files: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Open:
     """The first request: which device ("auto" leaves it to the worker), which modules. -> Hello
 
@@ -32,6 +43,7 @@ class Open:
     threads: int | None
     modules_from: list[str]
     memory_bytes: int | None = None
+    base: Base | None = None
     kind: Literal["open"] = "open"
 
 

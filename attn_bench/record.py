@@ -7,7 +7,7 @@ Units stand in names; what is unknown is None.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from itertools import product
 from typing import Any, Literal, get_args
 
@@ -19,6 +19,15 @@ Execution = Literal["eager", "compile"]
 DeviceName = Literal["cpu", "cuda"]
 Status = Literal["ok", "failed", "timeout", "out_of_memory", "unsupported", "skipped"]
 Scalar = str | int | float | bool
+
+# What `check` compares: time, and the exact metrics; the gated ones may not grow unless told so.
+LATENCY = "latency"
+GATED = ("params", "macs", "bytes_min", "activations", "peak_memory_bytes")
+EXACT = (*GATED, "buffers", "macs_fvcore", "elementwise_ops")
+TOLERABLE = (LATENCY, *EXACT)
+
+# What `check` compares with: the other version of a module, registered under its name and this.
+BASE = "@base"
 
 DTYPES: tuple[DType, ...] = get_args(DType)
 ITEM_BYTES: Mapping[str, int] = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
@@ -85,6 +94,21 @@ class Case:
         )
 
     @property
+    def is_base(self) -> bool:
+        return self.variant.module.endswith(BASE)
+
+    @property
+    def base(self) -> Case:
+        """The same case of the version that is compared with."""
+        return replace(self, variant=replace(self.variant, module=self.variant.module + BASE))
+
+    @property
+    def current(self) -> Case:
+        """The same case of the version that is not the base."""
+        name = self.variant.module.removesuffix(BASE)
+        return replace(self, variant=replace(self.variant, module=name))
+
+    @property
     def input_key(self) -> tuple[Shape, DType, MemoryFormat]:
         """What an input depends on: cases that share it are measured on the same tensor."""
         return self.shape, self.dtype, self.memory_format
@@ -129,6 +153,19 @@ class Grid:
 
 
 @dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How much `metric` of the modules that match the glob may grow, as fractions.
+
+    Beyond `fail` a check fails; beyond `warn` it says so. None leaves that to the rules before.
+    """
+
+    metric: str
+    module: str = "*"
+    fail: float | None = None
+    warn: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Suite:
     """A checked suite; `source` is the file that errors point to."""
 
@@ -146,6 +183,7 @@ class Suite:
     budget_s: float | None = None
     precision: float | None = None
     sessions: int | None = None
+    tolerances: tuple[Tolerance, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

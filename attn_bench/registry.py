@@ -18,15 +18,16 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from attn_bench.errors import RequestError, in_one_line, nearest
-from attn_bench.record import Extent
+from attn_bench.record import BASE, Extent
 
 ENTRY_POINT_GROUP = "attn_bench.modules"
 BUILTIN_PACKAGE = "attn_bench.modules"
+BASE_PACKAGE = "attn_bench_base"
 BUILTIN = "built-in"
 
 
@@ -133,6 +134,14 @@ class Registry:
         return self._entries[name]
 
 
+def union(*many: Iterable[Entry]) -> Registry:
+    """All of them together; of two entries of one name the later one holds."""
+    found = Registry()
+    for entry in {entry.name: entry for entries in many for entry in entries}.values():
+        found.add(entry)
+    return found
+
+
 _target_registry = Registry()
 _origin = BUILTIN
 
@@ -232,10 +241,28 @@ def load_all(files: Iterable[str] = ()) -> Registry:
     for file in files:
         known = len(list(registry))
         with registering(registry, file):
-            _load_file(Path(file))
+            _load_module(f"attn_bench_user_{Path(file).stem}", Path(file))
         if len(list(registry)) == known:
             raise RequestError(f'{file}: registers no module (@register("name") above a class?)')
     return registry
+
+
+def load_base(registry: Registry, package: str | None, files: Iterable[str]) -> None:
+    """Load another version of modules beside the current one, as NAME@base. For workers.
+
+    package: a folder like `modules/`, loaded under a package name of its own, so that its files
+    import each other and not the current ones. files: as for `load_all`.
+    Raises RequestError for what cannot be loaded.
+    """
+    base = Registry()
+    if package is not None:
+        with registering(base, BUILTIN):
+            _load_module(BASE_PACKAGE, Path(package, "__init__.py"), [package]).register_all()
+    for file in files:
+        with registering(base, file):
+            _load_module(f"{BASE_PACKAGE}_{Path(file).stem}", Path(file))
+    for entry in base:
+        registry.add(replace(entry, name=entry.name + BASE))
 
 
 def _load_entry_point(point: importlib.metadata.EntryPoint, registry: Registry) -> None:
@@ -253,10 +280,9 @@ def _load_entry_point(point: importlib.metadata.EntryPoint, registry: Registry) 
         register(point.name)(loaded)
 
 
-def _load_file(path: Path) -> None:
-    """Run a user's Python file, which registers its modules."""
-    name = f"attn_bench_user_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
+def _load_module(name: str, path: Path, folders: list[str] | None = None) -> Any:
+    """Run a Python file, which registers its modules; `folders` make it a package."""
+    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=folders)
     if spec is None or spec.loader is None:
         raise RequestError(f"{path}: not a Python file (its name must end in .py)")
     module = importlib.util.module_from_spec(spec)
@@ -265,6 +291,7 @@ def _load_file(path: Path) -> None:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # any code may be in a user's file
         raise RequestError(f"{path}:{_line_in(path, error)}: {in_one_line(error)}") from error
+    return module
 
 
 def _line_in(path: Path, error: BaseException) -> int:

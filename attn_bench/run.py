@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from attn_bench import environment, protocol, store, suite
-from attn_bench.coordinator import Coordinator, Progress, Progressed
+from attn_bench import environment, protocol, registry, store, suite
+from attn_bench.coordinator import Coordinator, Judge, Progress, Progressed
 from attn_bench.errors import AttnBenchError, RequestError
-from attn_bench.plan import TIMEOUT_S, make_plan, settle
+from attn_bench.pair import AnyWorker
+from attn_bench.plan import TIMEOUT_S, make_plan, only, settle
 from attn_bench.process import Worker, WorkerLost
 from attn_bench.record import Plan, Row, Settings, Suite
 from attn_bench.registry import Entry, Registry, builtin, entry_points
@@ -64,7 +65,7 @@ class Finished:
 class Prepared:
     """Everything that is decided before anything is measured, and the worker that is waiting."""
 
-    worker: Worker
+    worker: AnyWorker
     hello: protocol.Hello
     suite: Suite
     plan: Plan
@@ -85,7 +86,7 @@ def run(request: Request, progress: Progress) -> Finished:
         except BaseException:
             prepared.worker.end()
             raise
-        return _measured(prepared, folder, info, Progressed(), progress, signals)
+        return save(measure(prepared, folder, progress, signals), info)
 
 
 def resume(name: str, progress: Progress) -> Finished:
@@ -101,7 +102,7 @@ def resume(name: str, progress: Progress) -> Finished:
         store.read_record(info["request"], Request), suite=str(info["suite"]["source"])
     )
     with Interruptible() as signals:
-        worker = _started(request)
+        worker = started(request)
         try:
             progress.stage("starting", 1, "")
             hello = worker.open()
@@ -119,20 +120,32 @@ def resume(name: str, progress: Progress) -> Finished:
         except BaseException:
             worker.end()
             raise
-        return _measured(prepared, folder, info, before, progress, signals)
+        return save(measure(prepared, folder, progress, signals, before), info)
 
 
-def _measured(
+@dataclass(frozen=True)
+class Measured:
+    """What came in, and how it ended; the workers are gone."""
+
+    prepared: Prepared
+    folder: RunFolder
+    coordinator: Coordinator
+    watch: environment.Watch
+    state: str
+    trouble: str | None
+
+
+def measure(
     prepared: Prepared,
     folder: RunFolder,
-    info: dict[str, Any],
-    before: Progressed,
     progress: Progress,
     signals: Interruptible,
-) -> Finished:
-    """Inspect, measure, save: whatever happens, what came in is saved and the workers are ended."""
+    before: Progressed | None = None,
+    judge: Judge | None = None,
+) -> Measured:
+    """Inspect, then time, until the judge is content. Whatever ends it early is in the answer."""
     coordinator = Coordinator(
-        prepared.worker, prepared.plan, prepared.settings, folder.keep, progress, before
+        prepared.worker, prepared.plan, prepared.settings, folder.keep, progress, before, judge
     )
     watch = environment.Watch()
     state, trouble = "finished", None
@@ -150,34 +163,51 @@ def _measured(
         state, trouble = "broken off", str(problem)
     finally:
         coordinator.stop()
+    return Measured(prepared, folder, coordinator, watch, state, trouble)
+
+
+def save(measured: Measured, info: dict[str, Any], ended: str = "the budget was spent") -> Finished:
+    """The run folder, complete. `ended`: why a case without figures has none."""
+    coordinator, state = measured.coordinator, measured.state
     rows = make_rows(
-        prepared.plan,
+        measured.prepared.plan,
         coordinator.outcomes,
         coordinator.timings,
-        prepared.hello.threads,
-        "the budget was spent" if state == "finished" else f"the run was {state}",
+        measured.prepared.hello.threads,
+        ended if state == "finished" else f"the run was {state}",
     )
-    info |= _ending(coordinator, watch, info, state)
-    folder.finish(rows, coordinator.blocks, info)
-    return Finished(folder.path, tuple(rows), info, exit_status(rows, state), trouble)
+    info |= _ending(coordinator, measured.watch, info, state)
+    measured.folder.finish(rows, coordinator.blocks, info)
+    return Finished(
+        measured.folder.path, tuple(rows), info, exit_status(rows, state), measured.trouble
+    )
 
 
-def prepare(request: Request, progress: Progress) -> Prepared:
-    """Check the request, start a worker, plan. Raises RequestError, with no worker left running."""
+def prepare(request: Request, progress: Progress, gone: Sequence[Entry] = ()) -> Prepared:
+    """Check the request, start a worker, plan. Raises RequestError, with no worker left running.
+
+    gone: modules that a suite may name and that may be missing; there are no cases of these.
+    """
     has_code_to_ask = bool(request.modules_from or entry_points())
     if not has_code_to_ask:
-        suite.load(request.suite, builtin())  # complain before a worker takes its seconds
-    worker = _started(request)
+        known = registry.union(gone, builtin())
+        suite.load(request.suite, known)  # complain before a worker takes its seconds
+    worker = started(request)
     try:
         progress.stage("starting", 1, "")
         hello = worker.open()
-        registry = described(worker) if has_code_to_ask else builtin()
-        asked = suite.load(request.suite, registry)
+        there = described(worker) if has_code_to_ask else builtin()
+        asked = suite.load(request.suite, registry.union(gone, there))
         plan = make_plan(asked, hello.device, modules=request.modules, where=request.where)
+        plan = only(plan, {entry.name for entry in there})
     except BaseException:
         worker.end()
         raise
-    settings = settle(
+    return Prepared(worker, hello, asked, plan, settled(asked, request, plan))
+
+
+def settled(asked: Suite, request: Request, plan: Plan) -> Settings:
+    return settle(
         asked,
         plan,
         budget_s=request.budget_s,
@@ -188,10 +218,10 @@ def prepare(request: Request, progress: Progress) -> Prepared:
         threads=request.threads,
         timeout_s=request.timeout_s,
     )
-    return Prepared(worker, hello, asked, plan, settings)
 
 
-def _started(request: Request) -> Worker:
+def started(request: Request, base: protocol.Base | None = None) -> Worker:
+    """A worker that is starting, with another version of the modules beside the current one."""
     for file in request.modules_from:
         if not Path(file).is_file():
             raise RequestError(f"--modules-from {file}: there is no such file")
@@ -202,13 +232,14 @@ def _started(request: Request) -> Worker:
             request.threads,
             list(request.modules_from),
             None if request.memory_gib is None else round(request.memory_gib * 2**30),
+            base,
         )
     )
 
 
 def describe_all(modules_from: tuple[str, ...]) -> Registry:
     """Everything registered, the user's files included: a worker loads them and tells."""
-    worker = _started(Request(suite="", device="cpu", modules_from=modules_from))
+    worker = started(Request(suite="", device="cpu", modules_from=modules_from))
     try:
         worker.open()
         return described(worker)
@@ -216,20 +247,18 @@ def describe_all(modules_from: tuple[str, ...]) -> Registry:
         worker.end()
 
 
-def described(worker: Worker) -> Registry:
+def described(worker: AnyWorker) -> Registry:
     """What a worker has registered, entry points and the user's files included."""
     try:
         reply = worker.ask(protocol.Describe(), TIMEOUT_S)
     except WorkerLost as lost:
         raise RequestError(f"the modules could not be described: {lost}") from None
     assert isinstance(reply, protocol.Described), reply
-    registry = Registry()
+    found = Registry()
     for entry in reply.entries:
         extents = tuple(entry.extents) if isinstance(entry.extents, list) else entry.extents
-        registry.add(
-            Entry(entry.name, "", extents, entry.paper, entry.summary, origin=entry.origin)
-        )
-    return registry
+        found.add(Entry(entry.name, "", extents, entry.paper, entry.summary, origin=entry.origin))
+    return found
 
 
 def _environment(hello: protocol.Hello) -> dict[str, Any]:

@@ -41,6 +41,9 @@ from attn_bench.table import make_rows
 
 PASSES = 100
 SHAPE = Shape(1, 64, 28, 28)
+# Modules whose ratio to a copy is followed from trial to trial: they do another kind of work.
+UNLIKE = ("se", "cbam", "ge_theta_minus")
+LEAST_TRIALS = 4  # for a deviation from run to run
 BUDGETS_S = (1.0, 5.0, 20.0)  # of a case, for which the smallest visible slowdown is told
 POWER = 0.9
 
@@ -64,6 +67,13 @@ class Pairs:
                 cases += [slow, anchor]
                 anchor_of |= {slow.id: anchor.id, anchor.id: anchor.id}
                 truth[slow.id] = percent
+        anchor = Case(Variant("identity"), SHAPE, device=device)
+        cases.append(anchor)
+        anchor_of[anchor.id] = anchor.id
+        for name in UNLIKE:
+            case = Case(Variant(name), SHAPE, device=device)
+            cases.append(case)
+            anchor_of[case.id] = anchor.id
         return Plan(tuple(cases), anchor_of, {}), truth
 
 
@@ -110,9 +120,13 @@ class Rate:
 
 @dataclass(frozen=True)
 class Report:
-    """What a selfcheck found; `seconds_a_case` is what a pair's half had on average."""
+    """What a selfcheck found; `seconds_a_case` is what a pair's half had on average.
+
+    unlike: the ratios of UNLIKE modules to a copy, trial by trial.
+    """
 
     findings: tuple[Finding, ...]
+    unlike: tuple[Mapping[str, Estimate], ...]
     trials: int
     seconds_a_case: float
     seconds_a_round: float
@@ -134,6 +148,18 @@ class Report:
     def coverage(self) -> Rate:
         """95 % intervals of ratios that hold the true one."""
         return Rate(sum(f.is_covered for f in self.findings), len(self.findings))
+
+    def run_to_run_sd(self) -> float | None:
+        """The standard deviation, from trial to trial, of the logarithm of a ratio of unlike
+        modules, beyond what each trial's own standard error tells. None for few trials."""
+        if len(self.unlike) < LEAST_TRIALS:
+            return None
+        excess = []
+        for case_id in self.unlike[0]:
+            found = [trial[case_id] for trial in self.unlike if case_id in trial]
+            own = np.mean([estimate.se**2 for estimate in found])
+            excess.append(np.var([estimate.log for estimate in found], ddof=1) - own)
+        return sqrt(max(0.0, float(np.mean(excess))))
 
     def smallest_visible(self, budget_s: float, sessions: int = SESSIONS) -> Interval:
         """The slowdown that one comparison finds nine times of ten in `budget_s` a case, as a
@@ -167,6 +193,7 @@ class Report:
             "seconds_a_case": self.seconds_a_case,
             "false_alarms": _rate_json(self.false_alarms()),
             "power": {str(percent): _rate_json(rate) for percent, rate in self.power().items()},
+            "run_to_run_sd": self.run_to_run_sd(),
             "coverage": _rate_json(self.coverage()),
             "smallest_visible": {
                 f"{budget_s:g}": asdict(self.smallest_visible(budget_s)) for budget_s in BUDGETS_S
@@ -219,6 +246,7 @@ def selfcheck(
             worker.end()
             raise
         findings: list[Finding] = []
+        unlike: list[dict[str, Estimate]] = []
         blocks: list[Block] = []
         outcomes: dict[str, Outcome] = {}
         trial_s: list[float] = []
@@ -239,6 +267,7 @@ def selfcheck(
                 blocks += coordinator.blocks
                 outcomes, next_session = coordinator.outcomes, coordinator.next_session
                 findings += judge(coordinator.timings, plan, truth)
+                unlike.append(_unlike(coordinator.timings, plan))
                 trial_s.append(time.monotonic() - began)
                 worker = worker.another([])
                 worker.open()
@@ -247,7 +276,8 @@ def selfcheck(
         finally:
             worker.end()
             signals.deafen()
-    report = Report(tuple(findings), len(trial_s), *_costs(blocks, len(trial_s), len(plan.cases)))
+    costs = _costs(blocks, len(trial_s), len(plan.cases))
+    report = Report(tuple(findings), tuple(unlike), len(trial_s), *costs)
     rows = make_rows(plan, outcomes, Timings(blocks), hello.threads)
     info |= {"state": state, "end": datetime.now(UTC).isoformat(timespec="seconds")}
     info["selfcheck"] = report.as_json() if findings else None
@@ -265,10 +295,15 @@ def judge(timings: Timings, plan: Plan, truth: Mapping[str, int]) -> list[Findin
     ]
 
 
+def _unlike(timings: Timings, plan: Plan) -> dict[str, Estimate]:
+    modules = {case.id: case.variant.module for case in plan.cases}
+    return timings.ratios({i: a for i, a in plan.anchor_of.items() if modules[i] in UNLIKE})
+
+
 def _as_suite(plan: Plan) -> Suite:
-    grid = Grid(modules=("probe",))
+    grid = Grid(modules=("probe", *UNLIKE, "identity"))
     title = "Selfcheck: pairs of known ratio, compared as any two variants are"
-    return Suite("selfcheck", title, "selfcheck", (grid,), (SHAPE,), plan.cases[1].variant.label)
+    return Suite("selfcheck", title, "selfcheck", (grid,), (SHAPE,), "identity")
 
 
 def _costs(blocks: Iterable[Block], trials: int, cases: int) -> tuple[float, float]:

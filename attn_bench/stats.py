@@ -63,7 +63,11 @@ class Estimate:
 
     def is_within(self, precision: float) -> bool:
         """Whether the interval is no wider than ± `precision`, and not so by chance alone."""
-        return self._quantile() * max(self.se, self.expected_se) <= precision
+        return self.safe_half_width() <= precision
+
+    def safe_half_width(self) -> float:
+        """Of the interval of `log`, or of the one that it should have, if that is wider."""
+        return self._quantile() * max(self.se, self.expected_se)
 
     def p_value(self) -> float:
         """Of no difference, two-sided."""

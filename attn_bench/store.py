@@ -168,6 +168,31 @@ def load(path: Path) -> StoredRun:
     return StoredRun(path, info, [_with_whole_extent(row) for row in rows])
 
 
+def load_blocks(path: Path) -> list[Block]:
+    """Every block of a finished run. Raises RequestError where they cannot be read."""
+    import pandas as pd
+
+    file = path / "samples.parquet"
+    try:
+        frame = pd.read_parquet(file)
+        frame = frame.astype(object).where(frame.notna(), None)
+        return [read_record(record, Block) for record in frame.to_dict("records")]
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{file}: cannot be read: {error}") from None
+
+
+def newest(suite: str, fingerprint: str) -> dict[str, Any] | None:
+    """run.json of the latest finished run of `suite` on the machine of that fingerprint."""
+    for path in sorted(Path(RESULTS).glob(f"*-{suite}-*/run.json"), reverse=True):
+        try:
+            info = read_info(path.parent)
+        except RequestError:
+            continue
+        if info["environment"].get("fingerprint") == fingerprint and info.get("end"):
+            return info
+    return None
+
+
 def read_info(path: Path) -> dict[str, Any]:
     """run.json of the folder `path`. Raises RequestError where it is not one of this schema."""
     file = path / "run.json"

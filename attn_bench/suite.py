@@ -18,6 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from attn_bench.errors import RequestError, nearest
 from attn_bench.record import (
     CASE_COLUMNS,
+    TOLERABLE,
     DType,
     Execution,
     Grid,
@@ -25,6 +26,7 @@ from attn_bench.record import (
     Mode,
     Shape,
     Suite,
+    Tolerance,
 )
 from attn_bench.registry import Registry
 from attn_bench.where import Condition
@@ -42,6 +44,7 @@ T = TypeVar("T")
 Many = Annotated[list[T], BeforeValidator(_as_list), Field(min_length=1)]
 Positive = Annotated[int, Field(ge=1, le=10**9, strict=True)]
 Number = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Percent = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Word = Annotated[str, Field(strict=True, min_length=1)]
 
 
@@ -93,6 +96,22 @@ class _Shapes(_Table):
         return self
 
 
+class _Tolerance(_Table):
+    metric: Word
+    module: Word = "*"
+    fail: Percent | None = None
+    warn: Percent | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> _Tolerance:
+        if self.fail is None and self.warn is None:
+            raise ValueError("a tolerance has fail = PERCENT, warn = PERCENT, or both")
+        return self
+
+
+TABLES: dict[str, type[_Table]] = {"grid": _Grid, "shapes": _Shapes, "tolerance": _Tolerance}
+
+
 class _Suite(_Table):
     title: str
     anchor: str = "identity"
@@ -104,6 +123,7 @@ class _Suite(_Table):
     budget: Number | None = None
     precision: Annotated[float, Field(gt=0, lt=100)] | None = None
     sessions: Positive | None = None
+    tolerance: list[_Tolerance] = []
     grid: Annotated[list[_Grid], Field(min_length=1)]
     shapes: _Shapes
 
@@ -162,11 +182,19 @@ def parse(text: str, registry: Registry, *, name: str, source: str) -> Suite:
         executions=tuple(model.execution),
         leave_out=tuple(model.leave_out or ()),
         budget_s=model.budget,
-        precision=None if model.precision is None else model.precision / 100,
+        precision=_fraction(model.precision),
         sessions=model.sessions,
+        tolerances=tuple(
+            Tolerance(t.metric, t.module, _fraction(t.fail), _fraction(t.warn))
+            for t in model.tolerance
+        ),
     )
     _check_against(suite, registry, text)
     return suite
+
+
+def _fraction(percent: float | None) -> float | None:
+    return None if percent is None else percent / 100
 
 
 def _shapes(model: _Shapes) -> tuple[Shape, ...]:
@@ -203,6 +231,12 @@ def _check_against(suite: Suite, registry: Registry, text: str) -> None:
                     )
                 if problem:
                     raise RequestError(f"{place('grid', number, 'extent')}: {problem}")
+    for number, tolerance in enumerate(suite.tolerances, start=1):
+        if tolerance.metric not in TOLERABLE:
+            raise RequestError(
+                f"{place('tolerance', number, 'metric')}: unknown metric {tolerance.metric!r}"
+                f"{nearest(tolerance.metric, TOLERABLE)}"
+            )
     for rule in suite.leave_out:
         Condition(rule, CASE_COLUMNS, place("", None, "leave_out"))
 
@@ -230,10 +264,10 @@ def _first_complaint(error: ValidationError, text: str, source: str) -> str:
     first = problems[0]
     steps = [step for step in first["loc"] if not str(step).startswith(("function-", "list["))]
     table, number, key = "", None, str(steps[-1]) if steps else ""
-    if steps and steps[0] == "grid" and len(steps) > 1 and isinstance(steps[1], int):
-        table, number = "grid", steps[1] + 1
+    if steps and steps[0] in TABLES and len(steps) > 1 and isinstance(steps[1], int):
+        table, number = str(steps[0]), steps[1] + 1
         key = next((str(step) for step in steps[2:] if isinstance(step, str)), "")
-        where = f"[[grid]] {number}"
+        where = f"[[{table}]] {number}"
     elif steps and steps[0] == "shapes" and len(steps) > 1:
         table, where = "shapes", "[shapes]"
         key = str(steps[1])
@@ -241,9 +275,8 @@ def _first_complaint(error: ValidationError, text: str, source: str) -> str:
         where, key = "", str(steps[0]) if steps else ""
     reason = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        tables: dict[str, type[_Table]] = {"grid": _Grid, "shapes": _Shapes}
         key = str(steps[-1])
-        known = tables.get(table, _Suite).model_fields
+        known = TABLES.get(table, _Suite).model_fields
         reason = f"unknown key {key!r}{nearest(key, known)}"
         label = where
     else:
@@ -253,8 +286,8 @@ def _first_complaint(error: ValidationError, text: str, source: str) -> str:
             reason = "it is empty"
         elif key == "stages":
             reason = "a stage is [channels, height, width], each a whole number from 1"
-        elif key == "grid" and isinstance(first["input"], dict):
-            reason = "a grid is written [[grid]], with two brackets"
+        elif key in ("grid", "tolerance") and isinstance(first["input"], dict):
+            reason = f"a {key} is written [[{key}]], with two brackets"
         elif first["type"] == "model_type":
             reason = f"a table is wanted, not {type(first['input']).__name__}"
         elif "got" not in reason and "not" not in reason and not isinstance(first["input"], dict):

@@ -53,6 +53,17 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.1f} %" if abs(fraction) < 0.0995 else f"{100 * fraction:.0f} %"
 
 
+def microseconds(value: float | None) -> str:
+    """A latency in three digits.
+
+    >>> microseconds(7.4123), microseconds(40345.2), microseconds(None)
+    ('7.41 µs', '40.3 ms', '–')
+    """
+    if value is None:
+        return UNKNOWN
+    return f"{_three_digits(value)} µs" if value < 999.5 else f"{_three_digits(value / 1e3)} ms"
+
+
 def multiple(value: float | None) -> str:
     """How many times something exact is contained.
 

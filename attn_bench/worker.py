@@ -207,7 +207,7 @@ class Bench:
         dtype = getattr(torch, case.dtype)
         layout = _layout(case)
         entry = attempt("registry", lambda: self.modules.get(case.variant.module))
-        torch.manual_seed(zlib.crc32(case.id.encode()))
+        torch.manual_seed(zlib.crc32(case.current.id.encode()))
         module = attempt(
             "constructor",
             lambda: entry.build(
@@ -310,6 +310,8 @@ def open_bench(request: protocol.Open) -> tuple[Bench | None, protocol.Reply]:
         if request.threads:
             torch.set_num_threads(request.threads)
         modules = registry.load_all(request.modules_from)
+        if request.base:
+            registry.load_base(modules, request.base.package, request.base.files)
     except RequestError as error:
         return None, protocol.Failure("failed", str(error))
     hello = protocol.Hello(

@@ -7,25 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from attn_bench.coordinator import Unseen
 from attn_bench.record import Block
 from attn_bench.selfcheck import PASSES, Pairs, Rate, Report, judge, selfcheck
-from attn_bench.stats import Timings
-
-
-class Silent:
-    """A progress line that nobody sees."""
-
-    def stage(self, title: str, total: float, unit: str) -> None: ...
-
-    def step(self, done: float, doing: str, known: str = "") -> None: ...
+from attn_bench.stats import Estimate, Timings
 
 
 def test_pairs_are_real_work_of_a_known_ratio() -> None:
     """5 % slower is 105 passes to 100, and no two cases are the same."""
     plan, truth = Pairs({0: 2, 5: 1}).plan("cpu")
-    assert len({case.id for case in plan.cases}) == 6
+    probes = [case for case in plan.cases if case.variant.module == "probe"]
+    assert len({case.id for case in probes}) == 6
     assert list(truth.values()) == [0, 0, 5]
-    passes = [dict(case.variant.arguments)["passes"] for case in plan.cases]
+    passes = [dict(case.variant.arguments)["passes"] for case in probes]
     assert passes == [PASSES, PASSES, PASSES, PASSES, 105, PASSES]
 
 
@@ -35,14 +29,26 @@ def test_findings_are_held_against_the_truth() -> None:
     timings = Timings()
     for session in range(5):
         for round_ in range(12):
-            for case in plan.cases:
+            for case in plan.cases[:4]:
                 passes = dict(case.variant.arguments)["passes"]
                 seconds = float(passes) * (1 + 1e-4 * ((session * 7 + round_ * 3) % 5))
                 timings.add(Block(case.id, session, round_, 0, 1, seconds))
-    report = Report(tuple(judge(timings, plan, truth)), 1, 1.0, 0.01)
+    report = Report(tuple(judge(timings, plan, truth)), (), 1, 1.0, 0.01)
     assert report.false_alarms() == Rate(0, 1)
     assert report.power() == {5: Rate(1, 1)}
     assert report.coverage().trials == 2
+
+
+def test_what_differs_from_run_to_run_is_told_from_noise() -> None:
+    """Trials scatter by 3 % and are known to 1 %: they deviate by the rest; one tells nothing."""
+
+    def trial(log: float) -> dict[str, Estimate]:
+        return {"se": Estimate(log, 0.01, 12, 0.01, 1e-4, 0)}
+
+    logs = [-0.04, -0.02, 0.0, 0.02, 0.04]
+    report = Report((), tuple(trial(log) for log in logs), 5, 1.0, 0.01)
+    assert report.run_to_run_sd() == pytest.approx((0.001 - 0.0001) ** 0.5)
+    assert Report((), (trial(0.0),), 1, 1.0, 0.01).run_to_run_sd() is None
 
 
 @pytest.mark.parametrize(("hits", "trials"), [(0, 50), (50, 50), (25, 50)])
@@ -57,7 +63,7 @@ def test_a_real_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One short trial through real workers, kept as a run with what was found."""
     monkeypatch.chdir(tmp_path)
     finished, report = selfcheck(
-        0.001, "cpu", Silent(), pairs=Pairs({0: 1, 50: 1}), seconds_a_case=2.0
+        0.001, "cpu", Unseen(), pairs=Pairs({0: 1, 50: 1}), seconds_a_case=2.0
     )
     assert finished.exit_status == 0
     assert report.trials == 1

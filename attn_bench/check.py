@@ -1,0 +1,332 @@
+"""The CI gate as a contents page: what is compared with what, measured, judged, kept as a run."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from attn_bench import baseline, protocol, run, store, suite
+from attn_bench.ci import Answer
+from attn_bench.coordinator import Precision, Progress, Progressed, Unseen
+from attn_bench.errors import RequestError
+from attn_bench.pair import AnyWorker, WorkerPair
+from attn_bench.plan import make_plan, selection
+from attn_bench.process import Worker
+from attn_bench.record import BASE, Case, Outcome, Tolerance
+from attn_bench.registry import BUILTIN, Entry, union
+from attn_bench.revision import checked_out
+from attn_bench.stats import Timings
+from attn_bench.store import RunFolder
+from attn_bench.verdicts import Finding, Tolerances, exit_status, worst_first
+from attn_bench.versions import PairJudge, two_sides
+
+GENERATIONS = 4  # of pairs of processes, one after the other within the budget
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is to be checked, against exactly one of the four, and how strictly.
+
+    against: a revision. against_modules: a file. against_python: an interpreter. baseline: a run.
+    """
+
+    request: run.Request
+    against: str | None = None
+    against_modules: str | None = None
+    against_python: str | None = None
+    baseline: str | None = None
+    tolerances: tuple[Tolerance, ...] = ()
+    allow_undecided: bool = False
+
+
+def check(question: Question, progress: Progress) -> Answer:
+    """Raises AttnBenchError for what cannot be asked, or not be compared at all."""
+    if question.baseline is not None:
+        return _against_run(question, store.find(question.baseline), progress)
+    with _version(question) as version:
+        return _against_version(question, version, progress)
+
+
+def exact(
+    baseline_run: Path,
+    *,
+    modules: str | None = None,
+    where: str | None = None,
+    modules_from: tuple[str, ...] = (),
+) -> Answer:
+    """The exact metrics alone against a stored run, whose own suite is asked again; nothing kept.
+
+    Raises AttnBenchError for what cannot be read.
+    """
+    known = store.load(baseline_run).info["suite"]
+    name, source = str(known.get("name")), str(known.get("source"))
+    with tempfile.TemporaryDirectory(prefix="attn-bench-") as folder:
+        request = run.Request(
+            suite=name if source == f"suites/{name}.toml" else source,
+            modules=modules,
+            where=where,
+            modules_from=modules_from,
+            out=str(Path(folder, "run")),
+        )
+        return _against_run(Question(request), baseline_run, Unseen(), timed=False)
+
+
+def compare(old: str, new: str, tolerances: tuple[Tolerance, ...]) -> Answer:
+    """Two stored runs. Raises RequestError where they cannot be read or share no case."""
+    before, after = store.load(store.find(old)), store.load(store.find(new))
+    notes, run_to_run = _time_notes(before, after)
+    rules = Tolerances([*_own_tolerances(after), *tolerances])
+    findings = worst_first(baseline.compare(before, after, rules, run_to_run))
+    if all(finding.verdict in ("new", "missing") for finding in findings):
+        raise RequestError(f"{old} and {new} have no case in common")
+    name = str(after.info["suite"].get("name"))
+    status = exit_status(findings)
+    return Answer(name, before.path.name, tuple(findings), notes, after.info, status)
+
+
+# --- two versions in one run ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Version:
+    """What is compared with: in words, and as workers load it."""
+
+    words: str
+    base: protocol.Base | None = None
+    python: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@contextmanager
+def _version(question: Question) -> Iterator[_Version]:
+    if question.against is not None:
+        with checked_out(question.against, question.request.modules_from) as revision:
+            package = str(revision.modules) if revision.modules else None
+            dirty = ("the working tree is compared with its uncommitted changes",)
+            yield _Version(
+                f"{question.against} ({revision.commit[:10]})",
+                protocol.Base(package, [str(file) for file in revision.files]),
+                notes=dirty if revision.is_dirty else (),
+            )
+    elif question.against_modules is not None:
+        file = question.against_modules
+        if not Path(file).is_file():
+            raise RequestError(f"--against-modules {file}: there is no such file")
+        yield _Version(file, protocol.Base(None, [file]))
+    else:
+        assert question.against_python is not None
+        note = "two processes are no pair: their intervals are wide (docs/ci.md)"
+        yield _Version(question.against_python, python=question.against_python, notes=(note,))
+
+
+def _against_version(question: Question, version: _Version, progress: Progress) -> Answer:
+    request, began = question.request, datetime.now(UTC)
+    with run.Interruptible():
+        worker = _worker(request, version)
+        try:
+            progress.stage("starting", 1, "")
+            hello = worker.open()
+            known = run.described(worker)
+            current = {e.name: e for e in known if not e.name.endswith(BASE)}
+            base = {
+                name: replace(entry, name=name)
+                for entry in known
+                if (name := entry.name.removesuffix(BASE)) != entry.name
+            }
+            if version.base is None:
+                base = dict(current)
+            asked = suite.load(request.suite, union(base.values(), current.values()))
+            plan = make_plan(asked, hello.device, modules=request.modules, where=request.where)
+            versioned = {
+                name
+                for name, entry in current.items()
+                if name in base
+                or entry.origin in request.modules_from
+                or (version.base and version.base.package and entry.origin == BUILTIN)
+            }
+            if question.against_modules is not None:
+                versioned &= base.keys()
+            sides = two_sides(plan, versioned, base)
+            if not sides.plan.cases and not sides.missing:
+                raise RequestError(f"{version.words} has no module of {asked.source} to compare")
+            # A suite's own budget and sessions are those of `run`: a verdict needs its own.
+            plain = replace(asked, budget_s=None, sessions=None)
+            settings = run.settled(plain, request, sides.plan)
+            prepared = run.Prepared(worker, hello, asked, sides.plan, settings)
+            folder = RunFolder.create(f"check-{asked.name}", hello.device, began, request.out)
+            info = run.beginning(request, prepared, began)
+            folder.write_info(info)
+        except BaseException:
+            worker.end()
+            raise
+    judge = PairJudge(sides, Tolerances([*asked.tolerances, *question.tolerances]))
+    measured = _measured(prepared, folder, progress, judge, isinstance(worker, WorkerPair))
+    findings = judge.findings(measured.coordinator.outcomes, measured.coordinator.timings)
+    finished = run.save(measured, info, "the pair was decided, or the budget was spent,")
+    left_out = sorted({case.variant.module for case in plan.cases} - versioned - base.keys())
+    notes = list(version.notes)
+    if left_out:
+        notes.append(f"not compared, since they have one version only: {', '.join(left_out)}")
+    if isinstance(worker, WorkerPair) and worker.base_hello:
+        info["base_software"] = dict(worker.base_hello.software)
+    return _concluded(question, finished, folder, asked.name, version.words, findings, notes)
+
+
+def _worker(request: run.Request, version: _Version) -> AnyWorker:
+    first = run.started(request, version.base)
+    if version.python is None:
+        return first
+    try:
+        return WorkerPair(first, Worker(first.opening, python=version.python))
+    except OSError as error:
+        first.end()
+        raise RequestError(f"--against-python {version.python}: {error.strerror}") from None
+
+
+def _measured(
+    prepared: run.Prepared,
+    folder: RunFolder,
+    progress: Progress,
+    judge: PairJudge,
+    in_two_processes: bool,
+) -> run.Measured:
+    """In one process one set of sessions will do; pairs of processes are renewed again and again,
+    since it is their number that narrows the interval."""
+    generations = GENERATIONS if in_two_processes else 1
+    before: Progressed | None = None
+    whole_s = prepared.settings.budget_s
+    for generation in range(1, generations + 1):
+        settings = replace(prepared.settings, budget_s=whole_s * generation / generations)
+        with run.Interruptible() as signals:
+            measured = run.measure(
+                replace(prepared, settings=settings), folder, progress, signals, before, judge
+            )
+        done = measured.coordinator
+        if judge.is_done() or measured.state != "finished" or generation == generations:
+            break
+        before = Progressed(done.outcomes, done.blocks, done.next_session)
+        worker = prepared.worker.another([])
+        worker.open()
+        prepared = replace(prepared, worker=worker)
+    return measured
+
+
+# --- a stored run ---------------------------------------------------------------------------------
+
+
+class _NotTimed:
+    """Where times cannot be compared, nothing is timed."""
+
+    def begin(self, ok: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Case]:
+        return []
+
+    def unfinished(self, waiting: Sequence[Case], timings: Timings) -> list[Case]:
+        return []
+
+    def known(self) -> str:
+        return ""
+
+
+def _against_run(
+    question: Question, path: Path, progress: Progress, *, timed: bool = True
+) -> Answer:
+    request, began = question.request, datetime.now(UTC)
+    old = store.load(path)
+    gone = [Entry(r.module, "", "any" if r.extent else None) for r in old.rows]
+    with run.Interruptible() as signals:
+        prepared = run.prepare(request, progress, gone)
+        try:
+            asked = prepared.suite
+            info = run.beginning(request, prepared, began)
+            planned = {case.id for case in prepared.plan.cases}
+            selected = selection(request.modules, request.where)
+            rows = [r for r in old.rows if r.case_id in planned or selected(asdict(r))]
+            old = replace(old, rows=rows)
+            if not rows or (
+                not {row.case_id for row in rows} & planned
+                and old.info["suite"].get("name") != asked.name
+            ):
+                raise RequestError(f"{path}: has no case of {asked.source}: nothing to compare")
+            reason = baseline.incomparable(old.info, info) if timed else "it was not asked for"
+            folder = RunFolder.create(
+                f"check-{asked.name}", prepared.hello.device, began, request.out
+            )
+            folder.write_info(info)
+        except BaseException:
+            prepared.worker.end()
+            raise
+        judge = _NotTimed() if reason else Precision(prepared.plan, prepared.settings.precision)
+        measured = run.measure(prepared, folder, progress, signals, judge=judge)
+    finished = run.save(
+        measured, info, "time was not compared" if reason else "the budget was spent"
+    )
+    new = store.load(finished.path)
+    notes, run_to_run = _time_notes(old, new) if timed else ((), None)
+    rules = Tolerances([*asked.tolerances, *question.tolerances])
+    findings = baseline.compare(old, new, rules, run_to_run)
+    return _concluded(question, finished, folder, asked.name, path.name, findings, notes)
+
+
+def _time_notes(old: store.StoredRun, new: store.StoredRun) -> tuple[tuple[str, ...], float | None]:
+    """What there is to say of comparing times, and the run-to-run deviation, if they can be."""
+    if reason := baseline.incomparable(old.info, new.info):
+        return (f"time was not compared: {reason}",), None
+    deviation, origin = baseline.run_to_run_sd(new.info["environment"]["fingerprint"])
+    words = f"ratios to {new.info['suite']['anchor']}; ± {100 * deviation:.1f} % from run to run"
+    return (f"{words} ({origin})",), deviation
+
+
+# --- the answer -----------------------------------------------------------------------------------
+
+
+def _concluded(
+    question: Question,
+    finished: run.Finished,
+    folder: RunFolder,
+    suite_name: str,
+    base: str,
+    findings: Sequence[Finding],
+    notes: Sequence[str],
+) -> Answer:
+    ordered = tuple(worst_first(findings))
+    notes = [*notes, *_seen_by_selfcheck(finished)]
+    state = finished.info["state"]
+    status = exit_status(ordered, allow_undecided=question.allow_undecided)
+    if state == "interrupted":
+        status = 130
+    elif state != "finished" and status == 0:
+        status = 3
+    info = dict(finished.info)
+    info["check"] = {
+        "base": base,
+        "exit_status": status,
+        "notes": list(notes),
+        "findings": [asdict(finding) for finding in ordered],
+    }
+    folder.write_info(info)
+    return Answer(
+        suite_name, base, ordered, tuple(notes), info, status, finished.path, finished.trouble
+    )
+
+
+def _seen_by_selfcheck(finished: run.Finished) -> list[str]:
+    """What a run of this length sees on this machine, if a selfcheck has measured it."""
+    info = store.newest("selfcheck", finished.info["environment"]["fingerprint"])
+    seen = ((info or {}).get("selfcheck") or {}).get("smallest_visible")
+    timed = sum(row.rounds is not None for row in finished.rows)
+    if not seen or not timed:
+        return []
+    seconds = finished.info["settings"]["budget_s"] / timed
+    budget = max((b for b in seen if float(b) <= seconds), key=float, default=min(seen, key=float))
+    percent = 100 * seen[budget]["value"]
+    return [f"by selfcheck, a run of {budget} s a case sees {percent:.1f} % on this machine"]
+
+
+def _own_tolerances(stored: store.StoredRun) -> list[Tolerance]:
+    return [
+        store.read_record(rule, Tolerance) for rule in stored.info["suite"].get("tolerances") or ()
+    ]

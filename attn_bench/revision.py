@@ -1,0 +1,104 @@
+"""Another revision of the user's repository, checked out beside it for as long as it is needed."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from attn_bench.errors import RequestError, nearest
+
+GIT_TIMEOUT_S = 120
+OWN_MODULES = (Path(__file__).parent / "modules").resolve()
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A revision as it lies on disk.
+
+    modules: its folder of built-in modules, where the repository has them. files: its version of
+    each of the user's files that it has. is_dirty: whether these are changed and not committed now.
+    """
+
+    name: str
+    commit: str
+    modules: Path | None
+    files: tuple[Path, ...]
+    is_dirty: bool
+
+
+@contextmanager
+def checked_out(name: str, files: Sequence[str]) -> Iterator[Revision]:
+    """`name` in a temporary worktree, removed afterwards; with it `files` as they were then.
+
+    Raises RequestError where there is no git, no repository, no such revision, or where neither
+    the built-in modules nor `files` are part of the repository.
+    """
+    root = Path(_git(Path.cwd(), "rev-parse", "--show-toplevel"))
+    commit = _commit(root, name)
+    ours = _inside(root, OWN_MODULES)
+    theirs = [_inside(root, Path(file).resolve()) for file in files]
+    for file, inside in zip(files, theirs, strict=True):
+        if inside is None:
+            raise RequestError(f"--against {name}: {file} is not in the repository {root}")
+    paths = [str(path) for path in [ours, *theirs] if path is not None]
+    if not paths:
+        raise RequestError(
+            f"--against {name}: {root} holds neither attn-bench's modules nor a file of "
+            "--modules-from: there is nothing to compare"
+        )
+    is_dirty = bool(_git(root, "status", "--porcelain", "--", *paths))
+    with tempfile.TemporaryDirectory(prefix="attn-bench-") as folder:
+        tree = Path(folder, "base")
+        # No hooks: the check-out is ours alone.
+        quiet = ("-c", "core.hooksPath=/dev/null")
+        _git(root, *quiet, "worktree", "add", "--quiet", "--detach", str(tree), commit)
+        try:
+            there = [tree / path for path in theirs if path is not None]
+            package = tree / ours if ours and (tree / ours / "__init__.py").is_file() else None
+            found = tuple(path for path in there if path.is_file())
+            if package is None and not found:
+                raise RequestError(f"--against {name}: that revision has none of {paths[0]}")
+            yield Revision(name, commit, package, found, is_dirty)
+        finally:
+            _git(root, "worktree", "remove", "--force", str(tree))
+
+
+def _inside(root: Path, path: Path) -> Path | None:
+    return path.relative_to(root) if path.is_relative_to(root) else None
+
+
+def _commit(root: Path, name: str) -> str:
+    try:
+        return _git(
+            root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"
+        )
+    except RequestError:
+        known = _git(root, "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags")
+        hint = nearest(name, known.split()) if known else " (it has no commit)"
+        shallow = _git(root, "rev-parse", "--is-shallow-repository") == "true"
+        why = "; the clone is shallow: fetch more of it" if shallow else ""
+        raise RequestError(f"--against {name}: no such revision{hint}{why}") from None
+
+
+def _git(where: Path, *words: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(where), *words],
+            capture_output=True,
+            text=True,
+            timeout=GIT_TIMEOUT_S,
+        )
+    except FileNotFoundError:
+        raise RequestError("--against: git is not installed here") from None
+    except subprocess.TimeoutExpired:
+        raise RequestError(
+            f"--against: git {words[0]} took longer than {GIT_TIMEOUT_S} s"
+        ) from None
+    if done.returncode:
+        said = done.stderr.strip().splitlines()
+        raise RequestError(f"--against: git: {said[0] if said else words[0]}")
+    return done.stdout.strip()

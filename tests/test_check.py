@@ -1,0 +1,357 @@
+"""The gate tells slower from heavier, broken, gone and unchanged, in a real repository."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+from program import ROOT, Cli, ProgramRun, program
+
+MINE = """\
+from torch import nn
+from attn_bench import register
+
+
+@register("mine")
+class Mine(nn.Module):
+    PASSES = 100
+
+    def __init__(self, channels):
+        super().__init__()
+
+    def forward(self, x):
+        y = x * 1.0000001
+        for _ in range(self.PASSES - 1):
+            y.mul_(1.0000001)
+        return y
+"""
+SUITE = """\
+title = "Mine"
+anchor = "mine"
+
+[[grid]]
+module = "mine"
+
+[shapes]
+stages = [[64, 28, 28]]
+"""
+COMMIT = ("-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "--quiet", "--all")
+
+
+def git(folder: Path, *words: str) -> None:
+    subprocess.run(["git", "-C", str(folder), *words], check=True, capture_output=True)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository with a module and a suite of one case."""
+    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "mine.toml").write_text(SUITE)
+    git(tmp_path, "init", "--quiet", "--initial-branch=master")
+    git(tmp_path, "add", "mine.py", "mine.toml")
+    git(tmp_path, *COMMIT, "--message", "first")
+    return tmp_path
+
+
+def change(repository: Path, old: str, new: str) -> None:
+    """A commit that replaces `old` in the module's file."""
+    file = repository / "mine.py"
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+    git(repository, *COMMIT, "--message", "change")
+
+
+def check(repository: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return program(
+        *("check", "--suite", "mine.toml", "--modules-from", "mine.py", "--device", "cpu"),
+        *("--json", "answer.json", *words),
+        cwd=repository,
+        **environment,
+    )
+
+
+def verdict(repository: Path) -> str:
+    (finding,) = json.loads((repository / "answer.json").read_text())["findings"]
+    return str(finding["verdict"])
+
+
+def test_added_work_is_slower(repository: Path) -> None:
+    """5 % more passes over the map are called slower than HEAD~1, with status 1."""
+    change(repository, "PASSES = 100", "PASSES = 105")
+    done = check(repository, "--against", "HEAD~1", "--budget", "60", "--junit", "junit.xml")
+    assert verdict(repository) == "slower", done.stdout
+    assert done.returncode == 1
+    (case,) = ElementTree.parse(repository / "junit.xml").getroot()
+    assert case[0].tag == "failure"
+    assert not list((repository / ".git").glob("worktrees/*"))
+
+
+def test_a_comment_changes_nothing(repository: Path) -> None:
+    """A commit that only touches a comment is the same, and GitHub's summary says so."""
+    change(repository, "def forward", "# A comment.\n    def forward")
+    done = check(
+        repository,
+        *("--against", "HEAD~1", "--budget", "60"),
+        GITHUB_STEP_SUMMARY=str(repository / "summary.md"),
+        GITHUB_ACTIONS="true",
+    )
+    assert verdict(repository) == "same", done.stdout
+    assert done.returncode == 0
+    assert "1 case: 1 same." in (repository / "summary.md").read_text()
+    assert "::" not in done.stdout.replace("HEAD~1 ::", "")
+
+
+def test_a_parameter_fails_at_once(repository: Path) -> None:
+    """A parameter more is heavier, status 1, without a block being timed."""
+    change(repository, "super().__init__()", "super().__init__(); self.p = nn.Linear(1, 1)")
+    done = check(repository, "--against", "HEAD~1", "--out", "run", GITHUB_ACTIONS="true")
+    assert verdict(repository) == "heavier"
+    assert done.returncode == 1
+    assert "params 0 → 2" in done.stdout
+    assert "::error title=attn-bench%3A heavier::" in done.stdout
+    assert '"block"' not in (repository / "run" / "journal.jsonl").read_text()
+
+
+def test_a_broken_constructor_has_failed(repository: Path) -> None:
+    """It is no slowdown: status 3, with the reason."""
+    change(repository, "super().__init__()", "raise RuntimeError('no more')")
+    done = check(repository, "--against", "HEAD~1")
+    assert verdict(repository) == "failed"
+    assert done.returncode == 3
+    assert "constructor: RuntimeError: no more" in done.stdout
+
+
+def test_a_deleted_module_is_missing(repository: Path) -> None:
+    """The base has it, the current version has not: status 1."""
+    change(repository, '@register("mine")', '@register("other")')
+    done = check(repository, "--against", "HEAD~1")
+    assert verdict(repository) == "missing"
+    assert done.returncode == 1
+
+
+def test_a_new_module_alone_is_no_comparison(repository: Path) -> None:
+    """Nothing was compared, so the status is not 0."""
+    (repository / "mine.toml").write_text(SUITE.replace('"mine"', '"other"'))
+    change(repository, '@register("mine")', '@register("other")')
+    done = check(repository, "--against", "HEAD~1")
+    assert verdict(repository) == "new"
+    assert done.returncode == 4
+
+
+def test_against_a_file(repository: Path) -> None:
+    """--against-modules compares with another file, and leaves out what it does not register."""
+    (repository / "old.py").write_text(
+        MINE.replace("nn.Module", "nn.BatchNorm2d").replace(
+            "super().__init__()", "super().__init__(channels)"
+        )
+    )
+    done = check(repository, "--against-modules", "old.py", "--budget", "1")
+    assert verdict(repository) in ("undecided", "same", "lighter", "slower", "faster")
+    assert "params 128 → 0 (-100.0 %)" in done.stdout
+
+
+def test_uncommitted_changes_are_told(repository: Path) -> None:
+    """The working tree is what is measured, and the answer says that it is not a commit."""
+    (repository / "mine.py").write_text(MINE.replace("super().__init__()", "raise OSError"))
+    done = check(repository, "--against", "HEAD")
+    assert done.returncode == 3
+    assert "with its uncommitted changes" in done.stdout
+
+
+def test_built_in_modules_of_a_checkout(tmp_path: Path) -> None:
+    """In attn-bench's own repository, a change to modules/ is held against HEAD."""
+    for folder in ("attn_bench", "modules", "suites"):
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / folder, tmp_path / folder, symlinks=True, ignore=ignore)
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", "--all")
+    git(tmp_path, *COMMIT, "--message", "first")
+    file = tmp_path / "modules" / "references.py"
+    file.write_text(file.read_text().replace("rd_ratio: float = 1 / 16", "rd_ratio: float = 1 / 8"))
+    done = program(
+        *("check", "--suite", "smoke", "--modules", "se", "--against", "HEAD", "--device", "cpu"),
+        *("--where", "module == 'se'", "--budget", "1", "--json", "answer.json"),
+        cwd=tmp_path,
+        PYTHONPATH=str(tmp_path),
+    )
+    assert done.returncode == 1, done.stderr
+    findings = json.loads((tmp_path / "answer.json").read_text())["findings"]
+    found = {finding["module"]: finding["verdict"] for finding in findings}
+    assert found["se"] == "heavier"
+    assert found["identity"] != "heavier"
+
+
+def test_two_interpreters(repository: Path) -> None:
+    """--against-python measures in pairs of processes, and shows how little that tells."""
+    done = check(repository, "--against-python", sys.executable, "--budget", "4", "--sessions", "1")
+    assert done.returncode in (0, 1, 4), done.stderr
+    assert "two processes are no pair" in done.stdout
+    info = json.loads(next(repository.glob("results/*/run.json")).read_text())
+    assert info["base_software"] == info["environment"]["software"]
+
+
+# --- a stored run ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stored(smoke: ProgramRun, tmp_path: Path) -> Path:
+    """A copy of the smoke run, to be tampered with."""
+    return Path(shutil.copytree(smoke.folder, tmp_path / "baseline"))
+
+
+def against(stored: Path, *words: str) -> tuple[subprocess.CompletedProcess[str], dict[str, str]]:
+    done = program(
+        *("check", "--suite", "smoke", "--baseline", "baseline", "--device", "cpu"),
+        *("--json", "answer.json", "--budget", "2", *words),
+        cwd=stored.parent,
+    )
+    answer = stored.parent / "answer.json"
+    findings = json.loads(answer.read_text())["findings"] if answer.exists() else []
+    return done, {finding["case_id"].partition("/")[0]: finding["verdict"] for finding in findings}
+
+
+def tamper(stored: Path, **changes: object) -> None:
+    """Change what run.json says of the environment."""
+    info = json.loads((stored / "run.json").read_text())
+    info["environment"] |= changes
+    (stored / "run.json").write_text(json.dumps(info))
+
+
+def test_another_machine_gates_the_exact_metrics(stored: Path) -> None:
+    """Nothing is timed, it is said why, and equal metrics are the same: status 0."""
+    tamper(stored, fingerprint="another")
+    done, found = against(stored)
+    assert done.returncode == 0, done.stderr
+    assert "time was not compared: another machine (another, now" in done.stdout
+    assert set(found.values()) == {"same"}
+    assert "→" not in done.stdout
+
+
+def test_another_machine_and_a_heavier_module(stored: Path) -> None:
+    """A metric that has grown fails there too; a case that is gone is missing."""
+    import pandas as pd
+
+    tamper(stored, fingerprint="another")
+    table = pd.read_parquet(stored / "table.parquet")
+    table.loc[table["module"] == "se", "params"] -= 1
+    table.loc[table["module"] == "cbam", "case_id"] = "gone"
+    table.to_parquet(stored / "table.parquet")
+    done, found = against(stored)
+    assert done.returncode == 1
+    assert found["se"] == "heavier"
+    assert found["gone"] == "missing"
+    assert found["cbam"] == "new"
+
+
+def test_other_software_is_named(stored: Path) -> None:
+    """What differs is said."""
+    info = json.loads((stored / "run.json").read_text())
+    tamper(stored, software={**info["environment"]["software"], "torch": "1.0"})
+    done, _ = against(stored)
+    assert "time was not compared: other software (torch: 1.0, now" in done.stdout
+
+
+def test_the_same_machine_compares_time(stored: Path) -> None:
+    """Ratios to the anchor are compared, with the deviation from run to run in the interval."""
+    done, found = against(stored, "--tolerance", "latency=400")
+    assert "2.0 % from run to run (the default; selfcheck measures it)" in done.stdout
+    assert found["se"] == "same", done.stdout
+    assert done.returncode in (0, 4)
+
+
+def test_compare_two_stored_runs(stored: Path, cli: Cli) -> None:
+    """A run against itself: every case the same, and every time told."""
+    done = cli(
+        "compare", "baseline", "baseline", "--markdown", "answer.md", "--tolerance", "latency=50"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "9 cases: 9 same." in done.stdout
+    assert "| same | se/2x64x16x16" in (stored.parent / "answer.md").read_text()
+
+
+# --- bad input ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--against", "HEAD~9"), "--against HEAD~9: no such revision"),
+        (("--against", "mastr"), "did you mean 'master'?"),
+        (("--against", "--output=x"), "no such revision"),
+        ((), "check takes exactly one of --against, --against-modules"),
+        (("--against", "HEAD", "--baseline", "x"), "check takes exactly one of"),
+        (("--baseline", "nothing"), "there is no run 'nothing'"),
+        (
+            ("--against-modules", "nothing.py"),
+            "--against-modules nothing.py: there is no such file",
+        ),
+        (("--against-python", "/no/python"), "--against-python /no/python: No such file"),
+        (("--against-python", "/bin/true"), "no worker could be started"),
+        (("--against", "HEAD", "--tolerance", "latncy=3"), "did you mean 'latency'?"),
+        (("--against", "HEAD", "--warn", "latency=x"), "'x' is no percentage"),
+        (("--against", "HEAD", "--tolerance", "latency=-1"), "'-1' is no percentage"),
+        (("--against", "HEAD", "--modules", "nothing"), "matches no module"),
+    ],
+)
+def test_bad_requests(repository: Path, words: tuple[str, ...], expected: str) -> None:
+    """One line, status 2, nothing measured and nothing left behind."""
+    done = check(repository, *words)
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (repository / "results").exists()
+    assert not list((repository / ".git").glob("worktrees/*"))
+
+
+def test_no_repository_and_no_git(tmp_path: Path) -> None:
+    """Each is told in one line."""
+    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "mine.toml").write_text(SUITE)
+    outside = check(tmp_path, "--against", "HEAD", GIT_CEILING_DIRECTORIES=str(tmp_path.parent))
+    assert outside.returncode == 2
+    assert "not a git repository" in outside.stderr
+    without = check(tmp_path, "--against", "HEAD", PATH=str(tmp_path))
+    assert without.returncode == 2
+    assert "git is not installed" in without.stderr
+
+
+def test_a_file_outside_the_repository(
+    repository: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """What git does not know cannot be held against a revision."""
+    other = tmp_path_factory.mktemp("other") / "theirs.py"
+    other.write_text(MINE.replace('"mine"', '"theirs"'))
+    done = check(repository, "--modules-from", str(other), "--against", "HEAD")
+    assert done.returncode == 2
+    assert "theirs.py is not in the repository" in done.stderr
+
+
+def test_an_unreadable_baseline(stored: Path) -> None:
+    """Another schema, half written, or of another suite: one line, status 2."""
+    info = (stored / "run.json").read_text()
+    (stored / "run.json").write_text(info.replace('"schema": 1', '"schema": 99'))
+    assert "schema 99" in against(stored)[0].stderr
+    (stored / "run.json").write_text(info[: len(info) // 2])
+    assert "cannot be read" in against(stored)[0].stderr
+    (stored / "run.json").write_text(info)
+    (stored / "table.parquet").write_bytes((stored / "table.parquet").read_bytes()[:500])
+    broken, _ = against(stored)
+    assert "table.parquet: cannot be read" in broken.stderr
+    assert broken.returncode == 2
+    (stored / "table.parquet").unlink()
+    assert "was not finished" in against(stored)[0].stderr
+
+
+def test_a_baseline_of_another_suite(stored: Path) -> None:
+    """There is nothing to compare, and it is said before anything is measured."""
+    done = program(
+        *("check", "--suite", "channels", "--baseline", "baseline", "--device", "cpu"),
+        cwd=stored.parent,
+    )
+    assert done.returncode == 2
+    assert "has no case of suites/channels.toml" in done.stderr

@@ -1,0 +1,62 @@
+"""What CI shows is what was found, in the formats that its tools read."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ElementTree
+
+from attn_bench import ci
+from attn_bench.record import Interval
+from attn_bench.verdicts import Change, Finding, Times
+
+FINDINGS = (
+    Finding(
+        "a|b/1x2x3x4",
+        "a",
+        "slower",
+        "fail",
+        changes=(Change("params", 100, 110, "fail"),),
+        times=Times(Interval(1.1, 1.09, 1.11), 100.0, 110.0, 0.02),
+    ),
+    Finding("b", "b", "failed", "broken", reason="failed: 100 % broken"),
+    Finding("c", "c", "undecided", "undecided"),
+    Finding("d", "d", "new", "pass", reason="it is not in the base"),
+    Finding("e", "e", "same", "pass"),
+)
+ANSWER = ci.Answer("smoke", "HEAD~1", FINDINGS, ("a note",), {"environment": {}}, 1)
+
+
+def test_markdown_has_the_changes_on_top_and_the_rest_folded() -> None:
+    """One row a case, pipes escaped, old and new and the ratio with its interval."""
+    text = ci.markdown(ANSWER)
+    assert "5 cases: 1 slower, 1 failed, 1 undecided, 1 new, 1 same." in text
+    row = next(line for line in text.splitlines() if line.startswith("| slower"))
+    assert row == (
+        "| slower | a\\|b/1x2x3x4 | 100 µs | 110 µs | 1.100 ± 0.010 | 2.0 % "
+        "| params 100 → 110 (+10.0 %) |"
+    )
+    assert text.index("| slower") < text.index("<details>") < text.index("| same")
+    assert "- a note" in text
+
+
+def test_junit_tells_failures_from_errors() -> None:
+    """A regression is a failure, a broken module an error, undecided and new are skipped."""
+    suite = ElementTree.fromstring(ci.junit(ANSWER))
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("5", "1", "1")
+    kinds = [[child.tag for child in case] for case in suite]
+    assert kinds == [["failure"], ["error"], ["skipped"], ["skipped"], []]
+
+
+def test_github_gets_one_line_each_with_its_percent_signs_escaped() -> None:
+    """Errors for what fails, a warning for what is undecided, nothing for the rest."""
+    lines = ci.github(ANSWER).splitlines()
+    assert [line.partition(" ")[0] for line in lines] == ["::error", "::error", "::warning"]
+    assert "100 %25 broken" in lines[1]
+
+
+def test_json_has_everything() -> None:
+    """The findings as they are, with a schema."""
+    content = json.loads(ci.as_json(ANSWER))
+    assert content["schema"] == 1
+    assert content["exit_status"] == 1
+    assert content["findings"][0]["times"]["ratio"]["lo"] == 1.09

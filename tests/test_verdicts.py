@@ -1,0 +1,158 @@
+"""A verdict needs a real difference, and one that is beyond the tolerance."""
+
+from __future__ import annotations
+
+from math import log
+
+import numpy as np
+import pytest
+from test_stats import anchors, noisy_run
+
+from attn_bench.record import Tolerance
+from attn_bench.stats import Estimate
+from attn_bench.verdicts import (
+    Finding,
+    Tolerances,
+    Trial,
+    Verdict,
+    exact_changes,
+    exact_finding,
+    exit_status,
+    together,
+    worst_first,
+)
+
+USUAL = Tolerances()
+
+
+def estimate(ratio: float, se: float) -> Estimate:
+    return Estimate(log(ratio), se, df=12, expected_se=se, between=se**2, within=0)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "se", "verdict", "severity"),
+    [
+        (1.10, 0.005, "slower", "fail"),
+        (0.90, 0.005, "faster", "pass"),
+        (1.001, 0.005, "same", "pass"),
+        (1.02, 0.002, "same", "pass"),
+        (1.10, 0.050, "undecided", "undecided"),
+        (1.03, 0.010, "undecided", "undecided"),
+    ],
+)
+def test_each_verdict(ratio: float, se: float, verdict: Verdict, severity: str) -> None:
+    """slower and faster are real and beyond 3 %, same lies within 3 %, the rest is undecided."""
+    trial = Trial({"a": "se"}, USUAL)
+    trial.look({"a": estimate(ratio, se)})
+    finding = trial.finding("a", estimate(ratio, se), (1.0, ratio))
+    assert (finding.verdict, finding.severity) == (verdict, severity)
+
+
+def test_warning_before_failing() -> None:
+    """A slowdown beyond the one threshold and below the other is a warning."""
+    rules = Tolerances([Tolerance("latency", fail=0.10, warn=0.02)])
+    trial = Trial({"a": "se"}, rules)
+    found = estimate(1.06, 0.002)
+    trial.look({"a": found})
+    assert (trial.finding("a", found, None).verdict, trial.finding("a", found, None).severity) == (
+        "slower",
+        "warn",
+    )
+    assert exit_status([trial.finding("a", found, None)]) == 0
+
+
+def test_what_a_run_sees_is_what_it_calls_slower() -> None:
+    """A true slowdown of `visible` is called slower in about nine of ten simulated runs."""
+    rng = np.random.default_rng(3)
+    se = 0.006
+    trial = Trial({"a": "se"}, USUAL)
+    trial.look({"a": estimate(1.0, se)})
+    finding = trial.finding("a", estimate(1.0, se), None)
+    assert finding.times is not None
+    true = log(1 + finding.times.visible)
+    called = 0
+    for _ in range(400):
+        # Student's t is a normal deviate over an estimated standard error.
+        own_se = se * np.sqrt(rng.chisquare(12) / 12)
+        again = Trial({"a": "se"}, USUAL)
+        again.look({"a": estimate(float(np.exp(true + se * rng.standard_normal())), own_se)})
+        called += again.decided.get("a") == "slower"
+    assert 0.8 < called / 400 < 0.98
+
+
+def test_many_looks_at_unchanged_code_call_nothing_slower() -> None:
+    """Ten looks at 20 identical pairs, 60 times: at most three runs call anything different."""
+    rng = np.random.default_rng(7)
+    false_alarms = 0
+    for _ in range(60):
+        trial = Trial(
+            {f"c{i}": "se" for i in range(20)}, Tolerances([Tolerance("latency", fail=0.0)])
+        )
+        for _ in range(10):
+            timings = noisy_run(rng, 20, 5, between=0.006, within=0.02)
+            trial.look(timings.ratios(anchors(20)))
+        false_alarms += any(verdict != "same" for verdict in trial.decided.values())
+    assert false_alarms <= 3
+
+
+def test_exact_metrics_may_not_grow() -> None:
+    """One parameter more is heavier; fewer are lighter; what is not gated is only told."""
+    (change,) = exact_changes("se", {"params": 100}, {"params": 101}, USUAL)
+    assert exact_finding("a", "se", (change,)).severity == "fail"
+    fewer = exact_changes("se", {"params": 100}, {"params": 99}, USUAL)
+    assert exact_finding("a", "se", fewer).verdict == "lighter"
+    told = exact_changes("se", {"elementwise_ops": 100}, {"elementwise_ops": 200}, USUAL)
+    assert exact_finding("a", "se", told).severity == "pass"
+    assert not exact_changes("se", {"params": None}, {"params": 5}, USUAL)
+
+
+def test_from_nothing_to_something_is_growth() -> None:
+    """The first parameter of a module without any is beyond a tolerance of 0 %."""
+    changes = exact_changes("ge", {"params": 0}, {"params": 8}, USUAL)
+    assert exact_finding("a", "ge", changes).verdict == "heavier"
+
+
+def test_the_worse_of_both_kinds_names_the_finding() -> None:
+    """Lighter and slower is slower, with both told."""
+    lighter = exact_finding("a", "se", exact_changes("se", {"params": 9}, {"params": 8}, USUAL))
+    trial = Trial({"a": "se"}, USUAL)
+    trial.look({"a": estimate(1.2, 0.005)})
+    both = together(lighter, trial.finding("a", estimate(1.2, 0.005), None))
+    assert both.verdict == "slower"
+    assert both.changes
+
+
+@pytest.mark.parametrize(
+    ("findings", "status"),
+    [
+        ([Finding("a", "m", "same", "pass")], 0),
+        ([Finding("a", "m", "same", "pass"), Finding("b", "m", "missing", "fail")], 1),
+        ([Finding("a", "m", "failed", "broken"), Finding("b", "m", "slower", "fail")], 1),
+        ([Finding("a", "m", "failed", "broken"), Finding("b", "m", "same", "pass")], 3),
+        ([Finding("a", "m", "undecided", "undecided"), Finding("b", "m", "same", "pass")], 4),
+        ([Finding("a", "m", "new", "pass")], 4),
+        ([], 4),
+    ],
+)
+def test_exit_status(findings: list[Finding], status: int) -> None:
+    """A regression is 1, a broken module 3, undecided 4; nothing compared is never 0."""
+    assert exit_status(findings) == status
+
+
+def test_undecided_may_be_allowed() -> None:
+    """With --allow-undecided that alone is no reason to stop a merge; nothing compared still is."""
+    undecided = [Finding("a", "m", "undecided", "undecided")]
+    assert exit_status(undecided, allow_undecided=True) == 0
+    assert exit_status([], allow_undecided=True) == 4
+
+
+def test_worst_first() -> None:
+    """Failures stand above broken modules, and these above what is good."""
+    ordered = worst_first(
+        [
+            Finding("a", "m", "same", "pass"),
+            Finding("b", "m", "failed", "broken"),
+            Finding("c", "m", "slower", "fail"),
+        ]
+    )
+    assert [finding.case_id for finding in ordered] == ["c", "b", "a"]
