@@ -14,16 +14,18 @@ from attn_bench.ci import Answer
 from attn_bench.coordinator import Precision, Progress, Progressed, Unseen
 from attn_bench.errors import RequestError
 from attn_bench.pair import AnyWorker, WorkerPair
-from attn_bench.plan import make_plan, selection
+from attn_bench.plan import SECONDS_PER_CASE, SESSIONS, make_plan, selection
 from attn_bench.process import Worker
-from attn_bench.record import BASE, Case, Outcome, Tolerance
+from attn_bench.record import BASE, Case, Outcome, Suite, Tolerance
 from attn_bench.registry import BUILTIN, Entry, union
 from attn_bench.revision import checked_out
-from attn_bench.stats import Timings
+from attn_bench.stats import LEAST_FAMILY, Timings
 from attn_bench.store import RunFolder
 from attn_bench.verdicts import Finding, Tolerances, exit_status, worst_first
-from attn_bench.versions import PairJudge, two_sides
+from attn_bench.versions import PairJudge, Sides, two_sides
 
+SESSIONS_OF_FEW = 8
+LEAST_BUDGET_S = 20.0
 GENERATIONS = 4  # of pairs of processes, one after the other within the budget
 
 
@@ -153,9 +155,7 @@ def _against_version(question: Question, version: _Version, progress: Progress) 
             sides = two_sides(plan, versioned, base)
             if not sides.plan.cases and not sides.missing:
                 raise RequestError(f"{version.words} has no module of {asked.source} to compare")
-            # A suite's own budget and sessions are those of `run`: a verdict needs its own.
-            plain = replace(asked, budget_s=None, sessions=None)
-            settings = run.settled(plain, request, sides.plan)
+            settings = run.settled(_own_defaults(asked, sides), request, sides.plan)
             prepared = run.Prepared(worker, hello, asked, sides.plan, settings)
             folder = RunFolder.create(f"check-{asked.name}", hello.device, began, request.out)
             info = run.beginning(request, prepared, began)
@@ -174,6 +174,17 @@ def _against_version(question: Question, version: _Version, progress: Progress) 
     if isinstance(worker, WorkerPair) and worker.base_hello:
         info["base_software"] = dict(worker.base_hello.software)
     return _concluded(question, finished, folder, asked.name, version.words, findings, notes)
+
+
+def _own_defaults(asked: Suite, sides: Sides) -> Suite:
+    """A suite's budget and sessions are those of `run`; a verdict has its own. It ends when all is
+    decided; few cases learn little about their variance from each other, so they have more
+    sessions to learn from."""
+    return replace(
+        asked,
+        budget_s=max(LEAST_BUDGET_S, SECONDS_PER_CASE * len(sides.plan.measurable)),
+        sessions=SESSIONS if len(sides.pairs) >= LEAST_FAMILY else SESSIONS_OF_FEW,
+    )
 
 
 def _worker(request: run.Request, version: _Version) -> AnyWorker:

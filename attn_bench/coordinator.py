@@ -23,6 +23,7 @@ LEAST_ROUNDS = 10  # of each session before the first look
 LOOK_GROWTH = 1.3  # from look to look, so that they cost ever less of the time between them
 ROUNDS_WORTH_A_SESSION = 6  # a budget too small for that many rounds a session has fewer sessions
 LEAST_SESSIONS = 2
+LEAST_SHARE_RESUMED = 0.2  # of the budget
 COMPILE_PATIENCE = 5  # compiling takes that much longer than anything else a case does
 
 
@@ -196,8 +197,11 @@ class Coordinator:
         spent. Cases that are done early leave their time to the others."""
         ok = [case for case in self._plan.cases if self._is_ok(case)]
         waiting = self._judge.begin(ok, self.outcomes)
-        budget_s = self._settings.budget_s - self._measured_before_s
-        if not waiting or budget_s <= 0:
+        whole_s = self._settings.budget_s
+        budget_s = whole_s - self._measured_before_s
+        if self._measured_before_s:  # new sessions begin anew: a few rounds of each, or none count
+            budget_s = max(budget_s, whole_s * LEAST_SHARE_RESUMED)
+        if not waiting:
             return
         self._progress.stage("measuring", budget_s, "s")
         for session in self._sessions:

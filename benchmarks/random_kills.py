@@ -4,7 +4,8 @@
 
 Runs of a 20-case suite; in each, workers are killed with SIGKILL at random moments and in the end
 the program itself, and the run is resumed. Prints how many kills there were, how many
-cases were lost beyond the one that a killed worker was on, corrupt files, incomplete runs.
+cases were lost beyond the one that a killed worker was on, for how many no budget was left, corrupt
+files, incomplete runs.
 """
 
 from __future__ import annotations
@@ -74,8 +75,9 @@ def blocks(folder: Path) -> int:
     return journal.read_text().count('{"block"') if journal.exists() else 0
 
 
-def one_run(folder: Path) -> tuple[int, int, int, bool]:
-    """Kills, cases lost beyond one a worker's kill, corrupt files, whether it is complete."""
+def one_run(folder: Path) -> tuple[int, int, int, int, bool]:
+    """Kills, cases lost beyond one a worker's kill, cases for which no budget was left, corrupt
+    files, whether it is complete."""
     (folder / "suite.toml").write_text(SUITE)
     program = start(folder, "--suite", "suite.toml", "--out", "run")
     while not blocks(folder) and program.poll() is None:
@@ -102,25 +104,27 @@ def one_run(folder: Path) -> tuple[int, int, int, bool]:
         for line in (folder / "run" / "journal.jsonl").read_text().splitlines():
             json.loads(line)
     except (store.RequestError, ValueError):
-        return killed + 1, 0, 1, False
-    lost = sum(row.status != "ok" for row in stored.rows)
+        return killed + 1, 0, 0, 1, False
+    lost = sum(row.status not in ("ok", "skipped") for row in stored.rows)
+    unreached = sum(row.status == "skipped" for row in stored.rows)
     complete = stored.info["state"] == "finished" and len(stored.rows) == 20
-    return killed + 1, max(0, lost - killed), corrupt, complete
+    return killed + 1, max(0, lost - killed), unreached, corrupt, complete
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     wanted = parser.parse_args().kills
-    kills = lost = corrupt = incomplete = runs = 0
+    kills = lost = unreached = corrupt = incomplete = runs = 0
     while kills < wanted:
         with tempfile.TemporaryDirectory() as folder:
-            k, case, bad, complete = one_run(Path(folder))
-        kills, lost, corrupt, runs = kills + k, lost + case, corrupt + bad, runs + 1
+            k, cases, late, bad, complete = one_run(Path(folder))
+        kills, lost, corrupt, runs = kills + k, lost + cases, corrupt + bad, runs + 1
+        unreached += late
         incomplete += not complete
         print(
-            f"{kills} kills in {runs} runs: {lost} other cases lost, {corrupt} corrupt files, "
-            f"{incomplete} incomplete runs",
+            f"{kills} kills in {runs} runs: {lost} other cases lost, {unreached} out of budget, "
+            f"{corrupt} corrupt files, {incomplete} incomplete runs",
             flush=True,
         )
 
