@@ -1,0 +1,60 @@
+"""How often the gate cries wolf: checks of unchanged code beside a busy neighbour.
+
+    python benchmarks/check_false_alarms.py [--runs N]
+
+Runs `check --suite smoke --against HEAD` again and again in a clean clone of this repository, and
+prints how many ended with which status.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from neighbour import busy_neighbour
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=100)
+    wanted = parser.parse_args().runs
+    statuses: Counter[int] = Counter()
+    verdicts: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as folder, busy_neighbour():
+        clone = Path(folder, "clone")
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+        began = time.monotonic()
+        for number in range(1, wanted + 1):
+            done = subprocess.run(
+                [
+                    *(sys.executable, "-m", "attn_bench", "check", "--suite", "smoke"),
+                    *("--device", "cpu", "--against", "HEAD", "--seed", str(number)),
+                ],
+                cwd=clone,
+                env={**os.environ, "PYTHONPATH": str(clone)},
+                capture_output=True,
+                text=True,
+            )
+            statuses[done.returncode] += 1
+            for line in done.stdout.splitlines():
+                if " cases: " in line:
+                    for part in line.rstrip(".").partition(": ")[2].split(", "):
+                        count, _, verdict = part.partition(" ")
+                        verdicts[verdict] += int(count)
+            told = ", ".join(f"{n} with status {s}" for s, n in sorted(statuses.items()))
+            each = (time.monotonic() - began) / number
+            print(f"{number} checks, {each:.0f} s each: {told}; {dict(verdicts)}", flush=True)
+            if done.returncode not in (0, 4):
+                print(done.stdout + done.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
