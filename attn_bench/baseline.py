@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import hypot
 from typing import Any
 
@@ -22,6 +23,7 @@ from attn_bench.verdicts import (
 # The standard deviation, from run to run, of the logarithm of a ratio to the anchor, beyond what
 # the runs' own intervals tell; where no selfcheck has measured it.
 RUN_TO_RUN_SD = 0.02
+MOST_OTHER_LOAD = 0.5  # cores: beyond, a ratio to the anchor is that of another situation
 BROKEN = ("failed", "timeout", "out_of_memory")
 SAME_SHAPE = ("batch", "channels", "height", "width", "dtype", "memory_format", "mode", "device")
 
@@ -37,7 +39,10 @@ def incomparable(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
     ):
         if then.get(key) is None or then.get(key) != now.get(key):
             return f"{words} ({_difference(then.get(key), now.get(key))})"
-    if old["suite"].get("anchor") != new["suite"].get("anchor"):
+    for run, environment in (("the baseline's", then), ("this", now)):
+        if (other := environment.get("other_load_cores") or 0.0) > MOST_OTHER_LOAD:
+            return f"other work used {other:.1f} cores during {run} run"
+    if not old["suite"].get("anchor") or old["suite"]["anchor"] != new["suite"].get("anchor"):
         return "another anchor"
     return None
 
@@ -80,6 +85,17 @@ def compare(
             if case_id in ratios:
                 values = then.latency_us or 0.0, row.latency_us or 0.0
                 finding = together(finding, trial.finding(case_id, ratios[case_id], values))
+            elif row.variant == new.info["suite"].get("anchor"):
+                finding = replace(finding, is_anchor=True)
+            elif run_to_run is None:
+                finding = replace(finding, reason="time was not compared")
+            else:
+                reason = "it was not timed in both runs"
+                untimed = Finding(case_id, row.module, "undecided", "undecided", reason=reason)
+                finding = together(finding, untimed)
+            if row.params is None or then.params is None:
+                reason = "one of the runs ended before it was inspected"
+                finding = Finding(case_id, row.module, "undecided", "undecided", reason=reason)
             found.append(finding)
     return found
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from attn_bench import baseline, protocol, run, store, suite
 from attn_bench.ci import Answer
 from attn_bench.coordinator import Precision, Progress, Progressed, Unseen
-from attn_bench.errors import RequestError
+from attn_bench.errors import RequestError, nearest
 from attn_bench.pair import AnyWorker, WorkerPair
 from attn_bench.plan import SECONDS_PER_CASE, SESSIONS, make_plan, selection
 from attn_bench.process import Worker
@@ -43,6 +45,7 @@ class Question:
     baseline: str | None = None
     tolerances: tuple[Tolerance, ...] = ()
     allow_undecided: bool = False
+    must_see: float | None = None
 
 
 def check(question: Question, progress: Progress) -> Answer:
@@ -55,20 +58,21 @@ def check(question: Question, progress: Progress) -> Answer:
 
 def exact(
     baseline_run: Path,
+    root: Path,
     *,
     modules: str | None = None,
     where: str | None = None,
     modules_from: tuple[str, ...] = (),
 ) -> Answer:
-    """The exact metrics alone against a stored run, whose own suite is asked again; nothing kept.
+    """The exact metrics alone against a stored run, whose own suite is asked again.
 
-    Raises AttnBenchError for what cannot be read.
+    root: where the suite's path begins. Nothing is kept. Raises AttnBenchError.
     """
     known = store.load(baseline_run).info["suite"]
     name, source = str(known.get("name")), str(known.get("source"))
     with tempfile.TemporaryDirectory(prefix="attn-bench-") as folder:
         request = run.Request(
-            suite=name if source == f"suites/{name}.toml" else source,
+            suite=name if source == f"suites/{name}.toml" else str(root / source),
             modules=modules,
             where=where,
             modules_from=modules_from,
@@ -77,16 +81,23 @@ def exact(
         return _against_run(Question(request), baseline_run, Unseen(), timed=False)
 
 
-def compare(old: str, new: str, tolerances: tuple[Tolerance, ...]) -> Answer:
+def compare(
+    old: str,
+    new: str,
+    tolerances: tuple[Tolerance, ...],
+    *,
+    allow_undecided: bool = False,
+    must_see: float | None = None,
+) -> Answer:
     """Two stored runs. Raises RequestError where they cannot be read or share no case."""
-    before, after = store.load(store.find(old)), store.load(store.find(new))
+    before, after = _one_version(store.find(old)), _one_version(store.find(new))
     notes, run_to_run = _time_notes(before, after)
     rules = Tolerances([*_own_tolerances(after), *tolerances])
     findings = worst_first(baseline.compare(before, after, rules, run_to_run))
     if all(finding.verdict in ("new", "missing") for finding in findings):
         raise RequestError(f"{old} and {new} have no case in common")
     name = str(after.info["suite"].get("name"))
-    status = exit_status(findings)
+    status = exit_status(findings, allow_undecided=allow_undecided, must_see=must_see)
     return Answer(name, before.path.name, tuple(findings), notes, after.info, status)
 
 
@@ -101,6 +112,7 @@ class _Version:
     base: protocol.Base | None = None
     python: str | None = None
     notes: tuple[str, ...] = ()
+    tree: Path | None = None
 
 
 @contextmanager
@@ -113,6 +125,7 @@ def _version(question: Question) -> Iterator[_Version]:
                 f"{question.against} ({revision.commit[:10]})",
                 protocol.Base(package, [str(file) for file in revision.files]),
                 notes=dirty if revision.is_dirty else (),
+                tree=revision.tree,
             )
     elif question.against_modules is not None:
         file = question.against_modules
@@ -131,7 +144,7 @@ def _against_version(question: Question, version: _Version, progress: Progress) 
         worker = _worker(request, version)
         try:
             progress.stage("starting", 1, "")
-            hello = worker.open()
+            hello = _opened(worker, version)
             known = run.described(worker)
             current = {e.name: e for e in known if not e.name.endswith(BASE)}
             base = {
@@ -155,25 +168,37 @@ def _against_version(question: Question, version: _Version, progress: Progress) 
             sides = two_sides(plan, versioned, base)
             if not sides.plan.cases and not sides.missing:
                 raise RequestError(f"{version.words} has no module of {asked.source} to compare")
+            tolerances = _tolerances(question, asked)
             settings = run.settled(_own_defaults(asked, sides), request, sides.plan)
             prepared = run.Prepared(worker, hello, asked, sides.plan, settings)
             folder = RunFolder.create(f"check-{asked.name}", hello.device, began, request.out)
-            info = run.beginning(request, prepared, began)
+            info = {**run.beginning(request, prepared, began), "kind": "check"}
             folder.write_info(info)
         except BaseException:
             worker.end()
             raise
-    judge = PairJudge(sides, Tolerances([*asked.tolerances, *question.tolerances]))
+    judge = PairJudge(sides, tolerances)
     measured = _measured(prepared, folder, progress, judge, isinstance(worker, WorkerPair))
+    finished = _saved(measured, info, "the pair was decided, or the budget was spent,")
     findings = judge.findings(measured.coordinator.outcomes, measured.coordinator.timings)
-    finished = run.save(measured, info, "the pair was decided, or the budget was spent,")
-    left_out = sorted({case.variant.module for case in plan.cases} - versioned - base.keys())
+    named = {case.variant.module for case in plan.cases if case.variant.label != asked.anchor}
+    left_out = sorted(named - versioned - base.keys())
     notes = list(version.notes)
     if left_out:
         notes.append(f"not compared, since they have one version only: {', '.join(left_out)}")
     if isinstance(worker, WorkerPair) and worker.base_hello:
         info["base_software"] = dict(worker.base_hello.software)
     return _concluded(question, finished, folder, asked.name, version.words, findings, notes)
+
+
+def _opened(worker: AnyWorker, version: _Version) -> protocol.Hello:
+    """Complaints about the base name the revision, and not where it lay for a while."""
+    try:
+        return worker.open()
+    except RequestError as problem:
+        tree = version.tree
+        told = str(problem).replace(f"{tree}{os.sep}", f"{version.words}: ") if tree else None
+        raise RequestError(told or str(problem)) from None
 
 
 def _own_defaults(asked: Suite, sides: Sides) -> Suite:
@@ -221,7 +246,12 @@ def _measured(
             break
         before = Progressed(done.outcomes, done.blocks, done.next_session)
         worker = prepared.worker.another([])
-        worker.open()
+        try:
+            with run.Interruptible():
+                worker.open()
+        except (KeyboardInterrupt, RequestError) as problem:
+            worker.end()
+            return replace(measured, state="interrupted", trouble=str(problem) or None)
         prepared = replace(prepared, worker=worker)
     return measured
 
@@ -246,13 +276,13 @@ def _against_run(
     question: Question, path: Path, progress: Progress, *, timed: bool = True
 ) -> Answer:
     request, began = question.request, datetime.now(UTC)
-    old = store.load(path)
+    old = _one_version(path)
     gone = [Entry(r.module, "", "any" if r.extent else None) for r in old.rows]
     with run.Interruptible() as signals:
         prepared = run.prepare(request, progress, gone)
         try:
             asked = prepared.suite
-            info = run.beginning(request, prepared, began)
+            info = {**run.beginning(request, prepared, began), "kind": "check"}
             planned = {case.id for case in prepared.plan.cases}
             selected = selection(request.modules, request.where)
             rows = [r for r in old.rows if r.case_id in planned or selected(asdict(r))]
@@ -262,6 +292,7 @@ def _against_run(
                 and old.info["suite"].get("name") != asked.name
             ):
                 raise RequestError(f"{path}: has no case of {asked.source}: nothing to compare")
+            rules = _tolerances(question, asked)
             reason = baseline.incomparable(old.info, info) if timed else "it was not asked for"
             folder = RunFolder.create(
                 f"check-{asked.name}", prepared.hello.device, began, request.out
@@ -272,26 +303,44 @@ def _against_run(
             raise
         judge = _NotTimed() if reason else Precision(prepared.plan, prepared.settings.precision)
         measured = run.measure(prepared, folder, progress, signals, judge=judge)
-    finished = run.save(
-        measured, info, "time was not compared" if reason else "the budget was spent"
-    )
+    ended = "time was not compared" if reason else "the budget was spent"
+    finished = _saved(measured, info, ended)
     new = store.load(finished.path)
     notes, run_to_run = _time_notes(old, new) if timed else ((), None)
-    rules = Tolerances([*asked.tolerances, *question.tolerances])
     findings = baseline.compare(old, new, rules, run_to_run)
     return _concluded(question, finished, folder, asked.name, path.name, findings, notes)
 
 
+def _one_version(path: Path) -> store.StoredRun:
+    """A stored run. Raises RequestError for a check, which holds two versions of each case."""
+    stored = store.load(path)
+    if any(row.module.endswith(BASE) for row in stored.rows):
+        raise RequestError(f"{path}: is a check of two versions, and no run to compare with")
+    return stored
+
+
 def _time_notes(old: store.StoredRun, new: store.StoredRun) -> tuple[tuple[str, ...], float | None]:
     """What there is to say of comparing times, and the run-to-run deviation, if they can be."""
+    cut = tuple(
+        f"{stored.path.name} was {stored.info.get('state')}"
+        for stored in (old, new)
+        if stored.info.get("state") != "finished"
+    )
     if reason := baseline.incomparable(old.info, new.info):
-        return (f"time was not compared: {reason}",), None
+        return (*cut, f"time was not compared: {reason}"), None
     deviation, origin = baseline.run_to_run_sd(new.info["environment"]["fingerprint"])
     words = f"ratios to {new.info['suite']['anchor']}; ± {100 * deviation:.1f} % from run to run"
-    return (f"{words} ({origin})",), deviation
+    return (*cut, f"{words} ({origin})"), deviation
 
 
 # --- the answer -----------------------------------------------------------------------------------
+
+
+def _saved(measured: run.Measured, info: dict[str, Any], ended: str) -> run.Finished:
+    """Whatever signal comes now, it comes too late to cut this short."""
+    with run.Interruptible() as signals:
+        signals.deafen()
+        return run.save(measured, info, ended)
 
 
 def _concluded(
@@ -306,7 +355,9 @@ def _concluded(
     ordered = tuple(worst_first(findings))
     notes = [*notes, *_seen_by_selfcheck(finished)]
     state = finished.info["state"]
-    status = exit_status(ordered, allow_undecided=question.allow_undecided)
+    status = exit_status(
+        ordered, allow_undecided=question.allow_undecided, must_see=question.must_see
+    )
     if state == "interrupted":
         status = 130
     elif state != "finished" and status == 0:
@@ -337,7 +388,14 @@ def _seen_by_selfcheck(finished: run.Finished) -> list[str]:
     return [f"by selfcheck, a run of {budget} s a case sees {percent:.1f} % on this machine"]
 
 
+def _tolerances(question: Question, asked: Suite) -> Tolerances:
+    """The suite's, then the command line's, whose globs must fit something."""
+    named = {name for grid in asked.grids for name in grid.modules} | {asked.anchor}
+    glob = Tolerances(question.tolerances).unmatched(named)
+    if glob is not None:
+        raise RequestError(f"--tolerance {glob}: no module of {asked.name}{nearest(glob, named)}")
+    return Tolerances([*asked.tolerances, *question.tolerances])
+
+
 def _own_tolerances(stored: store.StoredRun) -> list[Tolerance]:
-    return [
-        store.read_record(rule, Tolerance) for rule in stored.info["suite"].get("tolerances") or ()
-    ]
+    return store.read_record(stored.info["suite"].get("tolerances") or [], list[Tolerance])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
@@ -49,9 +50,23 @@ def cells(finding: Finding) -> tuple[str, ...]:
         units.microseconds(times.old_us) if times else "",
         units.microseconds(times.new_us) if times else "",
         units.with_interval((times.ratio.value, times.ratio.lo, times.ratio.hi)) if times else "",
-        units.percent(times.visible) if times else "",
+        _visible(times.visible) if times else "",
         "; ".join(why),
     )
+
+
+def visibility(findings: Sequence[Finding]) -> str | None:
+    """What the run could have seen, in a sentence."""
+    seen = sorted(finding.times.visible for finding in findings if finding.times)
+    if not seen:
+        return None
+    worst = f"; of the worst case {_visible(seen[-1])}" if len(seen) > 1 else ""
+    middle = _visible(seen[len(seen) // 2])
+    return f"This run would have seen a slowdown of {middle} nine times of ten{worst}."
+
+
+def _visible(fraction: float) -> str:
+    return units.percent(fraction) if fraction < 1 else "> 100 %"
 
 
 def summary_line(findings: Sequence[Finding]) -> str:
@@ -63,7 +78,9 @@ def summary_line(findings: Sequence[Finding]) -> str:
     ordered = dict.fromkeys(finding.verdict for finding in worst_first(findings))
     noun = "case" if len(findings) == 1 else "cases"
     said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ordered)
-    return f"{len(findings)} {noun}: {said}" if said else "nothing was compared"
+    if all(finding.verdict == "new" for finding in findings):
+        said += " (nothing was compared)"
+    return f"{len(findings)} {noun}: {said}"
 
 
 def changed(findings: Sequence[Finding]) -> list[Finding]:
@@ -81,13 +98,16 @@ def markdown(answer: Answer) -> str:
     rest = [f for f in findings if f not in notable]
     if rest:
         lines += ["<details><summary>unchanged</summary>", "", *_table(rest), "</details>", ""]
+    seen = visibility(findings)
+    lines += [f"{seen} " if seen else "", f"Exit status {answer.exit_status}.", ""]
     lines += [f"- {note}" for note in answer.notes]
+    lines += [f"- warning: {words}" for words in answer.info.get("warnings") or ()]
     return "\n".join(lines) + "\n"
 
 
 def _table(findings: Sequence[Finding]) -> list[str]:
     rows = [
-        " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells(finding))
+        " | ".join(html.escape(c, quote=False).replace("|", "\\|") for c in cells(finding))
         for finding in findings
     ]
     head = [f"| {' | '.join(HEADINGS)} |", f"|{'---|' * len(HEADINGS)}"]
@@ -95,10 +115,11 @@ def _table(findings: Sequence[Finding]) -> list[str]:
 
 
 def junit(answer: Answer) -> str:
-    """JUnit's XML: a regression is a failure, what could not be measured an error, what was not
-    decided or is new is skipped."""
+    """JUnit's XML: a regression is a failure, what could not be measured an error; what was not
+    decided is an error too, or skipped where that was allowed; what is new is skipped."""
     findings = answer.findings
-    kinds = {"fail": "failure", "broken": "error", "undecided": "skipped"}
+    undecided = "skipped" if answer.exit_status == 0 else "error"
+    kinds = {"fail": "failure", "broken": "error", "undecided": undecided}
     tags = [kinds.get(f.severity, "skipped" if f.verdict == "new" else "") for f in findings]
     count = Counter(tags)
     root = ElementTree.Element(
@@ -110,12 +131,14 @@ def junit(answer: Answer) -> str:
         skipped=str(count["skipped"]),
     )
     for finding, tag in zip(findings, tags, strict=True):
-        seconds = (finding.times.new_us or 0.0) / 1e6 if finding.times else 0.0
         case = ElementTree.SubElement(
-            root, "testcase", classname=answer.suite, name=finding.case_id, time=f"{seconds:.9f}"
+            root, "testcase", classname=answer.suite, name=finding.case_id
         )
+        if finding.times and finding.times.new_us is not None:
+            case.set("time", f"{finding.times.new_us / 1e6:.9f}")
         if tag:
-            ElementTree.SubElement(case, tag, message=sentence(finding))
+            ElementTree.SubElement(case, tag, message=_in_xml(sentence(finding)))
+        ElementTree.SubElement(case, "system-out").text = _in_xml(sentence(finding))
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
@@ -139,6 +162,7 @@ def as_json(answer: Answer) -> str:
         "exit_status": answer.exit_status,
         "environment": answer.info["environment"],
         "notes": list(answer.notes),
+        "warnings": list(answer.info.get("warnings") or ()),
         "findings": [asdict(finding) for finding in answer.findings],
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
@@ -149,15 +173,27 @@ def sentence(finding: Finding) -> str:
     verdict, case, old, new, ratio, sees, why = cells(finding)
     said = [f"{verdict}: {case}"]
     if ratio:
-        said.append(f"{old} → {new}, new / old {ratio}, this run sees {sees}")
+        said.append(times_in_words(old, new, ratio, sees))
     if why:
         said.append(why)
     return "; ".join(said)
 
 
+def times_in_words(old: str, new: str, ratio: str, sees: str) -> str:
+    return f"old {old}, new {new}; in pairs, new / old {ratio}; sees {sees}"
+
+
 def _change(change: Change) -> str:
-    grown = f" ({100 * (change.ratio - 1):+.1f} %)" if change.old else ""
-    return f"{change.metric} {change.old:,.0f} → {change.new:,.0f}{grown}"
+    """What has changed by how much; what is beyond its tolerance is marked."""
+    percent = f", {100 * (change.ratio - 1):+.2g} %" if change.old else ""
+    mark = {"fail": ": too much", "warn": ": a warning"}.get(change.severity, "")
+    grown = f"{change.new - change.old:+,.0f}{percent}"
+    return f"{change.metric} {change.old:,.0f} → {change.new:,.0f} ({grown}){mark}"
+
+
+def _in_xml(text: str) -> str:
+    """Without the control characters that XML cannot hold."""
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def _escaped(message: str) -> str:

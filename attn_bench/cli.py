@@ -16,7 +16,7 @@ import click
 from click.core import ParameterSource
 
 from attn_bench import __version__, console
-from attn_bench.errors import AttnBenchError, CannotWrite, RequestError, nearest
+from attn_bench.errors import AttnBenchError, RequestError, nearest
 from attn_bench.record import COLUMNS, TOLERABLE, Row, Tolerance
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _measuring(command: Callable[..., int]) -> Callable[..., int]:
         ),
         click.option(
             "--memory",
-            type=POSITIVE,
+            type=_Finite(0.25, 1e6),
             metavar="GIB",
             help="The most memory that a worker may take; nine tenths of what is free.",
         ),
@@ -293,6 +293,15 @@ def _strictness(command: Callable[..., int]) -> Callable[..., int]:
             metavar="[GLOB:]METRIC=PERCENT",
             help="Likewise, before it is a warning.",
         ),
+        click.option(
+            "--allow-undecided", is_flag=True, help="End with status 0 where only that is left."
+        ),
+        click.option(
+            "--must-see",
+            type=PERCENT,
+            metavar="PERCENT",
+            help="End with status 4 where a slowdown of this size could have gone unseen.",
+        ),
         click.option("--markdown", metavar="FILE", help="Write the answer as Markdown."),
         click.option("--junit", metavar="FILE", help="Write the answer as JUnit XML."),
         click.option("--json", "json_", metavar="FILE", help="Write the answer as JSON."),
@@ -311,7 +320,6 @@ def _strictness(command: Callable[..., int]) -> Callable[..., int]:
 )
 @click.option("--baseline", metavar="RUN", help="A stored run.")
 @_strictness
-@click.option("--allow-undecided", is_flag=True, help="End with status 0 where only that is left.")
 def check(
     suite: str | None,
     against: str | None,
@@ -324,6 +332,7 @@ def check(
     junit: str | None,
     json_: str | None,
     allow_undecided: bool,
+    must_see: float | None,
     **options: Any,
 ) -> int:
     """The CI gate: is a module slower, heavier, broken or gone?
@@ -341,6 +350,7 @@ def check(
     }
     if suite is None:
         raise RequestError("check takes --suite NAME")
+    _writable(markdown, junit, json_)
     if sum(value is not None for value in others.values()) != 1:
         raise RequestError(f"check takes exactly one of {', '.join(others)}")
     question = job.Question(
@@ -351,6 +361,7 @@ def check(
         baseline,
         _tolerances(tolerance, warn),
         allow_undecided,
+        None if must_see is None else must_see / 100,
     )
     progress = console.LiveProgress()
     try:
@@ -372,11 +383,31 @@ def compare(
     markdown: str | None,
     junit: str | None,
     json_: str | None,
+    allow_undecided: bool,
+    must_see: float | None,
 ) -> int:
     """Two stored runs: what has changed from OLD to NEW, with verdicts where they are warranted."""
     from attn_bench import check as job
 
-    return _answered(job.compare(old, new, _tolerances(tolerance, warn)), markdown, junit, json_)
+    _writable(markdown, junit, json_)
+    answer = job.compare(
+        old,
+        new,
+        _tolerances(tolerance, warn),
+        allow_undecided=allow_undecided,
+        must_see=None if must_see is None else must_see / 100,
+    )
+    return _answered(answer, markdown, junit, json_)
+
+
+def _writable(*files: str | None) -> None:
+    """Before anything is measured: what is to be written can be."""
+    for file in (*files, os.environ.get("GITHUB_STEP_SUMMARY")):
+        if file:
+            try:
+                Path(file).open("a").close()
+            except OSError as problem:
+                raise RequestError(f"{file}: cannot be written: {problem.strerror}") from None
 
 
 def _answered(answer: Answer, markdown: str | None, junit: str | None, json_: str | None) -> int:
@@ -401,7 +432,7 @@ def _write(file: Path, content: str, mode: str = "w") -> Path:
         with file.open(mode, encoding="utf-8") as stream:
             stream.write(content)
     except OSError as problem:
-        raise CannotWrite(str(file), problem) from None
+        raise RequestError(f"{file}: cannot be written: {problem.strerror}") from None
     return file
 
 
@@ -410,13 +441,15 @@ def _tolerances(fail: Sequence[str], warn: Sequence[str]) -> tuple[Tolerance, ..
     found = []
     for option, words in (("--tolerance", fail), ("--warn", warn)):
         for word in words:
-            where, _, percent = word.rpartition("=")
+            where, equals, percent = word.rpartition("=")
+            if not equals:
+                raise RequestError(f"{option} {word}: [GLOB:]METRIC=PERCENT is wanted")
             glob, _, metric = where.rpartition(":")
             if metric not in TOLERABLE:
                 hint = nearest(metric, TOLERABLE)
                 raise RequestError(f"{option} {word}: unknown metric {metric!r}{hint}")
             try:
-                fraction = float(percent) / 100
+                fraction = float(percent.removesuffix("%")) / 100
             except ValueError:
                 fraction = math.nan
             if not 0 <= fraction < math.inf:

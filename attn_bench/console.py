@@ -199,19 +199,14 @@ def checked(answer: ci.Answer) -> None:
         colour = VERDICT_COLOURS.get(verdict.partition(" ")[0], "default")
         console.print(f"[bold {colour}]{verdict}[/]  {escape(case_id)}", soft_wrap=True)
         if ratio:
-            line(f"    {old} → {new}; new / old {ratio}; this run sees {sees}")
+            line(f"    {ci.times_in_words(old, new, ratio, sees)}")
         if why:
             line(f"    {why}")
     if notable:
         line("")
     line(f"{ci.summary_line(answer.findings)}.")
-    seen = sorted(f.times.visible for f in answer.findings if f.times)
-    if seen:
-        middle = units.percent(seen[len(seen) // 2])
-        line(
-            f"This run would have seen a slowdown of {middle} nine times of ten "
-            f"({units.percent(seen[0])} to {units.percent(seen[-1])}, by case)."
-        )
+    if seen := ci.visibility(answer.findings):
+        line(seen)
     for note in answer.notes:
         line(f"note: {note}")
     for words in answer.info.get("warnings", ()) if answer.path else ():
@@ -287,6 +282,12 @@ def _precision(rows: Sequence[Row], anchor: str, wanted: float) -> list[str]:
         return ["No ratio could be had."] if measured else []
     if len(reached) == len(measured):
         return [f"Every ratio is known to ± {units.percent(wanted)} or better."]
+    if not reached:
+        widest = max(ratio.half_width / ratio.value for ratio in ratios)
+        return [
+            f"No ratio is known to ± {units.percent(wanted)} yet, all to ± {units.percent(widest)} "
+            "or better: a larger --budget narrows them."
+        ]
     widest = max(ratio.half_width / ratio.value for ratio in ratios)
     return [
         f"{len(reached)} of {len(measured)} ratios are known to ± {units.percent(wanted)}, the "

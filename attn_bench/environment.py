@@ -90,7 +90,9 @@ class Watch:
         passed = {name: now[name] - self._before[name] for name in now}
         wall_s = max(passed["wall_s"], 1e-9)
         self.seen = {
-            "other_load_cores": max(0.0, (passed["busy_s"] - passed["own_s"]) / wall_s),
+            "other_load_cores": min(
+                max(0.0, (passed["busy_s"] - passed["own_s"]) / wall_s), psutil.cpu_count() or 1
+            ),
             "stolen_share": passed["stolen_s"] / wall_s / (psutil.cpu_count() or 1),
             "throttle_events": int(passed["throttled"]),
             "swapped_in_bytes": int(passed["swapped_in"]),
@@ -186,9 +188,11 @@ def _read(path: Path) -> str | None:
 
 
 def _git() -> dict[str, Any]:
-    """The commit of attn-bench's own checkout, where it runs from one."""
-    root = Path(__file__).resolve().parent.parent
-    if not (root / ".git").exists():
+    """The commit of the repository that the command runs in, which the measured code is from; else
+    that of attn-bench's own checkout."""
+    here = [Path.cwd(), *Path.cwd().parents, Path(__file__).resolve().parent.parent]
+    root = next((folder for folder in here if (folder / ".git").exists()), None)
+    if root is None:
         return {"git_commit": None, "git_dirty": None}
 
     def git(*words: str) -> str | None:

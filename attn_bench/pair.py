@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from attn_bench import protocol
+from attn_bench.errors import RequestError
 from attn_bench.process import Worker, WorkerLost
 from attn_bench.protocol import Reply, Request
 from attn_bench.record import BASE
@@ -26,7 +27,10 @@ class WorkerPair:
     def open(self) -> protocol.Hello:
         """Raises RequestError where one of the two cannot be started."""
         hello = self._current.open()
-        self.base_hello = self._base.open()
+        try:
+            self.base_hello = self._base.open()
+        except RequestError as problem:
+            raise RequestError(f"{self._base.python}: {problem}") from None
         return hello
 
     def another(self, load: Sequence[str]) -> WorkerPair:

@@ -52,7 +52,7 @@ class Worker:
         self, opening: protocol.Open, load: Sequence[str] = (), python: str = sys.executable
     ) -> None:
         self.opening = opening
-        self._python = python
+        self.python = python
         self._load = list(load)
         root = str(Path(__file__).resolve().parent.parent)
         path = os.environ.get("PYTHONPATH")
@@ -72,9 +72,10 @@ class Worker:
             env=environment,
         )
         self._unread = b""
-        self._post(opening)
-        if load:
-            self._post(protocol.Load(self._load))
+        with suppress(OSError):  # it has ended already: `open` will tell
+            self._post(opening)
+            if load:
+                self._post(protocol.Load(self._load))
 
     @property
     def pid(self) -> int:
@@ -95,7 +96,7 @@ class Worker:
 
     def another(self, load: Sequence[str]) -> Worker:
         """A fresh worker that opens in the same way as this one."""
-        return Worker(self.opening, load, self._python)
+        return Worker(self.opening, load, self.python)
 
     def ask(self, request: Request, timeout_s: float) -> Reply:
         """The worker's reply. Raises WorkerLost, with the worker ended, after `timeout_s`."""

@@ -5,6 +5,7 @@ Loaded by every pytest of the environment, so it imports nothing of the harness 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Generator
 from pathlib import Path
 
@@ -33,14 +34,36 @@ def pytest_configure(config: pytest.Config) -> None:
         "attn_baseline(run, modules=GLOB, where=EXPR, modules_from=FILES): fail where an exact "
         "metric has grown since that attn-bench run",
     )
-    if config.getoption("--attn-suite"):
+    asked = config.getoption("--attn-suite")
+    if asked is not None:
+        _complain_early(asked, config.getoption("--attn-modules-from"))
         config.args.append(str(CASES))
+
+
+def _complain_early(asked: str, files: list[str]) -> None:
+    """What is wrong with the words is told before anything is collected."""
+    from attn_bench import registry, suite
+    from attn_bench.errors import AttnBenchError
+
+    for file in files:
+        if not Path(file).is_file():
+            raise pytest.UsageError(f"--attn-modules-from {file}: there is no such file")
+    if files or registry.entry_points():
+        return  # what is registered there is known when it is loaded
+    try:
+        suite.load(asked, registry.builtin())
+    except AttnBenchError as problem:
+        raise pytest.UsageError(f"--attn-suite: {problem}") from None
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     for marker in item.iter_markers("attn_baseline"):
-        _hold_to_baseline(item, *marker.args, **marker.kwargs)
+        try:
+            asked = inspect.signature(_hold_to_baseline).bind(item, *marker.args, **marker.kwargs)
+        except TypeError as error:
+            pytest.fail(f"attn_baseline: {error}", pytrace=False)
+        _hold_to_baseline(*asked.args, **asked.kwargs)
     return (yield)
 
 
@@ -49,22 +72,27 @@ def _hold_to_baseline(
     run: str,
     modules: str | None = None,
     where: str | None = None,
-    modules_from: tuple[str, ...] = (),
+    modules_from: str | tuple[str, ...] = (),
 ) -> None:
     """`run` and `modules_from` are found from pytest's root folder."""
     from attn_bench import check, ci
     from attn_bench.errors import AttnBenchError
 
     root = item.config.rootpath
+    files = [modules_from] if isinstance(modules_from, str) else modules_from
+    complaint = None
     try:
         answer = check.exact(
-            root / run,
+            root / str(run),
+            root,
             modules=modules,
             where=where,
-            modules_from=tuple(str(root / file) for file in modules_from),
+            modules_from=tuple(str(root / file) for file in files),
         )
     except AttnBenchError as problem:
-        pytest.fail(f"attn_baseline: {problem}", pytrace=False)
+        complaint = str(problem)
+    if complaint is not None:
+        pytest.fail(f"attn_baseline: {complaint}", pytrace=False)
     if answer.exit_status:
         pytest.fail(
             f"attn_baseline {run}: {ci.summary_line(answer.findings)}\n"

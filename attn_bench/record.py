@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from itertools import product
+from math import inf
 from typing import Any, Literal, get_args
 
 Extent = int | Literal["global"]
@@ -163,6 +164,12 @@ class Tolerance:
     module: str = "*"
     fail: float | None = None
     warn: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.metric not in TOLERABLE:
+            raise ValueError(f"unknown metric {self.metric!r}")
+        if any(limit is not None and not 0 <= limit < inf for limit in (self.fail, self.warn)):
+            raise ValueError("a tolerance is a fraction from 0")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -9,9 +12,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from attn_bench.errors import RequestError, nearest
 
 GIT_TIMEOUT_S = 120
+# What git tells a hook of the repository that it runs for. A worktree of ours must not use them: it
+# would be checked out into the index of the commit that is being made.
+OF_A_HOOK = (
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR"),
+    *("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_IMPLICIT_WORK_TREE"),
+)
 OWN_MODULES = (Path(__file__).parent / "modules").resolve()
 
 
@@ -28,6 +39,7 @@ class Revision:
     modules: Path | None
     files: tuple[Path, ...]
     is_dirty: bool
+    tree: Path
 
 
 @contextmanager
@@ -51,7 +63,8 @@ def checked_out(name: str, files: Sequence[str]) -> Iterator[Revision]:
             "--modules-from: there is nothing to compare"
         )
     is_dirty = bool(_git(root, "status", "--porcelain", "--", *paths))
-    with tempfile.TemporaryDirectory(prefix="attn-bench-") as folder:
+    _clear_up(root)
+    with tempfile.TemporaryDirectory(prefix=f"attn-bench-{os.getpid()}-") as folder:
         tree = Path(folder, "base")
         # No hooks: the check-out is ours alone.
         quiet = ("-c", "core.hooksPath=/dev/null")
@@ -60,11 +73,19 @@ def checked_out(name: str, files: Sequence[str]) -> Iterator[Revision]:
             there = [tree / path for path in theirs if path is not None]
             package = tree / ours if ours and (tree / ours / "__init__.py").is_file() else None
             found = tuple(path for path in there if path.is_file())
-            if package is None and not found:
-                raise RequestError(f"--against {name}: that revision has none of {paths[0]}")
-            yield Revision(name, commit, package, found, is_dirty)
+            yield Revision(name, commit, package, found, is_dirty, tree)
         finally:
             _git(root, "worktree", "remove", "--force", str(tree))
+
+
+def _clear_up(root: Path) -> None:
+    """Remove the worktrees of checks that were killed before they could."""
+    for line in _git(root, "worktree", "list", "--porcelain").splitlines():
+        tree = Path(line.removeprefix("worktree "))
+        made = re.fullmatch(r"attn-bench-(\d+)-\w+", tree.parent.name)
+        if line.startswith("worktree ") and made and not psutil.pid_exists(int(made[1])):
+            _git(root, "worktree", "remove", "--force", "--force", str(tree))
+            shutil.rmtree(tree.parent, ignore_errors=True)
 
 
 def _inside(root: Path, path: Path) -> Path | None:
@@ -91,6 +112,7 @@ def _git(where: Path, *words: str) -> str:
             capture_output=True,
             text=True,
             timeout=GIT_TIMEOUT_S,
+            env={k: v for k, v in os.environ.items() if k not in OF_A_HOOK},
         )
     except FileNotFoundError:
         raise RequestError("--against: git is not installed here") from None

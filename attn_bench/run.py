@@ -96,6 +96,8 @@ def resume(name: str, progress: Progress) -> Finished:
     """
     path = store.find(name)
     info = store.read_info(path)
+    if info.get("kind") == "check":
+        raise RequestError(f"{path}: a check is not gone on with; check again")
     if info["state"] == "finished":
         raise RequestError(f"{path}: the run is finished; there is nothing to resume")
     request = replace(
@@ -230,7 +232,7 @@ def started(request: Request, base: protocol.Base | None = None) -> Worker:
             protocol.VERSION,
             request.device,  # type: ignore[arg-type]
             request.threads,
-            list(request.modules_from),
+            list(dict.fromkeys(request.modules_from)),
             None if request.memory_gib is None else round(request.memory_gib * 2**30),
             base,
         )

@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -153,7 +153,8 @@ def load(path: Path) -> StoredRun:
     info = read_info(path)
     table = path / "table.parquet"
     if not table.is_file():
-        raise RequestError(f"{path}: the run was not finished (run --resume {path.name}?)")
+        hint = "" if info.get("kind") == "check" else f" (run --resume {path.name}?)"
+        raise RequestError(f"{path}: the run was not finished{hint}")
     try:
         frame = pd.read_parquet(table)
     except (OSError, ValueError) as error:
@@ -164,8 +165,12 @@ def load(path: Path) -> StoredRun:
             f"{table}: column {missing[0]!r} is missing: not a table of schema {SCHEMA}"
         )
     frame = frame.astype(object).where(frame.notna(), None)
-    rows = [Row(**{name: record[name] for name in COLUMNS}) for record in frame.to_dict("records")]
-    return StoredRun(path, info, [_with_whole_extent(row) for row in rows])
+    records = [{name: record[name] for name in COLUMNS} for record in frame.to_dict("records")]
+    try:
+        rows = read_record([_with_whole_extent(record) for record in records], list[Row])
+    except RequestError as error:
+        raise RequestError(f"{table}: {error}") from None
+    return StoredRun(path, info, rows)
 
 
 def load_blocks(path: Path) -> list[Block]:
@@ -176,9 +181,12 @@ def load_blocks(path: Path) -> list[Block]:
     try:
         frame = pd.read_parquet(file)
         frame = frame.astype(object).where(frame.notna(), None)
-        return [read_record(record, Block) for record in frame.to_dict("records")]
-    except (OSError, ValueError) as error:
+        blocks = read_record(frame.to_dict("records"), list[Block])
+    except (OSError, ValueError, RequestError) as error:
         raise RequestError(f"{file}: cannot be read: {error}") from None
+    if any(block.calls < 1 or not block.seconds > 0 for block in blocks):
+        raise RequestError(f"{file}: has a block without calls, or without time")
+    return blocks
 
 
 def newest(suite: str, fingerprint: str) -> dict[str, Any] | None:
@@ -236,7 +244,7 @@ def read_record(values: Any, kind: type[T]) -> T:
     except ValidationError as error:
         first = error.errors()[0]
         raise RequestError(
-            f"{kind.__name__} cannot be read: {first['loc']}: {first['msg']}"
+            f"{getattr(kind, '__name__', kind)} cannot be read: {first['loc']}: {first['msg']}"
         ) from None
 
 
@@ -281,10 +289,10 @@ def _typed_frame(records: list[dict[str, Any]], kind: type[Row] | type[Block]) -
     return frame
 
 
-def _with_whole_extent(row: Row) -> Row:
+def _with_whole_extent(record: dict[str, Any]) -> dict[str, Any]:
     """A parquet column has one type, so an extent comes back as a word."""
-    word = str(row.extent)
-    return replace(row, extent=int(word)) if word.isdigit() else row
+    word = str(record["extent"])
+    return {**record, "extent": int(word)} if word.isdigit() else record
 
 
 def _unused(path: Path) -> Path:

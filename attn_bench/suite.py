@@ -13,7 +13,15 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from attn_bench.errors import RequestError, nearest
 from attn_bench.record import (
@@ -67,6 +75,12 @@ def _checked_size(value: Any) -> Any:
     raise ValueError(f"a size is a whole number or [height, width], not {value!r}")
 
 
+def _checked_metric(value: str) -> str:
+    if value not in TOLERABLE:
+        raise ValueError(f"unknown metric {value!r}{nearest(value, TOLERABLE)}")
+    return value
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -97,7 +111,7 @@ class _Shapes(_Table):
 
 
 class _Tolerance(_Table):
-    metric: Word
+    metric: Annotated[str, AfterValidator(_checked_metric)]
     module: Word = "*"
     fail: Percent | None = None
     warn: Percent | None = None
@@ -231,12 +245,6 @@ def _check_against(suite: Suite, registry: Registry, text: str) -> None:
                     )
                 if problem:
                     raise RequestError(f"{place('grid', number, 'extent')}: {problem}")
-    for number, tolerance in enumerate(suite.tolerances, start=1):
-        if tolerance.metric not in TOLERABLE:
-            raise RequestError(
-                f"{place('tolerance', number, 'metric')}: unknown metric {tolerance.metric!r}"
-                f"{nearest(tolerance.metric, TOLERABLE)}"
-            )
     for rule in suite.leave_out:
         Condition(rule, CASE_COLUMNS, place("", None, "leave_out"))
 

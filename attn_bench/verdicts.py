@@ -6,7 +6,7 @@ the family error; a verdict, once reached, stands. A difference in an exact metr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from math import expm1, inf, log1p
@@ -33,6 +33,7 @@ SEVERITIES: tuple[Severity, ...] = ("fail", "broken", "undecided", "warn", "pass
 
 LATENCY_TOLERANCE = 0.03
 POWER = 0.9
+BLIND = 10.0  # a logarithm: where a factor of 20,000 is not seen, nothing is
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,11 @@ class Tolerances:
     """
 
     rules: Sequence[Tolerance] = ()
+
+    def unmatched(self, modules: Collection[str]) -> str | None:
+        """The first glob that fits none of `modules`."""
+        globs = (rule.module for rule in self.rules)
+        return next((g for g in globs if not any(fnmatchcase(m, g) for m in modules)), None)
 
     def of(self, metric: str, module: str) -> tuple[float, float]:
         """(fail, warn) as fractions; infinite for a metric that is not gated."""
@@ -85,7 +91,10 @@ class Times:
 
 @dataclass(frozen=True)
 class Finding:
-    """What became of one case: the worst that can be said of it, and why."""
+    """What became of one case: the worst that can be said of it, and why.
+
+    is_anchor: what ratios are to, so that its own says nothing.
+    """
 
     case_id: str
     module: str
@@ -94,6 +103,7 @@ class Finding:
     changes: tuple[Change, ...] = ()
     times: Times | None = None
     reason: str | None = None
+    is_anchor: bool = False
 
     def worse_than(self, other: Finding) -> bool:
         return SEVERITIES.index(self.severity) < SEVERITIES.index(other.severity)
@@ -170,9 +180,12 @@ class Trial:
         severity: Severity = "undecided" if verdict == "undecided" else "pass"
         if verdict == "slower":
             severity = "fail" if estimate.log > log1p(fail) else "warn"
+        interval = estimate.interval()
+        likely = verdict == "undecided" and interval.lo > 1 + fail
+        hint = "likely slower: a larger budget would tell" if likely else None
         old_us, new_us = latencies_us or (None, None)
-        times = Times(estimate.interval(), old_us, new_us, self._visible(estimate, fail))
-        return Finding(case_id, module, verdict, severity, times=times)
+        times = Times(interval, old_us, new_us, self._visible(estimate, fail))
+        return Finding(case_id, module, verdict, severity, times=times, reason=hint)
 
     def _tolerance(self, case_id: str) -> tuple[float, float]:
         return self.tolerances.of(LATENCY, self.module_of[case_id])
@@ -182,14 +195,15 @@ class Trial:
         probability POWER."""
         level = FAMILY_ERROR / (max(self.looks, 1) * (max(self.looks, 1) + 1))
         bar = float(stdtrit(estimate.df, 1 - level / 2 / max(len(self.module_of), 1))) * estimate.se
-        return expm1(max(bar, log1p(tolerance)) + float(stdtrit(estimate.df, POWER)) * estimate.se)
+        log = max(bar, log1p(tolerance)) + float(stdtrit(estimate.df, POWER)) * estimate.se
+        return expm1(min(log, BLIND))
 
 
 def together(exact: Finding, timed: Finding) -> Finding:
     """One finding of both kinds: the worse names the verdict; of equals, the time does, if it
     changed."""
     first = exact if exact.worse_than(timed) or timed.verdict == "same" else timed
-    return replace(first, changes=exact.changes, times=timed.times)
+    return replace(first, changes=exact.changes, times=timed.times, reason=timed.reason)
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
@@ -202,8 +216,13 @@ def worst_first(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=key)
 
 
-def exit_status(findings: Sequence[Finding], *, allow_undecided: bool = False) -> int:
-    """1 a regression, 3 something could not be measured, 4 undecided or nothing compared."""
+def exit_status(
+    findings: Sequence[Finding], *, allow_undecided: bool = False, must_see: float | None = None
+) -> int:
+    """1 a regression, 3 something could not be measured, 4 undecided or nothing compared.
+
+    must_see: 4 also where a slowdown of this fraction could have gone unseen.
+    """
     severities = {finding.severity for finding in findings}
     if "fail" in severities:
         return 1
@@ -211,4 +230,13 @@ def exit_status(findings: Sequence[Finding], *, allow_undecided: bool = False) -
         return 3
     if all(finding.verdict == "new" for finding in findings):
         return 4
+    if must_see is not None and any(_is_blind(finding, must_see) for finding in findings):
+        return 4
     return 4 if "undecided" in severities and not allow_undecided else 0
+
+
+def _is_blind(finding: Finding, must_see: float) -> bool:
+    """Whether a slowdown of that size could have gone unseen; a slowdown found has been seen."""
+    if finding.verdict in ("new", "slower", "faster") or finding.is_anchor:
+        return False
+    return finding.times is None or finding.times.visible > must_see

@@ -111,6 +111,9 @@ class PairJudge:
             if broken := _broken(new, module_of[new], now, then):
                 found.append(broken)
                 continue
+            if new not in self.exact:
+                found.append(_unreached(new, module_of[new]))
+                continue
             finding = self.exact[new]
             if new in self.trial.module_of:
                 both = latencies.get(base), latencies.get(new)
@@ -127,11 +130,15 @@ class PairJudge:
         return Finding(case.id, case.variant.module, "new", "pass", reason=reason)
 
 
+def _unreached(case_id: str, module: str) -> Finding:
+    reason = "the run ended before it was reached"
+    return Finding(case_id, module, "undecided", "undecided", reason=reason)
+
+
 def _broken(case_id: str, module: str, now: Outcome | None, then: Outcome | None) -> Finding | None:
     """Where one side could not be measured: failed, or new, if the base never worked."""
     if now is None or then is None:
-        reason = "the run ended before it was reached"
-        return Finding(case_id, module, "undecided", "undecided", reason=reason)
+        return _unreached(case_id, module)
     if now.status != "ok":
         also = "" if then.status == "ok" else "; the base failed too"
         reason = f"{now.status}: {now.error}{also}"

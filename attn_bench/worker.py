@@ -14,8 +14,10 @@ import hashlib
 import importlib.metadata
 import inspect
 import os
+import re
 import signal
 import sys
+import traceback
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable
@@ -37,6 +39,9 @@ from attn_bench.record import Case, Facts, Shape, Status
 SOFTWARE = ("attn-bench", "torch", "torchvision", "timm", "fvcore", "triton", "numpy")
 SETTINGS = ("OMP_", "GOMP_", "KMP_", "MKL_", "MALLOC_")
 CACHE_BYTES = 2**30
+OTHERS_CODE = re.compile(
+    r"[/\\\\](site-packages|attn_bench[/\\\\](?!modules))|^<|[/\\\\]lib[/\\\\]python3"
+)
 T = TypeVar("T")
 
 
@@ -56,9 +61,15 @@ def attempt(stage: str, step: Callable[[], T]) -> T:
         short_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
             "can't allocate memory" in str(error)
         )
-        raise CaseFailed(
-            "out_of_memory" if short_of_memory else "failed", f"{stage}: {in_one_line(error)}"
-        ) from error
+        status: Status = "out_of_memory" if short_of_memory else "failed"
+        raise CaseFailed(status, f"{stage}: {in_one_line(error)}{_place(error)}") from error
+
+
+def _place(error: BaseException) -> str:
+    """Where in the module's own file it came up; the libraries' insides say less."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if not OTHERS_CODE.search(f.filename)]
+    return f" ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,19 +33,25 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from timm.layers.activations import Sigmoid
 from timm.layers.create_act import create_act_layer, get_act_layer
 from timm.layers.create_norm import get_norm_layer
 from timm.layers.helpers import make_divisible, to_2tuple
 from timm.layers.mlp import ConvMlp
 from torch import Tensor, nn
 
+from . import ge_cpu
+
 Layer = str | Callable[..., nn.Module]
 """A layer as timm takes it: a name ("relu", "groupnorm"), a class or a function that builds one."""
 
 Size = int | tuple[int, int]
+Impl = Literal["auto", "reference"]
+SIGMOIDS = (nn.Sigmoid, Sigmoid)
 
 
 class GatherExcite(nn.Module):
@@ -66,6 +72,9 @@ class GatherExcite(nn.Module):
     act_layer, norm_layer, gate_layer: layers as timm takes them; `norm_layer=None` is no norm.
     device, dtype: of the parameters.
     gather_act: the activation between gather and MLP, which GE-θ⁺ has and timm has not.
+    impl: "auto" takes the kernel of `ge_cpu` where it fits (a CPU, float32 or bfloat16, a sigmoid
+        as gate); "reference" takes PyTorch's operators everywhere. The results are the same within
+        rounding.
 
     Raises ValueError for an extent that cannot be built, for a global learned gather without
     `feat_size`, and in its forward for a map of another size than `feat_size`; TypeError for an
@@ -94,8 +103,12 @@ class GatherExcite(nn.Module):
         dtype: torch.dtype | None = None,
         *,
         gather_act: Layer | None = None,
+        impl: Impl = "auto",
     ) -> None:
         super().__init__()
+        if impl not in ("auto", "reference"):
+            raise ValueError(f"GatherExcite: impl is 'auto' or 'reference', not {impl!r}")
+        self.impl = impl
         self.extent = checked_extent(extent, power_of_two=extra_params)
         norm = get_norm_layer(norm_layer) if norm_layer else None
         self.gather: nn.Module
@@ -112,13 +125,30 @@ class GatherExcite(nn.Module):
         act = get_act_layer(act_layer)
         self.mlp = ConvMlp(channels, rd_channels, act_layer=act) if use_mlp else nn.Identity()
         self.gate = create_act_layer(gate_layer)
+        is_identity = isinstance(self.mlp, nn.Identity) and isinstance(self.gather_act, nn.Identity)
+        self._gates_by_mean = is_identity and not extra_params and not add_maxpool
+        self._gates_by_sigmoid = isinstance(self.gate, SIGMOIDS)
         # Moved once built: not every norm and activation takes a device and a dtype.
         self.to(device=device, dtype=dtype)
 
     def forward(self, x: Tensor) -> Tensor:
+        is_fused = self._is_fused(x)
+        if is_fused and self._gates_by_mean:
+            return ge_cpu.excite(x, None, self.extent)
         context = self.gather(x)  # N×C×H×W → N×C×⌈H/e⌉×⌈W/e⌉; the global extent: N×C×1×1
-        gate = self.gate(self.mlp(self.gather_act(context)))  # the same shape
-        return self.excite(x, gate)  # N×C×H×W
+        logits = self.mlp(self.gather_act(context))  # the same shape
+        if is_fused:
+            return ge_cpu.excite(x, logits, self.extent)
+        return self.excite(x, self.gate(logits))  # N×C×H×W
+
+    def _is_fused(self, x: Tensor) -> bool:
+        """An exported or traced graph is to run anywhere: it has PyTorch's operators alone."""
+        if self.impl == "reference" or not self._gates_by_sigmoid:
+            return False
+        is_traced = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+        if is_traced or torch.compiler.is_exporting():
+            return False
+        return ge_cpu.suits(x)
 
     def excite(self, x: Tensor, gate: Tensor) -> Tensor:
         """x ⊙ interp(gate): N×C×H×W and N×C×h×w to N×C×H×W."""
@@ -227,20 +257,30 @@ def checked_extent(extent: int, *, power_of_two: bool) -> int:
     return extent
 
 
-def ge_theta_minus(channels: int, feat_size: Size | None = None, extent: int = 0) -> GatherExcite:
+def ge_theta_minus(
+    channels: int, feat_size: Size | None = None, extent: int = 0, impl: Impl = "auto"
+) -> GatherExcite:
     """GE-θ⁻: the mean as context, no parameters; shape is kept.
 
     >>> ge_theta_minus(64, extent=4)(torch.ones(2, 64, 14, 14)).shape
     torch.Size([2, 64, 14, 14])
     """
-    return GatherExcite(channels, feat_size, extent=extent, use_mlp=False)
+    return GatherExcite(channels, feat_size, extent=extent, use_mlp=False, impl=impl)
 
 
-def ge_theta(channels: int, feat_size: Size | None = None, extent: int = 0) -> GatherExcite:
+def ge_theta(
+    channels: int, feat_size: Size | None = None, extent: int = 0, impl: Impl = "auto"
+) -> GatherExcite:
     """GE-θ: depthwise convolutions as gather; the global one needs `feat_size`; shape is kept."""
-    return GatherExcite(channels, feat_size, extra_params=True, extent=extent, use_mlp=False)
+    return GatherExcite(
+        channels, feat_size, extra_params=True, extent=extent, use_mlp=False, impl=impl
+    )
 
 
-def ge_theta_plus(channels: int, feat_size: Size | None = None, extent: int = 0) -> GatherExcite:
+def ge_theta_plus(
+    channels: int, feat_size: Size | None = None, extent: int = 0, impl: Impl = "auto"
+) -> GatherExcite:
     """GE-θ⁺: as GE-θ, with a ReLU and an MLP of ratio 16 before the gate; shape is kept."""
-    return GatherExcite(channels, feat_size, extra_params=True, extent=extent, gather_act=nn.ReLU)
+    return GatherExcite(
+        channels, feat_size, extra_params=True, extent=extent, gather_act=nn.ReLU, impl=impl
+    )

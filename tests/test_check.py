@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
+import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -143,6 +147,19 @@ def test_a_new_module_alone_is_no_comparison(repository: Path) -> None:
     assert done.returncode == 4
 
 
+def test_a_file_that_the_revision_has_not(repository: Path) -> None:
+    """A module in a new file is new: nothing was compared, status 4."""
+    (repository / "other.py").write_text(MINE)
+    git(repository, "add", "other.py")
+    done = program(
+        *("check", "--suite", "mine.toml", "--modules-from", "other.py", "--device", "cpu"),
+        *("--against", "HEAD"),
+        cwd=repository,
+    )
+    assert done.returncode == 4, done.stderr
+    assert "1 case: 1 new (nothing was compared)." in done.stdout
+
+
 def test_against_a_file(repository: Path) -> None:
     """--against-modules compares with another file, and leaves out what it does not register."""
     (repository / "old.py").write_text(
@@ -152,7 +169,76 @@ def test_against_a_file(repository: Path) -> None:
     )
     done = check(repository, "--against-modules", "old.py", "--budget", "1")
     assert verdict(repository) in ("undecided", "same", "lighter", "slower", "faster")
-    assert "params 128 → 0 (-100.0 %)" in done.stdout
+    assert "params 128 → 0 (-128, -1e+02 %)" in done.stdout
+
+
+def test_a_check_in_a_hook_leaves_the_commit_alone(repository: Path) -> None:
+    """Git hands a hook the index of the commit in progress: it is not checked out into."""
+    hook = repository / ".git" / "hooks" / "pre-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(
+        f"#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m attn_bench check --device cpu "
+        "--suite mine.toml --modules-from mine.py --against HEAD --budget 1 --sessions 1 "
+        "--allow-undecided --tolerance latency=1000\n"
+    )
+    hook.chmod(0o755)
+    (repository / "new.txt").write_text("new")
+    git(repository, "add", "new.txt")
+    change(repository, "def forward", "# A comment.\n    def forward")
+    shown = subprocess.run(
+        ["git", "-C", str(repository), "show", "--stat", "HEAD"], capture_output=True, text=True
+    )
+    assert "2 files changed" in shown.stdout
+
+
+def test_ctrl_c_while_inspecting(repository: Path) -> None:
+    """Status 130, the folder saved, no worktree left; and such a check is not gone on with."""
+    (repository / "mine.py").write_text(
+        MINE.replace("super().__init__()", "import time; time.sleep(20)")
+    )
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "attn_bench", "check", "--suite", "mine.toml", "--out", "run"),
+            *("--modules-from", "mine.py", "--against", "HEAD", "--sessions", "1"),
+        ],
+        cwd=repository,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (repository / "run" / "run.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "the run ended before it was reached" in stdout
+    assert not list((repository / ".git").glob("worktrees/*"))
+    resumed = program("run", "--resume", "run", cwd=repository)
+    assert "a check is not gone on with" in resumed.stderr
+
+
+def test_a_killed_checks_worktree_is_cleared_up(repository: Path) -> None:
+    """The next check removes what kill -9 left."""
+    tree = Path(tempfile.mkdtemp(prefix="attn-bench-999999-")) / "base"
+    git(repository, "worktree", "add", "--detach", str(tree), "HEAD")
+    change(repository, '@register("mine")', '@register("other")')
+    assert check(repository, "--against", "HEAD~1").returncode == 1
+    assert not tree.parent.exists()
+    assert not list((repository / ".git").glob("worktrees/*"))
+
+
+def test_a_base_that_cannot_be_loaded(repository: Path) -> None:
+    """The complaint names the revision and the line."""
+    change(repository, "from torch import nn", "from torch import nn!")
+    change(repository, "from torch import nn!", "from torch import nn")
+    done = check(repository, "--against", "HEAD~1")
+    assert done.returncode == 2
+    assert "HEAD~1 (" in done.stderr
+    assert "mine.py:1: SyntaxError" in done.stderr
+    assert "attn-bench-" not in done.stderr
 
 
 def test_uncommitted_changes_are_told(repository: Path) -> None:
@@ -228,6 +314,7 @@ def test_another_machine_gates_the_exact_metrics(stored: Path) -> None:
     done, found = against(stored)
     assert done.returncode == 0, done.stderr
     assert "time was not compared: another machine (another, now" in done.stdout
+    assert against(stored, "--must-see", "20", "--out", "again")[0].returncode == 4
     assert set(found.values()) == {"same"}
     assert "→" not in done.stdout
 
@@ -258,14 +345,65 @@ def test_other_software_is_named(stored: Path) -> None:
 
 def test_the_same_machine_compares_time(stored: Path) -> None:
     """Ratios to the anchor are compared, with the deviation from run to run in the interval."""
+    tamper(stored, other_load_cores=0.0)
     done, found = against(stored, "--tolerance", "latency=400")
-    assert "2.0 % from run to run (the default; selfcheck measures it)" in done.stdout
     assert found["se"] == "same", done.stdout
     assert done.returncode in (0, 4)
+    if "other work used" not in done.stdout:  # a busy machine compares no times
+        assert "2.0 % from run to run (the default; selfcheck measures it)" in done.stdout
+
+
+def test_what_was_not_timed_is_undecided(stored: Path, cli: Cli) -> None:
+    """A run that spent its budget before a round is compared by its exact metrics, and says so."""
+    tamper(stored, other_load_cores=0.0)
+    import pandas as pd
+
+    samples = pd.read_parquet(stored / "samples.parquet")
+    samples[samples["round"] > 90].to_parquet(stored / "samples.parquet")
+    done = cli("compare", "baseline", "baseline")
+    assert done.returncode == 4
+    assert "it was not timed in both runs" in done.stdout
+
+
+def test_a_check_of_two_versions_is_no_baseline(stored: Path, cli: Cli) -> None:
+    """It holds every case twice."""
+    import pandas as pd
+
+    table = pd.read_parquet(stored / "table.parquet")
+    table["module"] = table["module"] + "@base"
+    table.to_parquet(stored / "table.parquet")
+    done = cli("compare", "baseline", "baseline")
+    assert done.returncode == 2
+    assert "is a check of two versions" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "column", "value", "expected"),
+    [
+        ("table.parquet", "status", "weird", "table.parquet: "),
+        ("samples.parquet", "seconds", 0.0, "has a block without calls, or without time"),
+        ("samples.parquet", "calls", 0, "has a block without calls, or without time"),
+    ],
+)
+def test_tampered_tables(
+    stored: Path, cli: Cli, file: str, column: str, value: object, expected: str
+) -> None:
+    """What cannot be is refused in a line."""
+    import pandas as pd
+
+    tamper(stored, other_load_cores=0.0)
+    frame = pd.read_parquet(stored / file)
+    frame[column] = value
+    frame.to_parquet(stored / file)
+    done = cli("compare", "baseline", "baseline")
+    assert done.returncode == 2, done.stdout
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_compare_two_stored_runs(stored: Path, cli: Cli) -> None:
     """A run against itself: every case the same, and every time told."""
+    tamper(stored, other_load_cores=0.0)
     done = cli(
         "compare", "baseline", "baseline", "--markdown", "answer.md", "--tolerance", "latency=50"
     )
@@ -296,6 +434,9 @@ def test_compare_two_stored_runs(stored: Path, cli: Cli) -> None:
         (("--against", "HEAD", "--warn", "latency=x"), "'x' is no percentage"),
         (("--against", "HEAD", "--tolerance", "latency=-1"), "'-1' is no percentage"),
         (("--against", "HEAD", "--modules", "nothing"), "matches no module"),
+        (("--against", "HEAD", "--junit", "/no/where.xml"), "/no/where.xml: cannot be written"),
+        (("--against", "HEAD", "--tolerance", "latency"), "[GLOB:]METRIC=PERCENT is wanted"),
+        (("--against", "HEAD", "--warn", "mime:latency=3%"), "did you mean 'mine'?"),
     ],
 )
 def test_bad_requests(repository: Path, words: tuple[str, ...], expected: str) -> None:

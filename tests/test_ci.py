@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 from attn_bench import ci
 from attn_bench.record import Interval
@@ -33,18 +34,23 @@ def test_markdown_has_the_changes_on_top_and_the_rest_folded() -> None:
     row = next(line for line in text.splitlines() if line.startswith("| slower"))
     assert row == (
         "| slower | a\\|b/1x2x3x4 | 100 µs | 110 µs | 1.100 ± 0.010 | 2.0 % "
-        "| params 100 → 110 (+10.0 %) |"
+        "| params 100 → 110 (+10, +10 %): too much |"
     )
     assert text.index("| slower") < text.index("<details>") < text.index("| same")
     assert "- a note" in text
+    assert "would have seen a slowdown of 2.0 % nine times of ten." in text
+    assert "Exit status 1." in text
 
 
 def test_junit_tells_failures_from_errors() -> None:
-    """A regression is a failure, a broken module an error, undecided and new are skipped."""
+    """A regression is a failure, a broken module an error, undecided too where it fails the check;
+    what is new is skipped."""
     suite = ElementTree.fromstring(ci.junit(ANSWER))
-    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("5", "1", "1")
-    kinds = [[child.tag for child in case] for case in suite]
-    assert kinds == [["failure"], ["error"], ["skipped"], ["skipped"], []]
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("5", "1", "2")
+    kinds = [case[0].tag for case in suite]
+    assert kinds == ["failure", "error", "error", "skipped", "system-out"]
+    allowed = ElementTree.fromstring(ci.junit(replace(ANSWER, exit_status=0)))
+    assert allowed[2][0].tag == "skipped"
 
 
 def test_github_gets_one_line_each_with_its_percent_signs_escaped() -> None:

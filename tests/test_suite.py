@@ -8,7 +8,7 @@ import pytest
 
 from attn_bench import suite
 from attn_bench.errors import RequestError
-from attn_bench.record import Shape
+from attn_bench.record import Shape, Tolerance
 from attn_bench.registry import builtin
 
 GOOD = """\
@@ -44,6 +44,32 @@ def test_good_suite() -> None:
     parsed = parse(GOOD)
     assert parsed.grids[1].modules == ("ge_theta",)
     assert parsed.shapes == (Shape(1, 64, 28, 28), Shape(8, 64, 28, 28))
+
+
+def test_tolerances() -> None:
+    """Percent become fractions, in the order in which they stand."""
+    parsed = parse(GOOD + '[[tolerance]]\nmetric = "latency"\nfail = 5\nwarn = 3\n')
+    assert parsed.tolerances == (Tolerance("latency", "*", 0.05, 0.03),)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('[[tolerance]]\nmetric = "latncy"\nfail = 5', "metric: unknown metric 'latncy' (did you"),
+        ('[[tolerance]]\nmetric = "latency"', "a tolerance has fail = PERCENT, warn = PERCENT"),
+        ('[[tolerance]]\nmetric = "latency"\nfail = -1', "fail: "),
+        ('[tolerance]\nmetric = "latency"', "a tolerance is written [[tolerance]]"),
+        (
+            '[[tolerance]]\nmetric = "latency"\nfial = 1',
+            "unknown key 'fial' (did you mean 'fail'?)",
+        ),
+    ],
+)
+def test_bad_tolerances(text: str, expected: str) -> None:
+    """Each is told with its place."""
+    said = complaint(GOOD + text + "\n")
+    assert "t.toml:" in said
+    assert expected in said
 
 
 def test_shapes_by_sweep() -> None:

@@ -146,6 +146,35 @@ def test_undecided_may_be_allowed() -> None:
     assert exit_status([], allow_undecided=True) == 4
 
 
+def test_a_blind_run_is_not_good_where_it_must_see() -> None:
+    """With --must-see, 4 where a slowdown of that size could go unseen, or nothing was timed."""
+    trial = Trial({"a": "se"}, USUAL)
+    found = estimate(1.0, 0.005)
+    trial.look({"a": found})
+    finding = trial.finding("a", found, None)
+    assert exit_status([finding], must_see=0.20) == 0
+    assert exit_status([finding], must_see=0.01) == 4
+    assert exit_status([Finding("a", "m", "same", "pass")], must_see=0.5) == 4
+    assert exit_status([Finding("a", "m", "same", "pass", is_anchor=True)], must_see=0.5) == 0
+
+
+def test_a_run_that_sees_nothing_says_so() -> None:
+    """With one degree of freedom and many looks, no finite slowdown is seen, and nothing breaks."""
+    trial = Trial({"a": "m"}, USUAL, looks=30)
+    finding = trial.finding("a", Estimate(0.0, 0.1, 1.0, 0.1, 0.01, 0.01), None)
+    assert finding.times is not None
+    assert finding.times.visible > 100
+
+
+def test_what_is_likely_is_told() -> None:
+    """Undecided, with an interval beyond the tolerance: likely slower."""
+    trial = Trial({"a": "se"}, USUAL)
+    found = estimate(1.10, 0.025)
+    trial.look({"a": found})
+    assert trial.finding("a", found, None).verdict == "undecided"
+    assert "likely slower" in (trial.finding("a", found, None).reason or "")
+
+
 def test_worst_first() -> None:
     """Failures stand above broken modules, and these above what is good."""
     ordered = worst_first(

@@ -1,0 +1,192 @@
+"""Gather-Excite's kernel for CPUs: compiled by the machine's own compiler once, and kept.
+
+`excite(x, logits, extent)` is x ⊙ interp(σ(logits)), with the clipped window means of x where no
+logits are given: one read and one write of x. It has gradients, and goes through `torch.compile`.
+Where there is no compiler with OpenMP, `is_available` is false: set CXX to the one to use.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+import warnings
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SOURCE = Path(__file__).with_name("ge_cpu.cpp")
+FLAGS = (
+    *("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math"),
+    *("-fopenmp", "-fPIC", "-shared"),
+)
+DTYPES = (torch.float32, torch.bfloat16)
+NARROW = 16  # maps of fewer columns are gone through side by side
+SMALL = 2**15  # inputs of fewer elements are not worth a second thread
+
+
+def suits(x: Tensor) -> bool:
+    """Whether the kernel takes `x`, and is there."""
+    return x.device.type == "cpu" and x.dtype in DTYPES and x.dim() == 4 and is_available()
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # a compiled graph need not look again
+def is_available() -> bool:
+    return _library() is not None
+
+
+def excite(x: Tensor, logits: Tensor | None, extent: int) -> Tensor:
+    """N×C×H×W, and N×C×h×w or None, to N×C×H×W in the layout of x; extent 0 is global."""
+    y: Tensor = _excite(x, logits, extent)
+    return y
+
+
+@torch.library.custom_op("gather_excite::excite", mutates_args=(), device_types="cpu")
+def _excite(x: Tensor, logits: Tensor | None, extent: int) -> Tensor:
+    out, _ = _run(x, None, logits, extent)
+    return out
+
+
+@torch.library.custom_op("gather_excite::excite_backward", mutates_args=(), device_types="cpu")
+def _excite_backward(
+    x: Tensor, gradient: Tensor, logits: Tensor | None, extent: int
+) -> tuple[Tensor, Tensor]:
+    """The gradients of x and of the logits; the second is empty where none were given."""
+    return _run(x, gradient, logits, extent)
+
+
+@_excite.register_fake
+def _(x: Tensor, logits: Tensor | None, extent: int) -> Tensor:
+    return _like(x)
+
+
+@_excite_backward.register_fake
+def _(x: Tensor, gradient: Tensor, logits: Tensor | None, extent: int) -> tuple[Tensor, Tensor]:
+    return _like(x), x.new_empty(0) if logits is None else _like(logits, x)
+
+
+def _remember(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+    x, logits, ctx.extent = inputs
+    ctx.save_for_backward(x, logits)
+
+
+def _gradients(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]
+    x, logits = ctx.saved_tensors
+    of_x, of_logits = _excite_backward(x, gradient, logits, ctx.extent)
+    return of_x, None if logits is None else of_logits, None
+
+
+_excite.register_autograd(_gradients, setup_context=_remember)
+
+
+def _layout(x: Tensor) -> torch.memory_format:
+    """channels_last where x is that and nothing else; all other layouts are made contiguous."""
+    if not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last):
+        return torch.channels_last
+    return torch.contiguous_format
+
+
+def _like(x: Tensor, layout_of: Tensor | None = None) -> Tensor:
+    layout = _layout(x if layout_of is None else layout_of)
+    return torch.empty_like(x, memory_format=layout)
+
+
+def _run(
+    x: Tensor, gradient: Tensor | None, logits: Tensor | None, extent: int
+) -> tuple[Tensor, Tensor]:
+    library = _library()
+    assert library is not None
+    layout = _layout(x)
+    x = x.contiguous(memory_format=layout)
+    if gradient is not None:
+        gradient = gradient.to(x.dtype).contiguous(memory_format=layout)
+    slope = x.new_empty(0)
+    if logits is not None:
+        logits = logits.to(x.dtype).contiguous(memory_format=layout)
+        if gradient is not None:
+            slope = torch.empty_like(logits, memory_format=layout)
+    batch, channels, height, width = x.shape
+    extent = extent or max(height, width, 1)
+    rows, columns = _sources(height, width, extent)
+    out = torch.empty_like(x, memory_format=layout)
+    if x.numel():
+        library.gather_excite(
+            *(_pointer(tensor) for tensor in (x, gradient, logits, out, slope)),
+            *(ctypes.c_long(size) for size in (batch, channels, height, width, extent)),
+            *(_pointer(indices) for indices in (rows, columns)),
+            int(x.dtype == torch.bfloat16),
+            int(layout == torch.channels_last),
+            int(width < NARROW),
+            torch.get_num_threads() if x.numel() >= SMALL else 1,
+        )
+    return out, slope
+
+
+def _pointer(tensor: Tensor | None) -> ctypes.c_void_p:
+    return ctypes.c_void_p(tensor.data_ptr() if tensor is not None and tensor.numel() else None)
+
+
+@functools.lru_cache(maxsize=256)
+def _sources(height: int, width: int, extent: int) -> tuple[Tensor, Tensor]:
+    """Which row and column of the gates each element takes: F.interpolate's own rounding."""
+
+    def nearest(size: int) -> Tensor:
+        gates = torch.arange(-(-size // extent), dtype=torch.float32)
+        return F.interpolate(gates[None, None, :, None], size=(size, 1)).flatten().int()
+
+    with torch.inference_mode(False), torch.no_grad():
+        return nearest(height), nearest(width)
+
+
+@functools.cache
+def _library() -> ctypes.CDLL | None:
+    """The kernel, compiled for this machine; None, with a warning, where that cannot be done."""
+    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
+    if not compiler:
+        warnings.warn("Gather-Excite runs on PyTorch's operators: no C++ compiler", stacklevel=2)
+        return None
+    machine = f"{platform.machine()} {_cpu_flags()}"
+    key = hashlib.sha256(f"{SOURCE.read_text()} {FLAGS} {compiler} {machine}".encode())
+    name = f"gather-excite-{key.hexdigest()[:16]}.so"
+    try:
+        folder = _cache_folder()
+        if not (folder / name).exists():
+            with tempfile.NamedTemporaryFile(dir=folder, suffix=".so", delete=False) as aside:
+                pass
+            command = [compiler, *FLAGS, "-o", aside.name, str(SOURCE)]
+            subprocess.run(command, check=True, capture_output=True, timeout=300)
+            Path(aside.name).replace(folder / name)  # at once: another process may be looking
+        return ctypes.CDLL(str(folder / name))
+    except (OSError, subprocess.SubprocessError) as error:
+        warnings.warn(
+            f"Gather-Excite runs on PyTorch's operators: {compiler}: {type(error).__name__}",
+            stacklevel=2,
+        )
+        return None
+
+
+def _cache_folder() -> Path:
+    """Where the compiled kernel is kept; a temporary folder where home cannot be written."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(base, "attn-bench")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="attn-bench-"))
+    return folder if os.access(folder, os.W_OK) else Path(tempfile.mkdtemp(prefix="attn-bench-"))
+
+
+def _cpu_flags() -> str:
+    """What -march=native depends on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
