@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from attn_bench import baseline, protocol, run, store, suite
 from attn_bench.ci import Answer
@@ -261,6 +261,8 @@ def _measured(
 
 class _NotTimed:
     """Where times cannot be compared, nothing is timed."""
+
+    is_sure_to_time: ClassVar[bool] = False
 
     def begin(self, ok: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Case]:
         return []

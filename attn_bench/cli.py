@@ -404,8 +404,12 @@ def _writable(*files: str | None) -> None:
     """Before anything is measured: what is to be written can be."""
     for file in (*files, os.environ.get("GITHUB_STEP_SUMMARY")):
         if file:
+            path = Path(file)
             try:
-                Path(file).open("a").close()
+                was_there = path.exists()
+                path.open("a").close()
+                if not was_there:
+                    path.unlink()
             except OSError as problem:
                 raise RequestError(f"{file}: cannot be written: {problem.strerror}") from None
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from attn_bench import protocol
 from attn_bench.pair import AnyWorker
@@ -48,7 +48,12 @@ class Unseen:
 
 
 class Judge(Protocol):
-    """Which cases are worth another round."""
+    """Which cases are worth another round.
+
+    is_sure_to_time: whether workers may start before it is known what there is to time.
+    """
+
+    is_sure_to_time: ClassVar[bool]
 
     def begin(self, ok: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Case]:
         """Of the cases that can be timed, those that are to be; `outcomes` has their facts."""
@@ -62,6 +67,8 @@ class Judge(Protocol):
 
 class Precision:
     """A case is done when its ratio to its anchor is as precise as was asked."""
+
+    is_sure_to_time: ClassVar[bool] = True
 
     def __init__(self, plan: Plan, precision: float) -> None:
         self._anchor_of = plan.anchor_of
@@ -161,8 +168,8 @@ class Coordinator:
         of the later sessions start up meanwhile.
         """
         self._measure_rates()
-        for _ in range(self._settings.sessions - len(self._sessions)):
-            self._sessions.append(self._session(self._sessions[0].worker.another(self._load)))
+        if self._judge.is_sure_to_time:
+            self._start_others()
         cases = self._plan.cases
         self._progress.stage("inspecting", len(cases), "cases")
         for done, case in enumerate(cases):
@@ -174,6 +181,10 @@ class Coordinator:
                 self._settle(Outcome(case.id, "unsupported", reason))
             else:
                 self._settle(self._inspected(case))
+
+    def _start_others(self) -> None:
+        for _ in range(self._settings.sessions - len(self._sessions)):
+            self._sessions.append(self._session(self._sessions[0].worker.another(self._load)))
 
     def _measure_rates(self) -> None:
         """In each dtype of the plan; one that the device cannot do has none, and no bounds."""
@@ -203,6 +214,7 @@ class Coordinator:
             budget_s = max(budget_s, whole_s * LEAST_SHARE_RESUMED)
         if not waiting:
             return
+        self._start_others()
         self._progress.stage("measuring", budget_s, "s")
         for session in self._sessions:
             self._open(session)

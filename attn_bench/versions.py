@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from attn_bench.record import EXACT, Case, Facts, Outcome, Plan
 from attn_bench.stats import Timings
@@ -55,6 +56,7 @@ def two_sides(plan: Plan, current: Collection[str], base: Collection[str]) -> Si
 class PairJudge:
     """A pair is done when it is decided; one that is broken or too heavy is not timed at all."""
 
+    is_sure_to_time: ClassVar[bool] = False
     sides: Sides
     tolerances: Tolerances
     exact: dict[str, Finding] = field(default_factory=dict)

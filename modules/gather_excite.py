@@ -37,6 +37,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from timm.layers import gather_excite as timm_ge
 from timm.layers.activations import Sigmoid
 from timm.layers.create_act import create_act_layer, get_act_layer
 from timm.layers.create_norm import get_norm_layer
@@ -284,3 +285,14 @@ def ge_theta_plus(
     return GatherExcite(
         channels, feat_size, extra_params=True, extent=extent, gather_act=nn.ReLU, impl=impl
     )
+
+
+def ge_reference(channels: int, feat_size: Size | None = None, extent: int = 0) -> GatherExcite:
+    """GE-θ⁻ by PyTorch's operators, whatever kernel there is; shape is kept."""
+    return ge_theta_minus(channels, feat_size, extent, impl="reference")
+
+
+def ge_listing(channels: int, feat_size: Size | None = None, extent: int = 0) -> nn.Module:
+    """GE-θ⁻ as timm's own class computes it, the gate on the full map; shape is kept."""
+    module: nn.Module = timm_ge.GatherExcite(channels, extent=extent, use_mlp=False)
+    return module

@@ -169,7 +169,7 @@ def test_a_run_that_sees_nothing_says_so() -> None:
 def test_what_is_likely_is_told() -> None:
     """Undecided, with an interval beyond the tolerance: likely slower."""
     trial = Trial({"a": "se"}, USUAL)
-    found = estimate(1.10, 0.025)
+    found = estimate(1.10, 0.029)
     trial.look({"a": found})
     assert trial.finding("a", found, None).verdict == "undecided"
     assert "likely slower" in (trial.finding("a", found, None).reason or "")
