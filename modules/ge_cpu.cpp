@@ -8,10 +8,14 @@
 #include <cstdint>
 #include <cstring>
 #include <vector>
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
 
 namespace {
 
 constexpr long LANES = 16;
+constexpr long CACHED_BYTES = 8 << 20;  // an output beyond this is gone from the caches when it is read
 
 // --- elements --------------------------------------------------------------------------------
 
@@ -87,6 +91,16 @@ void write_tile(T *to, const float *tile, long pixels, Layout at) {
         for (long l = 0; l < at.lanes; l++)
             for (long i = 0; i < pixels; i++) store(to[i * at.pixel + l * at.lane], tile[i * L + l]);
     }
+}
+
+// A plane that will not stay in a cache goes to memory past it, or each line would be read first.
+void write_past_caches(float *to, const float *from, long n) {
+    long i = 0;
+#if defined(__AVX__)
+    for (; i < n && reinterpret_cast<uintptr_t>(to + i) % 32; i++) to[i] = from[i];
+    for (; i + 8 <= n; i += 8) _mm256_stream_ps(to + i, _mm256_loadu_ps(from + i));
+#endif
+    for (; i < n; i++) to[i] = from[i];
 }
 
 inline long window(long index, long extent, long size) {
@@ -232,6 +246,7 @@ void backward_tile(const float *x, const float *dy, float *dx, const Geometry &g
 struct Tensors {
     const void *x, *dy, *given;
     void *out, *slope;
+    bool is_large;
 };
 
 template <class T, long E, long L>
@@ -248,9 +263,12 @@ void tile(const Tensors &t, long offset, long small, Layout at, Layout at_small,
         tile_x = own_x.data();
     }
     if (!t.dy) {
-        float *y = direct ? reinterpret_cast<float *>(out) : own_x.data();
+        float *y = direct && !t.is_large ? reinterpret_cast<float *>(out) : own_x.data();
         forward_tile<E, L>(tile_x, y, g, s, t.given);
-        if (!direct) write_tile<L>(out, y, pixels, at);
+        if (!direct)
+            write_tile<L>(out, y, pixels, at);
+        else if (t.is_large)
+            write_past_caches(reinterpret_cast<float *>(out), y, pixels);
         return;
     }
     const T *dy = static_cast<const T *>(t.dy) + offset;
@@ -259,9 +277,12 @@ void tile(const Tensors &t, long offset, long small, Layout at, Layout at_small,
         read_tile<L>(own_y.data(), dy, pixels, at);
         tile_dy = own_y.data();
     }
-    float *dx = direct ? reinterpret_cast<float *>(out) : own_y.data();
+    float *dx = direct && !t.is_large ? reinterpret_cast<float *>(out) : own_y.data();
     backward_tile<E, L>(tile_x, tile_dy, dx, g, s, t.given);
-    if (!direct) write_tile<L>(out, dx, pixels, at);
+    if (!direct)
+        write_tile<L>(out, dx, pixels, at);
+    else if (t.is_large)
+        write_past_caches(reinterpret_cast<float *>(out), dx, pixels);
     if (t.slope)
         for (long a = 0; a < g.h; a++)
             write_tile<L>(static_cast<T *>(t.slope) + small + a * g.w * at_small.pixel,
@@ -276,7 +297,7 @@ void all(const Tensors &t, long batch, long channels, bool channels_last, const 
 #pragma omp parallel num_threads(threads)
     {
         Scratch scratch(g, L);
-        std::vector<float> own_x(sizeof(T) == 4 && L == 1 ? 0 : pixels * L);
+        std::vector<float> own_x(sizeof(T) == 4 && L == 1 && !t.is_large ? 0 : pixels * L);
         std::vector<float> own_y(t.dy ? own_x.size() : 0);
 #pragma omp for schedule(static)
         for (long index = 0; index < groups * tiles; index++) {
@@ -289,6 +310,9 @@ void all(const Tensors &t, long batch, long channels, bool channels_last, const 
                 tile<T, E, L>(t, plane * pixels, plane * small, {1, pixels, lanes}, {1, small, lanes},
                               g, scratch, own_x, own_y);
         }
+#if defined(__AVX__)
+        _mm_sfence();
+#endif
     }
 }
 
@@ -312,7 +336,8 @@ extern "C" void gather_excite(const void *x, const void *dy, const void *given, 
                               int channels_last, int in_lanes, int threads) {
     const Geometry g{height, width, (height + extent - 1) / extent, (width + extent - 1) / extent,
                      extent, row_of, column_of};
-    const Tensors t{x, dy, given, out, slope};
+    const long bytes = batch * channels * height * width * (is_bf16 ? 2 : 4);
+    const Tensors t{x, dy, given, out, slope, bytes > CACHED_BYTES};
     const bool lanes = channels_last || in_lanes;
     if (is_bf16)
         lanes ? by_extent<Bf16, LANES>(t, batch, channels, channels_last, g, threads)
