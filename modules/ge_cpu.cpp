@@ -55,7 +55,8 @@ inline float sigmoid(float p) {
     q = q * r + 5.0000001201e-1f;
     q = q * r * r + r + 1.0f;
     uint32_t power = bits_of<uint32_t>(shifted) + 127;
-    return 1.0f / (1.0f + q * bits_of<float>(power << 23)) + (p - p);  // NaN and infinity stay NaN
+    float value = 1.0f / (1.0f + q * bits_of<float>(power << 23));
+    return p == p ? value : p;
 }
 
 // --- geometry --------------------------------------------------------------------------------
@@ -241,6 +242,33 @@ void backward_tile(const float *x, const float *dy, float *dx, const Geometry &g
     }
 }
 
+// The global extent: one gate a plane. Forward where dy is null; out may be x, or dy.
+template <long L>
+void global_tile(const float *x, const float *dy, float *out, long pixels, Scratch &s, bool is_given) {
+    const long n = pixels * L;
+    float sum[LANES] = {}, product[LANES] = {};  // side by side; the lanes, or parts of one sum
+    long whole = n / LANES * LANES;
+    for (long i = 0; i < whole && !is_given; i += LANES)
+        for (long k = 0; k < LANES; k++) sum[k] += x[i + k];
+    for (long i = 0; i < whole && dy; i += LANES)
+        for (long k = 0; k < LANES; k++) product[k] += dy[i + k] * x[i + k];
+    for (long i = whole; i < n; i++) {
+        sum[0] += x[i];
+        if (dy) product[0] += dy[i] * x[i];
+    }
+    for (long k = L; k < LANES; k++) sum[0] += sum[k], product[0] += product[k];
+    float gate[L], slope[L];
+    for (long l = 0; l < L; l++) {
+        gate[l] = sigmoid(is_given ? s.gate[l] : sum[l] / pixels);
+        s.slope[l] = product[l] * gate[l] * (1 - gate[l]);
+        slope[l] = is_given ? 0.0f : s.slope[l] / pixels;
+    }
+    const float *in = dy ? dy : x;
+#pragma GCC ivdep
+    for (long i = 0; i < pixels; i++)
+        for (long l = 0; l < L; l++) out[i * L + l] = in[i * L + l] * gate[l] + (dy ? slope[l] : 0.0f);
+}
+
 // --- all tiles -------------------------------------------------------------------------------
 
 struct Tensors {
@@ -256,7 +284,7 @@ void tile(const Tensors &t, long offset, long small, Layout at, Layout at_small,
     const T *x = static_cast<const T *>(t.x) + offset;
     T *out = static_cast<T *>(t.out) + offset;
     if (t.given) read_tile<L>(s.gate.data(), static_cast<const T *>(t.given) + small, g.h * g.w, at_small);
-    const bool direct = sizeof(T) == 4 && L == 1;
+    const bool direct = sizeof(T) == 4 && L == 1, is_global = g.h == 1 && g.w == 1 && E == 0;
     const float *tile_x = reinterpret_cast<const float *>(x);
     if (!direct) {
         read_tile<L>(own_x.data(), x, pixels, at);
@@ -264,7 +292,10 @@ void tile(const Tensors &t, long offset, long small, Layout at, Layout at_small,
     }
     if (!t.dy) {
         float *y = direct && !t.is_large ? reinterpret_cast<float *>(out) : own_x.data();
-        forward_tile<E, L>(tile_x, y, g, s, t.given);
+        if (is_global)
+            global_tile<L>(tile_x, nullptr, y, pixels, s, t.given);
+        else
+            forward_tile<E, L>(tile_x, y, g, s, t.given);
         if (!direct)
             write_tile<L>(out, y, pixels, at);
         else if (t.is_large)
@@ -278,7 +309,10 @@ void tile(const Tensors &t, long offset, long small, Layout at, Layout at_small,
         tile_dy = own_y.data();
     }
     float *dx = direct && !t.is_large ? reinterpret_cast<float *>(out) : own_y.data();
-    backward_tile<E, L>(tile_x, tile_dy, dx, g, s, t.given);
+    if (is_global)
+        global_tile<L>(tile_x, tile_dy, dx, pixels, s, t.given);
+    else
+        backward_tile<E, L>(tile_x, tile_dy, dx, g, s, t.given);
     if (!direct)
         write_tile<L>(out, dx, pixels, at);
     else if (t.is_large)

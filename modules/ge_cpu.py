@@ -22,13 +22,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+# Two versions of this file may be loaded side by side: each has operators of its own.
+NAMESPACE = __name__.replace(".", "_")
 SOURCE = Path(__file__).with_name("ge_cpu.cpp")
 FLAGS = (
     *("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math"),
     *("-fopenmp", "-fPIC", "-shared"),
 )
 DTYPES = (torch.float32, torch.bfloat16)
-NARROW = 16  # maps of fewer columns are gone through side by side
+NARROW = 16  # maps of fewer columns are gone through side by side, but for the global extent
 SMALL = 2**15  # inputs of fewer elements are not worth a second thread
 
 
@@ -48,13 +50,13 @@ def excite(x: Tensor, logits: Tensor | None, extent: int) -> Tensor:
     return y
 
 
-@torch.library.custom_op("gather_excite::excite", mutates_args=(), device_types="cpu")
+@torch.library.custom_op(f"{NAMESPACE}::excite", mutates_args=(), device_types="cpu")
 def _excite(x: Tensor, logits: Tensor | None, extent: int) -> Tensor:
     out, _ = _run(x, None, logits, extent)
     return out
 
 
-@torch.library.custom_op("gather_excite::excite_backward", mutates_args=(), device_types="cpu")
+@torch.library.custom_op(f"{NAMESPACE}::excite_backward", mutates_args=(), device_types="cpu")
 def _excite_backward(
     x: Tensor, gradient: Tensor, logits: Tensor | None, extent: int
 ) -> tuple[Tensor, Tensor]:
@@ -123,7 +125,7 @@ def _run(
             *(_pointer(indices) for indices in (rows, columns)),
             int(x.dtype == torch.bfloat16),
             int(layout == torch.channels_last),
-            int(width < NARROW),
+            int(width < NARROW and extent < max(height, width)),
             torch.get_num_threads() if x.numel() >= SMALL else 1,
         )
     return out, slope

@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from program import Cli
+import torch
+from program import ROOT, Cli
 from torch import nn
 
 from attn_bench.errors import RequestError
-from attn_bench.registry import Entry, Registry, builtin, register, registering
+from attn_bench.registry import Entry, Registry, builtin, load_base, register, registering
 
 MINE = '''
 from torch import nn
@@ -136,3 +137,20 @@ def test_an_installed_package_is_found_by_its_entry_point(
     assert listed[-1]["summary"] == "declared by package their-attn"
     done = cli("run", "--suite", "mine.toml", "--out", "run", **path)
     assert done.returncode == 0, done.stderr + done.stdout
+
+
+def test_two_versions_side_by_side() -> None:
+    """Another copy of modules/ is loaded under another package name; each computes by its own."""
+
+    registry = builtin()
+    load_base(registry, str(ROOT / "modules"), [])
+    names = {entry.name for entry in registry}
+    assert {"ge_theta_minus", "ge_theta_minus@base", "se@base"} <= names
+    x = torch.randn(1, 8, 16, 16)
+    one, other = (
+        registry.get(name).build(8, (16, 16), 4)
+        for name in ("ge_theta_minus", "ge_theta_minus@base")
+    )
+    assert type(one) is not type(other)
+    assert torch.equal(one(x), other(x))
+    assert torch.equal(one(x), other(x))

@@ -78,19 +78,20 @@ def test_odd_shapes(shape):
 
 
 @needs_kernel
-def test_what_is_no_number_stays_none():
-    """A NaN or an infinity in a window is NaN in what that window gates."""
+def test_what_is_no_number_spreads_no_further():
+    """A NaN or an infinity in a window does what it does to PyTorch's operators, and no more."""
     for value in (float("nan"), float("inf")):
         x = torch.ones(1, 1, 32, 32)
         x[0, 0, 0, 0] = value
         y = ge_theta_minus(1, extent=4)(x)
-        assert not torch.isfinite(y[0, 0, :4, :4]).any() or value == float("inf")
+        plain = ge_theta_minus(1, extent=4, impl="reference")(x)
+        torch.testing.assert_close(y, plain, equal_nan=True)
         assert not torch.isfinite(y[0, 0, 0, 0])
         assert torch.isfinite(y[0, 0, 8:, 8:]).all()
 
 
 @needs_kernel
-@pytest.mark.parametrize("extreme", [-1e4, -100.0, 100.0, 1e4])
+@pytest.mark.parametrize("extreme", [-float("inf"), -1e4, -100.0, 100.0, 1e4, float("inf")])
 def test_saturated_gates(extreme):
     """Far from 0 the gate is 0 or 1, as PyTorch's sigmoid has it."""
     x, logits = torch.ones(1, 1, 16, 16), torch.full((1, 1, 8, 8), extreme)
