@@ -9,7 +9,7 @@ from typing import Any
 
 from attn_bench import store
 from attn_bench.record import EXACT, Row
-from attn_bench.stats import Estimate, Timings
+from attn_bench.stats import RATIO_SD, Estimate, Timings
 from attn_bench.store import StoredRun
 from attn_bench.verdicts import (
     Finding,
@@ -53,7 +53,8 @@ def run_to_run_sd(fingerprint: str) -> tuple[float, str]:
     found = (info or {}).get("selfcheck") or {}
     measured = found.get("run_to_run_sd")
     if isinstance(measured, float):
-        return measured, "measured by selfcheck"
+        # Of a few trials it may come out as nothing at all.
+        return max(measured, RATIO_SD), "measured by selfcheck, and at least 1 %"
     return RUN_TO_RUN_SD, "the default; selfcheck measures it"
 
 
@@ -83,7 +84,7 @@ def compare(
             changes = exact_changes(row.module, _exact(then), _exact(row), tolerances)
             finding = exact_finding(case_id, row.module, changes)
             if case_id in ratios:
-                values = then.latency_us or 0.0, row.latency_us or 0.0
+                values = then.latency_us, row.latency_us
                 finding = together(finding, trial.finding(case_id, ratios[case_id], values))
             elif row.variant == new.info["suite"].get("anchor"):
                 finding = replace(finding, is_anchor=True)

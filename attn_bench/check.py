@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from attn_bench import baseline, protocol, run, store, suite
 from attn_bench.ci import Answer
-from attn_bench.coordinator import Precision, Progress, Progressed, Unseen
+from attn_bench.coordinator import Precision, Progress, Progressed, Unseen, calling_s
 from attn_bench.errors import RequestError, nearest
 from attn_bench.pair import AnyWorker, WorkerPair
 from attn_bench.plan import SECONDS_PER_CASE, SESSIONS, make_plan, selection
@@ -234,9 +234,10 @@ def _measured(
     since it is their number that narrows the interval."""
     generations = GENERATIONS if in_two_processes else 1
     before: Progressed | None = None
-    whole_s = prepared.settings.budget_s
+    share_s = prepared.settings.budget_s / generations
     for generation in range(1, generations + 1):
-        settings = replace(prepared.settings, budget_s=whole_s * generation / generations)
+        spent_s = calling_s(before.blocks) if before else 0.0  # a coordinator takes it off again
+        settings = replace(prepared.settings, budget_s=share_s + spent_s)
         with run.Interruptible() as signals:
             measured = run.measure(
                 replace(prepared, settings=settings), folder, progress, signals, before, judge
@@ -249,9 +250,12 @@ def _measured(
         try:
             with run.Interruptible():
                 worker.open()
-        except (KeyboardInterrupt, RequestError) as problem:
+        except KeyboardInterrupt:
             worker.end()
-            return replace(measured, state="interrupted", trouble=str(problem) or None)
+            return replace(measured, state="interrupted")
+        except RequestError as problem:
+            worker.end()
+            return replace(measured, state="broken off", trouble=str(problem))
         prepared = replace(prepared, worker=worker)
     return measured
 
@@ -279,6 +283,9 @@ def _against_run(
 ) -> Answer:
     request, began = question.request, datetime.now(UTC)
     old = _one_version(path)
+    if request.device == "auto":  # cases are of a device: the baseline's
+        known = old.info["environment"].get("device")
+        request = replace(request, device=known if known in ("cpu", "cuda") else "auto")
     gone = [Entry(r.module, "", "any" if r.extent else None) for r in old.rows]
     with run.Interruptible() as signals:
         prepared = run.prepare(request, progress, gone)
@@ -362,7 +369,7 @@ def _concluded(
     )
     if state == "interrupted":
         status = 130
-    elif state != "finished" and status == 0:
+    elif state != "finished" and status in (0, 4):
         status = 3
     info = dict(finished.info)
     info["check"] = {

@@ -150,7 +150,7 @@ class Coordinator:
         self.outcomes = dict(known.outcomes)
         self.blocks = list(known.blocks)
         self.timings = Timings(known.blocks)
-        self._measured_before_s = _calling_s(known.blocks)
+        self._measured_before_s = calling_s(known.blocks)
         self.measuring_s = 0.0
         self._started = 0.0
         self._replacing_s = 0.0
@@ -307,7 +307,7 @@ class Coordinator:
         """The part of the measuring time that was spent calling modules; None before any."""
         if not self.measuring_s:
             return None
-        return (_calling_s(self.blocks) - self._measured_before_s) / self.measuring_s
+        return (calling_s(self.blocks) - self._measured_before_s) / self.measuring_s
 
     # --- sessions -----------------------------------------------------------------------------
 
@@ -347,7 +347,8 @@ class Coordinator:
         self.outcomes[outcome.case_id] = outcome
 
 
-def _calling_s(blocks: Iterable[Block]) -> float:
+def calling_s(blocks: Iterable[Block]) -> float:
+    """The seconds spent in modules: timed blocks, and the untimed first calls."""
     return sum(block.seconds + block.first_call_seconds for block in blocks)
 
 

@@ -31,6 +31,12 @@ class WorkerPair:
             self.base_hello = self._base.open()
         except RequestError as problem:
             raise RequestError(f"{self._base.python}: {problem}") from None
+        here, there = hello, self.base_hello
+        if (here.device, here.threads) != (there.device, there.threads):
+            raise RequestError(
+                f"{self._base.python}: {there.device} with {there.threads} threads, and here "
+                f"{here.device} with {here.threads}: give --device and --threads"
+            )
         return hello
 
     def another(self, load: Sequence[str]) -> WorkerPair:

@@ -54,8 +54,15 @@ class Worker:
         self.opening = opening
         self.python = python
         self._load = list(load)
-        root = str(Path(__file__).resolve().parent.parent)
-        path = os.environ.get("PYTHONPATH")
+        package = Path(__file__).resolve().parent
+        self._alone: tempfile.TemporaryDirectory[str] | None = None
+        root = str(package.parent)
+        if python != sys.executable:
+            # Another interpreter is to find this package, and not what is installed beside it.
+            self._alone = tempfile.TemporaryDirectory(prefix="attn-bench-")
+            root = self._alone.name
+            Path(root, package.name).symlink_to(package)
+        path = os.environ.get("PYTHONPATH") if python == sys.executable else None
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join([root, path]) if path else root,
@@ -120,6 +127,8 @@ class Worker:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+        if self._alone is not None:
+            self._alone.cleanup()
         for stream in (self._process.stdin, self._process.stdout, self._log):
             if stream is not None:
                 with suppress(OSError):  # a pipe whose other end is gone cannot be flushed

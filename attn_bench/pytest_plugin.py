@@ -93,6 +93,8 @@ def _hold_to_baseline(
         complaint = str(problem)
     if complaint is not None:
         pytest.fail(f"attn_baseline: {complaint}", pytrace=False)
+    if answer.exit_status == 130:
+        raise KeyboardInterrupt
     if answer.exit_status:
         pytest.fail(
             f"attn_baseline {run}: {ci.summary_line(answer.findings)}\n"

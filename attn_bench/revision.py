@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,7 +75,8 @@ def checked_out(name: str, files: Sequence[str]) -> Iterator[Revision]:
             found = tuple(path for path in there if path.is_file())
             yield Revision(name, commit, package, found, is_dirty, tree)
         finally:
-            _git(root, "worktree", "remove", "--force", str(tree))
+            with suppress(RequestError):
+                _git(root, "worktree", "remove", "--force", str(tree))
 
 
 def _clear_up(root: Path) -> None:
@@ -84,8 +85,11 @@ def _clear_up(root: Path) -> None:
         tree = Path(line.removeprefix("worktree "))
         made = re.fullmatch(r"attn-bench-(\d+)-\w+", tree.parent.name)
         if line.startswith("worktree ") and made and not psutil.pid_exists(int(made[1])):
-            _git(root, "worktree", "remove", "--force", "--force", str(tree))
+            with suppress(RequestError):  # damaged: what is left of it is removed all the same
+                _git(root, "worktree", "remove", "--force", "--force", str(tree))
             shutil.rmtree(tree.parent, ignore_errors=True)
+            with suppress(RequestError):
+                _git(root, "worktree", "prune")
 
 
 def _inside(root: Path, path: Path) -> Path | None:

@@ -157,6 +157,8 @@ class Report:
         excess = []
         for case_id in self.unlike[0]:
             found = [trial[case_id] for trial in self.unlike if case_id in trial]
+            if len(found) < LEAST_TRIALS:
+                return None
             own = np.mean([estimate.se**2 for estimate in found])
             excess.append(np.var([estimate.log for estimate in found], ddof=1) - own)
         return sqrt(max(0.0, float(np.mean(excess))))

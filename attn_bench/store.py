@@ -196,7 +196,10 @@ def newest(suite: str, fingerprint: str) -> dict[str, Any] | None:
             info = read_info(path.parent)
         except RequestError:
             continue
-        if info["environment"].get("fingerprint") == fingerprint and info.get("end"):
+        if (
+            info["environment"].get("fingerprint") == fingerprint
+            and info.get("state") == "finished"
+        ):
             return info
     return None
 

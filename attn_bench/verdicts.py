@@ -165,11 +165,16 @@ class Trial:
             fail, least = self._tolerance(case_id)
             if case_id in different and abs(estimate.log) > log1p(least):
                 self.decided[case_id] = "slower" if estimate.log > 0 else "faster"
-            elif abs(estimate.log) + estimate.safe_half_width() <= log1p(fail):
+            half = estimate.safe_half_width()
+            lies_within = abs(estimate.log) + half <= log1p(fail)
+            if case_id not in self.decided and lies_within and estimate.log - half <= log1p(least):
                 self.decided[case_id] = "same"
 
     def finding(
-        self, case_id: str, estimate: Estimate | None, latencies_us: tuple[float, float] | None
+        self,
+        case_id: str,
+        estimate: Estimate | None,
+        latencies_us: tuple[float | None, float | None] | None,
     ) -> Finding:
         module = self.module_of[case_id]
         if estimate is None:

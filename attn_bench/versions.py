@@ -93,7 +93,13 @@ class PairJudge:
         return self.trial.module_of.keys() <= self.trial.decided.keys()
 
     def _undecided(self, cases: Sequence[Case]) -> list[Case]:
-        still = self.trial.module_of.keys() - self.trial.decided.keys()
+        """Both versions of each pair that is open; one that has lost a side tells no more."""
+        there = {case.id for case in cases}
+        still = {
+            new
+            for new in self.trial.module_of.keys() - self.trial.decided.keys()
+            if {new, self.sides.pairs[new]} <= there
+        }
         return [case for case in cases if case.current.id in still]
 
     def findings(self, outcomes: Mapping[str, Outcome], timings: Timings) -> list[Finding]:

@@ -18,9 +18,10 @@ import re
 import signal
 import sys
 import traceback
+import warnings
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -173,11 +174,12 @@ class Bench:
         case = request.case
         built = self.built(case)
         module = built.module
-        with built.mode():
+        with built.mode(), warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
             self._check_behaviour(built)
             peak_memory_bytes = attempt("call", lambda: self.device.peak_memory_bytes(built.call))
         bytes_min = parameters.bytes_min(module, case)
-        counted, notes = None, []
+        counted, notes = None, [f"warned: {text}" for text in _told(warned)]
         try:
             counted = attempt("counting", lambda: work.count_work(module, built.x.detach()))
         except CaseFailed as failed:
@@ -300,13 +302,24 @@ def _layout(case: Case) -> torch.memory_format:
     return torch.channels_last if channels_last else torch.contiguous_format
 
 
+def _told(warned: Iterable[warnings.WarningMessage]) -> list[str]:
+    """Each warning once, in one line."""
+    return sorted({in_one_line(w.message) for w in warned if isinstance(w.message, Warning)})
+
+
 def _source_hash(module: nn.Module) -> str | None:
-    """Of the file that defines the module, so that results of another code are not confused."""
+    """Of the file that defines the module, or of all files of its package, so that results of
+    another code are not confused."""
     try:
         file = inspect.getsourcefile(type(module))
     except TypeError:  # defined where there is no file
         return None
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16] if file else None
+    if not file:
+        return None
+    folder = Path(file).parent
+    files = sorted(folder.glob("*.[pc]*")) if (folder / "__init__.py").exists() else [Path(file)]
+    content = b"".join(path.read_bytes() for path in files if path.is_file())
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def open_bench(request: protocol.Open) -> tuple[Bench | None, protocol.Reply]:

@@ -1,9 +1,9 @@
 """How often the gate cries wolf: checks of unchanged code beside a busy neighbour.
 
-    python benchmarks/check_false_alarms.py [--runs N]
+    python benchmarks/check_false_alarms.py [--runs N] [--budget SECONDS]
 
-Runs `check --suite smoke --against HEAD` again and again in a clean clone of this repository, and
-prints how many ended with which status.
+Runs `check --suite smoke --against HEAD`, with the default budget or another, again and again in a
+clean clone of this repository, and prints how many ended with which status.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ ROOT = Path(__file__).resolve().parent.parent
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=100)
-    wanted = parser.parse_args().runs
+    parser.add_argument("--budget", type=float)
+    words = parser.parse_args()
+    wanted = words.runs
+    budget = [] if words.budget is None else ["--budget", str(words.budget)]
     statuses: Counter[int] = Counter()
     verdicts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder, busy_neighbour():
@@ -37,6 +40,7 @@ def main() -> None:
                 [
                     *(sys.executable, "-m", "attn_bench", "check", "--suite", "smoke"),
                     *("--device", "cpu", "--against", "HEAD", "--seed", str(number)),
+                    *budget,
                 ],
                 cwd=clone,
                 env={**os.environ, "PYTHONPATH": str(clone)},

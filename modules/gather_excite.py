@@ -53,6 +53,7 @@ Layer = str | Callable[..., nn.Module]
 Size = int | tuple[int, int]
 Impl = Literal["auto", "reference"]
 SIGMOIDS = (nn.Sigmoid, Sigmoid)
+TINY = 64  # elements of a map: at 7×7 the operators' global extent is as fast as the kernel
 
 
 class GatherExcite(nn.Module):
@@ -126,15 +127,12 @@ class GatherExcite(nn.Module):
         act = get_act_layer(act_layer)
         self.mlp = ConvMlp(channels, rd_channels, act_layer=act) if use_mlp else nn.Identity()
         self.gate = create_act_layer(gate_layer)
-        is_identity = isinstance(self.mlp, nn.Identity) and isinstance(self.gather_act, nn.Identity)
-        self._gates_by_mean = is_identity and not extra_params and not add_maxpool
-        self._gates_by_sigmoid = isinstance(self.gate, SIGMOIDS)
         # Moved once built: not every norm and activation takes a device and a dtype.
         self.to(device=device, dtype=dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         is_fused = self._is_fused(x)
-        if is_fused and self._gates_by_mean:
+        if is_fused and self._is_mean_alone():
             return ge_cpu.excite(x, None, self.extent)
         context = self.gather(x)  # N×C×H×W → N×C×⌈H/e⌉×⌈W/e⌉; the global extent: N×C×1×1
         logits = self.mlp(self.gather_act(context))  # the same shape
@@ -142,9 +140,16 @@ class GatherExcite(nn.Module):
             return ge_cpu.excite(x, logits, self.extent)
         return self.excite(x, self.gate(logits))  # N×C×H×W
 
+    def _is_mean_alone(self) -> bool:
+        """Whether nothing stands between the mean and the gate."""
+        between = isinstance(self.mlp, nn.Identity) and isinstance(self.gather_act, nn.Identity)
+        return between and isinstance(self.gather, PooledGather) and not self.gather.add_maxpool
+
     def _is_fused(self, x: Tensor) -> bool:
         """An exported or traced graph is to run anywhere: it has PyTorch's operators alone."""
-        if self.impl == "reference" or not self._gates_by_sigmoid:
+        if self.impl == "reference" or not isinstance(self.gate, SIGMOIDS):
+            return False
+        if not self.extent and x.shape[-2] * x.shape[-1] < TINY:
             return False
         is_traced = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
         if is_traced or torch.compiler.is_exporting():

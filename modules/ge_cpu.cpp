@@ -15,6 +15,7 @@
 namespace {
 
 constexpr long LANES = 16;
+constexpr long CHUNK = 256 * LANES;
 constexpr long CACHED_BYTES = 8 << 20;  // an output beyond this is gone from the caches when it is read
 
 // --- elements --------------------------------------------------------------------------------
@@ -145,21 +146,26 @@ struct Scratch {
     }
 };
 
-// Row `a` of the gates of a tile, from the means around it.
+// All gates of a tile, in s.gate: from the means, or from the logits that are there.
 template <long E, long L>
-inline void gate_row(const float *x, const Geometry &g, long a, Scratch &s, float *gate) {
+inline void gates(const float *x, const Geometry &g, Scratch &s, bool is_given) {
     const long e = E ? E : g.extent;
     float *column = s.column.data() + e * L;  // with zeros before and behind
-    sum_rows<E, L>(x, g, a, s.tail.data(), column);
     const float *from = column - (e - 1) * L;
-    const float per_row = 1.0f / window(a, e, g.height);
-    for (long b = 0; b < g.w; b++)
-        for (long l = 0; l < L; l++) {
-            float sum = 0;
-            for (long k = 0; k < 2 * e - 1; k++) sum += from[(b * e + k) * L + l];
-            gate[b * L + l] = sum * (per_row * s.per_window[b]);
-        }
-    for (long b = 0; b < g.w * L; b++) gate[b] = sigmoid(gate[b]);
+    std::memset(s.tail.data(), 0, sizeof(float) * g.width * L);
+    for (long a = 0; a < g.h && !is_given; a++) {
+        sum_rows<E, L>(x, g, a, s.tail.data(), column);
+        float *gate = s.gate.data() + a * g.w * L;
+        const float per_row = 1.0f / window(a, e, g.height);
+        for (long b = 0; b < g.w; b++)
+            for (long l = 0; l < L; l++) {
+                float sum = 0;
+                for (long k = 0; k < 2 * e - 1; k++) sum += from[(b * e + k) * L + l];
+                gate[b * L + l] = sum * (per_row * s.per_window[b]);
+            }
+    }
+    float *gate = s.gate.data();
+    for (long b = 0; b < g.h * g.w * L; b++) gate[b] = sigmoid(gate[b]);
 }
 
 template <long L>
@@ -168,19 +174,14 @@ inline void expand(float *up, const float *gate, const Geometry &g) {
         for (long l = 0; l < L; l++) up[j * L + l] = gate[g.column_of[j] * L + l];
 }
 
-// y may be x: a row is scaled when nobody needs it any more.
+// y may be x.
 template <long E, long L>
 void forward_tile(const float *x, float *y, const Geometry &g, Scratch &s, bool is_given) {
     const long n = g.width * L;
-    std::memset(s.tail.data(), 0, sizeof(float) * n);
+    gates<E, L>(x, g, s, is_given);
     for (long a = 0, i = 0; a < g.h; a++) {
-        float *gate = s.gate.data() + a * g.w * L;
-        if (is_given)
-            for (long b = 0; b < g.w * L; b++) gate[b] = sigmoid(gate[b]);
-        else
-            gate_row<E, L>(x, g, a, s, gate);
         float *up = s.up.data();
-        expand<L>(up, gate, g);
+        expand<L>(up, s.gate.data() + a * g.w * L, g);
         for (; i < g.height && g.row_of[i] == a; i++)
 #pragma GCC ivdep
             for (long j = 0; j < n; j++) y[i * n + j] = x[i * n + j] * up[j];
@@ -192,14 +193,11 @@ template <long E, long L>
 void backward_tile(const float *x, const float *dy, float *dx, const Geometry &g, Scratch &s,
                    bool is_given) {
     const long e = E ? E : g.extent, n = g.width * L, wide = (g.w + 1) * L;
-    std::memset(s.tail.data(), 0, sizeof(float) * n);
+    gates<E, L>(x, g, s, is_given);
     std::memset(s.slope.data(), 0, sizeof(float) * s.slope.size());
     for (long a = 0, i = 0; a < g.h; a++) {
-        float *gate = s.gate.data() + a * g.w * L, *slope = s.slope.data() + a * wide;
-        if (is_given)
-            for (long b = 0; b < g.w * L; b++) gate[b] = sigmoid(gate[b]);
-        else
-            gate_row<E, L>(x, g, a, s, gate);
+        const float *gate = s.gate.data() + a * g.w * L;
+        float *slope = s.slope.data() + a * wide;
         float *products = s.up.data();
         std::memset(products, 0, sizeof(float) * n);
         for (; i < g.height && g.row_of[i] == a; i++)
@@ -247,11 +245,16 @@ template <long L>
 void global_tile(const float *x, const float *dy, float *out, long pixels, Scratch &s, bool is_given) {
     const long n = pixels * L;
     float sum[LANES] = {}, product[LANES] = {};  // side by side; the lanes, or parts of one sum
-    long whole = n / LANES * LANES;
-    for (long i = 0; i < whole && !is_given; i += LANES)
-        for (long k = 0; k < LANES; k++) sum[k] += x[i + k];
-    for (long i = 0; i < whole && dy; i += LANES)
-        for (long k = 0; k < LANES; k++) product[k] += dy[i + k] * x[i + k];
+    const long whole = n / LANES * LANES;
+    for (long from = 0; from < whole; from += CHUNK) {  // partial sums: a long one loses digits
+        const long to = from + CHUNK < whole ? from + CHUNK : whole;
+        float part[LANES] = {}, part_of_products[LANES] = {};
+        for (long i = from; i < to && !is_given; i += LANES)
+            for (long k = 0; k < LANES; k++) part[k] += x[i + k];
+        for (long i = from; i < to && dy; i += LANES)
+            for (long k = 0; k < LANES; k++) part_of_products[k] += dy[i + k] * x[i + k];
+        for (long k = 0; k < LANES; k++) sum[k] += part[k], product[k] += part_of_products[k];
+    }
     for (long i = whole; i < n; i++) {
         sum[0] += x[i];
         if (dy) product[0] += dy[i] * x[i];
@@ -328,6 +331,7 @@ void all(const Tensors &t, long batch, long channels, bool channels_last, const 
     const long pixels = g.height * g.width, small = g.h * g.w;
     const long groups = channels_last ? batch : 1, planes = channels_last ? channels : batch * channels;
     const long tiles = (planes + L - 1) / L;
+    if (groups * tiles < threads) threads = int(groups * tiles);
 #pragma omp parallel num_threads(threads)
     {
         Scratch scratch(g, L);

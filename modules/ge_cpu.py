@@ -12,6 +12,7 @@ import functools
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -31,12 +32,16 @@ FLAGS = (
 )
 DTYPES = (torch.float32, torch.bfloat16)
 NARROW = 16  # maps of fewer columns are gone through side by side, but for the global extent
+MOST_PIXELS = 2**17  # side by side: 16 channels of more are no tile for a cache
 SMALL = 2**15  # inputs of fewer elements are not worth a second thread
 
 
 def suits(x: Tensor) -> bool:
     """Whether the kernel takes `x`, and is there."""
-    return x.device.type == "cpu" and x.dtype in DTYPES and x.dim() == 4 and is_available()
+    if x.device.type != "cpu" or x.dtype not in DTYPES or x.dim() != 4:
+        return False
+    is_too_large = x.shape[2] * x.shape[3] > MOST_PIXELS and _layout(x) == torch.channels_last
+    return not is_too_large and is_available()
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # a compiled graph need not look again
@@ -110,12 +115,16 @@ def _run(
     if gradient is not None:
         gradient = gradient.to(x.dtype).contiguous(memory_format=layout)
     slope = x.new_empty(0)
+    batch, channels, height, width = x.shape
+    extent = min(extent or max(height, width, 1), max(height, width, 1))
     if logits is not None:
+        given_dtype = logits.dtype
+        expected = (batch, channels, -(-height // extent), -(-width // extent))
+        if logits.shape != expected:
+            raise ValueError(f"excite: logits of shape {tuple(logits.shape)}, not {expected}")
         logits = logits.to(x.dtype).contiguous(memory_format=layout)
         if gradient is not None:
             slope = torch.empty_like(logits, memory_format=layout)
-    batch, channels, height, width = x.shape
-    extent = extent or max(height, width, 1)
     rows, columns = _sources(height, width, extent)
     out = torch.empty_like(x, memory_format=layout)
     if x.numel():
@@ -125,10 +134,10 @@ def _run(
             *(_pointer(indices) for indices in (rows, columns)),
             int(x.dtype == torch.bfloat16),
             int(layout == torch.channels_last),
-            int(width < NARROW and extent < max(height, width)),
+            int(width < NARROW and extent < max(height, width) and height * width <= MOST_PIXELS),
             torch.get_num_threads() if x.numel() >= SMALL else 1,
         )
-    return out, slope
+    return out, slope if logits is None else slope.to(given_dtype)
 
 
 def _pointer(tensor: Tensor | None) -> ctypes.c_void_p:
@@ -140,7 +149,7 @@ def _sources(height: int, width: int, extent: int) -> tuple[Tensor, Tensor]:
     """Which row and column of the gates each element takes: F.interpolate's own rounding."""
 
     def nearest(size: int) -> Tensor:
-        gates = torch.arange(-(-size // extent), dtype=torch.float32)
+        gates = torch.arange(-(-size // extent), dtype=torch.float32, device="cpu")
         return F.interpolate(gates[None, None, :, None], size=(size, 1)).flatten().int()
 
     with torch.inference_mode(False), torch.no_grad():
@@ -162,9 +171,12 @@ def _library() -> ctypes.CDLL | None:
         if not (folder / name).exists():
             with tempfile.NamedTemporaryFile(dir=folder, suffix=".so", delete=False) as aside:
                 pass
-            command = [compiler, *FLAGS, "-o", aside.name, str(SOURCE)]
-            subprocess.run(command, check=True, capture_output=True, timeout=300)
-            Path(aside.name).replace(folder / name)  # at once: another process may be looking
+            command = [*shlex.split(compiler), *FLAGS, "-o", aside.name, str(SOURCE)]
+            try:
+                subprocess.run(command, check=True, capture_output=True, timeout=300)
+                Path(aside.name).replace(folder / name)  # at once: another process may be looking
+            finally:
+                Path(aside.name).unlink(missing_ok=True)
         return ctypes.CDLL(str(folder / name))
     except (OSError, subprocess.SubprocessError) as error:
         warnings.warn(

@@ -65,10 +65,12 @@ def test_forward_and_gradients_over_500_random_shapes(seed):
 
 
 @needs_kernel
-@pytest.mark.parametrize("shape", [(1, 4, 122, 9), (1, 3, 9, 122), (2, 1, 1, 1), (0, 3, 8, 8)])
+@pytest.mark.parametrize(
+    "shape", [(1, 4, 122, 9), (1, 3, 9, 122), (1, 2, 82, 9), (2, 1, 1, 1), (0, 3, 8, 8)]
+)
 def test_odd_shapes(shape):
     """The index that F.interpolate rounds in float32, a single element, an empty batch."""
-    for extent in (0, 8):
+    for extent in (0, 8, 41, 1000):
         module = ge_theta_minus(shape[1], extent=extent)
         plain = ge_theta_minus(shape[1], extent=extent, impl="reference")
         x = torch.randn(shape)
@@ -136,6 +138,37 @@ def test_other_gates_and_dtypes_take_the_operators():
     hard = GatherExcite(8, extent=4, use_mlp=False, gate_layer="hard_sigmoid")
     assert hard(x).abs().max() <= x.abs().max()
     assert ge_theta_minus(8, extent=4)(x.double()).dtype == torch.float64
+
+
+@needs_kernel
+def test_logits_of_another_size_are_refused():
+    """Both shapes are named."""
+    with pytest.raises(ValueError, match=r"logits of shape \(1, 2, 3, 3\), not \(1, 2, 4, 4\)"):
+        ge_cpu.excite(torch.ones(1, 2, 8, 8), torch.ones(1, 2, 3, 3), 2)
+
+
+@needs_kernel
+def test_large_planes_keep_their_digits():
+    """The mean of a million elements around 5 is right to float32's last digits."""
+    x = torch.rand(1, 1, 1024, 1024) + 4.5
+    logits_slope = ge_cpu.excite((x - 5).contiguous(), None, 0) / (x - 5)
+    expected = (x - 5).double().mean().sigmoid()
+    assert abs(float(logits_slope[0, 0, 0, 0]) - float(expected)) < 1e-6
+
+
+@needs_kernel
+def test_compiled_under_autocast():
+    """A learned gather computes in bfloat16 there, and its gradients are what eager ones are."""
+    module = ge_theta(16, (12, 12), extent=2)
+    compiled = torch.compile(module, fullgraph=True)
+    x = torch.randn(2, 16, 12, 12)
+    found = []
+    for call in (module, compiled):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            y = call(x)
+        found.append(torch.autograd.grad(y.float().square().sum(), list(module.parameters())))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=0.05, atol=0.05)
 
 
 @needs_kernel
