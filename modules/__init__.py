@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attn_bench.registry import Extents, register
 
+EVEN: Extents = (2, 4, 8, 16, "global")
 GE, TIMM = "gather_excite", "timm_layers:timm_attention"
 GE_PAPER, ECA_PAPER, GC_PAPER = "arXiv:1810.12348", "arXiv:1910.03151", "arXiv:1904.11492"
 
@@ -16,7 +17,7 @@ TABLE: tuple[tuple[str, str, Extents | None, str | None, str], ...] = (
     ("ge_theta", f"{GE}:ge_theta", "power_of_two", GE_PAPER, "GE-θ: depthwise convolutions"),
     ("ge_theta_plus", f"{GE}:ge_theta_plus", "power_of_two", GE_PAPER, "GE-θ⁺: GE-θ, then an MLP"),
     ("ge_reference", f"{GE}:ge_reference", "any", GE_PAPER, "GE-θ⁻ by PyTorch's operators alone"),
-    ("ge_listing", f"{GE}:ge_listing", "any", GE_PAPER, "GE-θ⁻ in timm's code, with its gate last"),
+    ("ge_listing", f"{GE}:ge_listing", EVEN, GE_PAPER, "GE-θ⁻ in timm's own code"),
     ("se", "references:se", None, "arXiv:1709.01507", "Squeeze-and-Excitation, ratio 16, biases"),
     ("cbam", "references:cbam", None, "arXiv:1807.06521", "CBAM: channel, then spatial, ratio 16"),
     ("timm/ese", TIMM, None, "arXiv:1911.06667", "effective SE: one 1×1, no reduction"),
