@@ -98,4 +98,4 @@ def test_a_test_held_to_a_baseline(
     (tmp_path / "test_mine.py").write_text(MARKED)
     done = run_pytest(tmp_path, "test_mine.py")
     assert expected in done.stdout, done.stdout
-    assert ("params 579 → 580 (+0.2 %)" in done.stdout) == (params == 579)
+    assert ("params 579 → 580 (+1, +0.17 %): too much" in done.stdout) == (params == 579)
