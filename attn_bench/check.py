@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from attn_bench import baseline, protocol, run, store, suite
+from attn_bench import baseline, measure, protocol, store, suite
 from attn_bench.ci import Answer
 from attn_bench.coordinator import Precision, Progress, Progressed, Unseen, calling_s
 from attn_bench.errors import RequestError, nearest
@@ -38,7 +38,7 @@ class Question:
     against: a revision. against_modules: a file. against_python: an interpreter. baseline: a run.
     """
 
-    request: run.Request
+    request: measure.Request
     against: str | None = None
     against_modules: str | None = None
     against_python: str | None = None
@@ -71,7 +71,7 @@ def exact(
     known = store.load(baseline_run).info["suite"]
     name, source = str(known.get("name")), str(known.get("source"))
     with tempfile.TemporaryDirectory(prefix="attn-bench-") as folder:
-        request = run.Request(
+        request = measure.Request(
             suite=name if source == f"suites/{name}.toml" else str(root / source),
             modules=modules,
             where=where,
@@ -140,12 +140,12 @@ def _version(question: Question) -> Iterator[_Version]:
 
 def _against_version(question: Question, version: _Version, progress: Progress) -> Answer:
     request, began = question.request, datetime.now(UTC)
-    with run.Interruptible():
+    with measure.Interruptible():
         worker = _worker(request, version)
         try:
             progress.stage("starting", 1, "")
             hello = _opened(worker, version)
-            known = run.described(worker)
+            known = measure.described(worker)
             current = {e.name: e for e in known if not e.name.endswith(BASE)}
             base = {
                 name: replace(entry, name=name)
@@ -169,10 +169,10 @@ def _against_version(question: Question, version: _Version, progress: Progress) 
             if not sides.plan.cases and not sides.missing:
                 raise RequestError(f"{version.words} has no module of {asked.source} to compare")
             tolerances = _tolerances(question, asked)
-            settings = run.settled(_own_defaults(asked, sides), request, sides.plan)
-            prepared = run.Prepared(worker, hello, asked, sides.plan, settings)
+            settings = measure.settled(_own_defaults(asked, sides), request, sides.plan)
+            prepared = measure.Prepared(worker, hello, asked, sides.plan, settings)
             folder = RunFolder.create(f"check-{asked.name}", hello.device, began, request.out)
-            info = {**run.beginning(request, prepared, began), "kind": "check"}
+            info = {**measure.beginning(request, prepared, began), "kind": "check"}
             folder.write_info(info)
         except BaseException:
             worker.end()
@@ -212,8 +212,8 @@ def _own_defaults(asked: Suite, sides: Sides) -> Suite:
     )
 
 
-def _worker(request: run.Request, version: _Version) -> AnyWorker:
-    first = run.started(request, version.base)
+def _worker(request: measure.Request, version: _Version) -> AnyWorker:
+    first = measure.started(request, version.base)
     if version.python is None:
         return first
     try:
@@ -224,12 +224,12 @@ def _worker(request: run.Request, version: _Version) -> AnyWorker:
 
 
 def _measured(
-    prepared: run.Prepared,
+    prepared: measure.Prepared,
     folder: RunFolder,
     progress: Progress,
     judge: PairJudge,
     in_two_processes: bool,
-) -> run.Measured:
+) -> measure.Measured:
     """In one process one set of sessions will do; pairs of processes are renewed again and again,
     since it is their number that narrows the interval."""
     generations = GENERATIONS if in_two_processes else 1
@@ -238,8 +238,8 @@ def _measured(
     for generation in range(1, generations + 1):
         spent_s = calling_s(before.blocks) if before else 0.0  # a coordinator takes it off again
         settings = replace(prepared.settings, budget_s=share_s + spent_s)
-        with run.Interruptible() as signals:
-            measured = run.measure(
+        with measure.Interruptible() as signals:
+            measured = measure.measure(
                 replace(prepared, settings=settings), folder, progress, signals, before, judge
             )
         done = measured.coordinator
@@ -248,7 +248,7 @@ def _measured(
         before = Progressed(done.outcomes, done.blocks, done.next_session)
         worker = prepared.worker.another([])
         try:
-            with run.Interruptible():
+            with measure.Interruptible():
                 worker.open()
         except KeyboardInterrupt:
             worker.end()
@@ -287,11 +287,11 @@ def _against_run(
         known = old.info["environment"].get("device")
         request = replace(request, device=known if known in ("cpu", "cuda") else "auto")
     gone = [Entry(r.module, "", "any" if r.extent else None) for r in old.rows]
-    with run.Interruptible() as signals:
-        prepared = run.prepare(request, progress, gone)
+    with measure.Interruptible() as signals:
+        prepared = measure.prepare(request, progress, gone)
         try:
             asked = prepared.suite
-            info = {**run.beginning(request, prepared, began), "kind": "check"}
+            info = {**measure.beginning(request, prepared, began), "kind": "check"}
             planned = {case.id for case in prepared.plan.cases}
             selected = selection(request.modules, request.where)
             rows = [r for r in old.rows if r.case_id in planned or selected(asdict(r))]
@@ -311,7 +311,7 @@ def _against_run(
             prepared.worker.end()
             raise
         judge = _NotTimed() if reason else Precision(prepared.plan, prepared.settings.precision)
-        measured = run.measure(prepared, folder, progress, signals, judge=judge)
+        measured = measure.measure(prepared, folder, progress, signals, judge=judge)
     ended = "time was not compared" if reason else "the budget was spent"
     finished = _saved(measured, info, ended)
     new = store.load(finished.path)
@@ -345,16 +345,16 @@ def _time_notes(old: store.StoredRun, new: store.StoredRun) -> tuple[tuple[str, 
 # --- the answer -----------------------------------------------------------------------------------
 
 
-def _saved(measured: run.Measured, info: dict[str, Any], ended: str) -> run.Finished:
+def _saved(measured: measure.Measured, info: dict[str, Any], ended: str) -> measure.Finished:
     """Whatever signal comes now, it comes too late to cut this short."""
-    with run.Interruptible() as signals:
+    with measure.Interruptible() as signals:
         signals.deafen()
-        return run.save(measured, info, ended)
+        return measure.save(measured, info, ended)
 
 
 def _concluded(
     question: Question,
-    finished: run.Finished,
+    finished: measure.Finished,
     folder: RunFolder,
     suite_name: str,
     base: str,
@@ -384,7 +384,7 @@ def _concluded(
     )
 
 
-def _seen_by_selfcheck(finished: run.Finished) -> list[str]:
+def _seen_by_selfcheck(finished: measure.Finished) -> list[str]:
     """What a run of this length sees on this machine, if a selfcheck has measured it."""
     info = store.newest("selfcheck", finished.info["environment"]["fingerprint"])
     seen = ((info or {}).get("selfcheck") or {}).get("smallest_visible")

@@ -21,7 +21,7 @@ from attn_bench.record import COLUMNS, TOLERABLE, Row, Tolerance
 
 if TYPE_CHECKING:
     from attn_bench.ci import Answer
-    from attn_bench.run import Finished, Request
+    from attn_bench.measure import Finished, Request
 
 INTERRUPTED = 130
 SHOWN_BY_DEFAULT = [
@@ -91,7 +91,7 @@ def _modules(modules_from: tuple[str, ...]) -> list[dict[str, Any]]:
     from attn_bench import registry
 
     if modules_from:
-        from attn_bench.run import describe_all
+        from attn_bench.measure import describe_all
 
         known = describe_all(modules_from)
     else:
@@ -191,7 +191,7 @@ def _measuring(command: Callable[..., int]) -> Callable[..., int]:
 
 def _request(suite: str, options: Mapping[str, Any], *, quick: bool = False) -> Request:
     """What `_measuring` has read, as the program takes it."""
-    from attn_bench.run import Request
+    from attn_bench.measure import Request
 
     precision = options["precision"]
     return Request(
@@ -236,7 +236,7 @@ def run(
     **options: Any,
 ) -> int:
     """Measure a suite: live progress, a summary, and a run folder."""
-    from attn_bench import run as job
+    from attn_bench import measure as job
 
     if (suite is None) == (resume is None):
         raise RequestError("run takes --suite NAME, or --resume RUN for one that was cut off")

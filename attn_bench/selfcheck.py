@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from attn_bench import protocol, run
+from attn_bench import measure, protocol
 from attn_bench.coordinator import Coordinator, Progress, Progressed
 from attn_bench.plan import PRECISION, SECONDS_PER_CASE, SESSIONS, TIMEOUT_S
 from attn_bench.process import Worker
@@ -217,7 +217,7 @@ def selfcheck(
     seconds_a_case: float = SECONDS_PER_CASE,
     most_trials: int | None = None,
     command: Sequence[str] = (),
-) -> tuple[run.Finished, Report]:
+) -> tuple[measure.Finished, Report]:
     """Trials for `minutes`, or `most_trials` of them, at least one; kept as a run.
 
     Raises RequestError for a device that is not there.
@@ -225,7 +225,7 @@ def selfcheck(
     deadline = time.monotonic() + 60 * minutes
     opening = protocol.Open(protocol.VERSION, device, None, [])  # type: ignore[arg-type]
     progress.stage("starting", 1, "")
-    with run.Interruptible() as signals:
+    with measure.Interruptible() as signals:
         worker = Worker(opening)
         try:
             hello = worker.open()
@@ -239,10 +239,12 @@ def selfcheck(
                 timeout_s=TIMEOUT_S,
             )
             suite = _as_suite(plan)
-            prepared = run.Prepared(worker, hello, suite, plan, settings)
+            prepared = measure.Prepared(worker, hello, suite, plan, settings)
             started = datetime.now(UTC)
             folder = RunFolder.create(suite.name, hello.device, started, None)
-            info = run.beginning(run.Request(suite.name, command=tuple(command)), prepared, started)
+            info = measure.beginning(
+                measure.Request(suite.name, command=tuple(command)), prepared, started
+            )
             folder.write_info(info)
         except BaseException:
             worker.end()
@@ -284,7 +286,9 @@ def selfcheck(
     info |= {"state": state, "end": datetime.now(UTC).isoformat(timespec="seconds")}
     info["selfcheck"] = report.as_json() if findings else None
     folder.finish(rows, blocks, info)
-    return run.Finished(folder.path, tuple(rows), info, run.exit_status(rows, state)), report
+    return measure.Finished(
+        folder.path, tuple(rows), info, measure.exit_status(rows, state)
+    ), report
 
 
 def judge(timings: Timings, plan: Plan, truth: Mapping[str, int]) -> list[Finding]:

@@ -12,7 +12,7 @@ import sys
 import tempfile
 
 from attn_bench.console import LiveProgress
-from attn_bench.run import Request, run
+from attn_bench.measure import Request, run
 
 
 def main() -> None:
