@@ -5,6 +5,7 @@
 // stays in the nearest cache, so that memory is read once and written once. Within a tile, a row is
 // `width * L` floats, whatever the type and the layout outside.
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <vector>
@@ -43,8 +44,8 @@ inline void store(Bf16 &to, float value) {  // to nearest, ties to even
 // 1 / (1 + exp(-p)) to a few units in the last place; exp by Cephes' polynomial, free of branches.
 inline float sigmoid(float p) {
     float z = -p;
-    z = z > 87.0f ? 87.0f : z;
-    z = z < -87.0f ? -87.0f : z;
+    z = z < 87.0f ? z : 87.0f;
+    z = z > -87.0f ? z : -87.0f;
     float shifted = z * 1.44269504088896341f + 12582912.0f;  // 1.5 * 2^23: to whole numbers
     float n = shifted - 12582912.0f;
     float r = z - n * 0.693359375f + n * 2.12194440e-4f;
@@ -65,6 +66,7 @@ inline float sigmoid(float p) {
 struct Geometry {
     long height, width, h, w, extent;
     const int32_t *row_of, *column_of;  // which gate an element takes, as F.interpolate has it
+    bool in_blocks;                     // whether that is column / extent throughout
 };
 
 // Where the elements of a tile lie: pixel and lane strides, and how many lanes are there.
@@ -111,138 +113,239 @@ inline long window(long index, long extent, long size) {
 }
 
 // --- one tile --------------------------------------------------------------------------------
+//
+// What belongs to the gates' rows lies in rows of (w + 1) * e elements, the last of them zeros: a group
+// of e for each gate, and one behind. So a loop over groups knows no rows: what a window takes from
+// the group before its own is zero at a row's beginning, and short rows make long loops all the same.
+// The rows are gone through in bands: all of them at once, unless they would fill the nearest cache.
 
-// The clipped sums of rows around block `a`, side by side in `column`; `tail` is handed on from block
-// to block, since a window takes all but the first row of the block before.
-template <long E, long L>
-inline void sum_rows(const float *x, const Geometry &g, long a, float *tail, float *column) {
-    const long e = E ? E : g.extent, n = g.width * L;
-    const float *first = x + a * e * n;
-    const long rows = a * e + e <= g.height ? e : g.height - a * e;
-    if (E && rows == E) {
-        for (long j = 0; j < n; j++) {
-            float rest = 0;
-            for (long k = 1; k < E; k++) rest += first[k * n + j];
-            column[j] = tail[j] + first[j] + rest;
-            tail[j] = rest;
-        }
-        return;
-    }
-    for (long j = 0; j < n; j++) column[j] = tail[j] + first[j], tail[j] = 0;
-    for (long k = 1; k < rows; k++)
-        for (long j = 0; j < n; j++) tail[j] += first[k * n + j];
-    for (long j = 0; j < n; j++) column[j] += tail[j];
+constexpr long BAND = 4096;  // elements
+constexpr long STEP = 8;
+typedef float Vec __attribute__((vector_size(4 * STEP)));
+
+template <class V>
+inline V get(const float *from) {
+    V value;
+    std::memcpy(&value, from, sizeof value);
+    return value;
+}
+
+template <class V>
+inline void put(float *to, V value) {
+    std::memcpy(to, &value, sizeof value);
+}
+
+// f(kind, j) for n elements, 8 at a time: so up to 7 beyond the end, where there is room for them.
+template <class F>
+inline void in_steps(long n, long room, F f) {
+    const long whole = (n + STEP - 1) / STEP * STEP <= room ? n : n / STEP * STEP;
+    for (long j = 0; j < whole; j += STEP) f(Vec{}, j);
+    for (long j = whole; j < n; j++) f(float{}, j);
 }
 
 // Scratch of one thread, for tiles of one geometry.
+template <long L>
 struct Scratch {
-    std::vector<float> tail, column, up, gate, slope, spread, combined;
-    std::vector<float> per_window;
-    explicit Scratch(const Geometry &g, long lanes)
-        : tail(g.width * lanes), column((g.width + 3 * g.extent) * lanes), up(g.width * lanes),
-          gate(g.h * g.w * lanes), slope((g.h + 1) * (g.w + 1) * lanes), spread(2 * g.width * lanes),
-          combined((g.w + 1) * lanes), per_window(g.w) {
-        for (long b = 0; b < g.w; b++) per_window[b] = 1.0f / window(b, g.extent, g.width);
+    long row, before;  // elements of a row of groups, and of zeros before the first
+    long band;         // rows
+    std::vector<float> gate, share, slope;  // (h + 1) x (w + 1); share: one over a window's elements
+    std::vector<float> tail, sums, up, both, spread, spread_of_both;
+
+    Scratch(const Geometry &g, bool is_backward)
+        : row((g.w + 1) * g.extent * L), before(g.extent * L),
+          band(std::clamp(BAND / row, 1L, g.h)), gate((g.h + 1) * (g.w + 1) * L), share(gate.size() / L), slope(gate.size()), tail(row + STEP),
+          sums(before + band * row + STEP), up(sums.size()),
+          both(is_backward ? (band * (g.w + 1) + 1) * L : 0), spread(is_backward ? sums.size() : 0),
+          spread_of_both(spread.size()) {
+        for (long a = 0; a < g.h; a++)
+            for (long b = 0; b < g.w; b++)
+                share[a * (g.w + 1) + b] =
+                    1.0f / window(a, g.extent, g.height) / window(b, g.extent, g.width);
     }
+
+    float *first_row() { return sums.data() + before; }
 };
+
+// The clipped sums of 2e - 1 rows around the row of gates `a`. Each row is added up once: `tail`, at
+// first zero, hands on a block's sum but for its first row, which is what the next window takes of it.
+template <long E, long L>
+inline void sum_rows(const float *__restrict x, const Geometry &g, long a, float *__restrict tail,
+                     float *__restrict sum) {
+    const long e = E ? E : g.extent, n = g.width * L;
+    const float *__restrict first = x + a * e * n;
+    const long rows = a * e + e <= g.height ? e : g.height - a * e;
+    const auto add = [&](auto kind, long j, long rows) {
+        using V = decltype(kind);
+        V rest{};
+        for (long k = 1; k < rows; k++) rest += get<V>(first + k * n + j);
+        put(sum + j, get<V>(tail + j) + get<V>(first + j) + rest);
+        put(tail + j, rest);
+    };
+    const long room = (g.height - a * e - rows + 1) * n;
+    if (E && rows == E)
+        in_steps(n, room, [&](auto kind, long j) { add(kind, j, E); });
+    else
+        in_steps(n, room, [&](auto kind, long j) { add(kind, j, rows); });
+}
 
 // All gates of a tile, in s.gate: from the means, or from the logits that are there.
 template <long E, long L>
-inline void gates(const float *x, const Geometry &g, Scratch &s, bool is_given) {
-    const long e = E ? E : g.extent;
-    float *column = s.column.data() + e * L;  // with zeros before and behind
-    const float *from = column - (e - 1) * L;
-    std::memset(s.tail.data(), 0, sizeof(float) * g.width * L);
-    for (long a = 0; a < g.h && !is_given; a++) {
-        sum_rows<E, L>(x, g, a, s.tail.data(), column);
-        float *gate = s.gate.data() + a * g.w * L;
-        const float per_row = 1.0f / window(a, e, g.height);
-        for (long b = 0; b < g.w; b++)
+inline void gates(const float *x, const Geometry &g, Scratch<L> &s, bool is_given) {
+    const long e = E ? E : g.extent, wide = g.w + 1;
+    std::fill(s.tail.begin(), s.tail.end(), 0.0f);
+    for (long top = 0; top < g.h && !is_given; top += s.band) {
+        const long end = top + s.band < g.h ? top + s.band : g.h, groups = (end - top) * wide;
+        for (long a = top; a < end; a++) {
+            float *sum = s.first_row() + (a - top) * s.row;
+            sum_rows<E, L>(x, g, a, s.tail.data(), sum);
+            std::fill(sum + g.width * L, sum + s.row, 0.0f);
+        }
+        float *__restrict gate = s.gate.data() + top * wide * L;
+        const float *__restrict sums = s.first_row(), *__restrict share = s.share.data() + top * wide;
+        for (long q = 0; q < groups; q++)
             for (long l = 0; l < L; l++) {
                 float sum = 0;
-                for (long k = 0; k < 2 * e - 1; k++) sum += from[(b * e + k) * L + l];
-                gate[b * L + l] = sum * (per_row * s.per_window[b]);
+                for (long k = 1 - e; k < e; k++) sum += sums[(q * e + k) * L + l];
+                gate[q * L + l] = sum * share[q];
             }
     }
-    float *gate = s.gate.data();
-    for (long b = 0; b < g.h * g.w * L; b++) gate[b] = sigmoid(gate[b]);
+    float *__restrict gate = s.gate.data();
+    for (long i = 0; i < g.h * wide * L; i++) gate[i] = sigmoid(gate[i]);
 }
 
-template <long L>
-inline void expand(float *up, const float *gate, const Geometry &g) {
-    for (long j = 0; j < g.width; j++)
-        for (long l = 0; l < L; l++) up[j * L + l] = gate[g.column_of[j] * L + l];
-}
-
-// y may be x.
+// The gates of some rows at the elements that take them.
 template <long E, long L>
-void forward_tile(const float *x, float *y, const Geometry &g, Scratch &s, bool is_given) {
+inline void expand(const float *__restrict gate, float *__restrict up, long rows, const Geometry &g,
+                   const Scratch<L> &s) {
+    if (E && g.in_blocks) {
+        for (long q = 0; q < rows * (g.w + 1); q++)
+            for (long k = 0; k < E; k++)
+                for (long l = 0; l < L; l++) up[(q * E + k) * L + l] = gate[q * L + l];
+        return;
+    }
+    for (long a = 0; a < rows; a++)
+        for (long j = 0; j < g.width; j++)
+            for (long l = 0; l < L; l++)
+                up[a * s.row + j * L + l] = gate[(a * (g.w + 1) + g.column_of[j]) * L + l];
+}
+
+template <long E, long L>
+void forward_tile(const float *x, float *y, const Geometry &g, Scratch<L> &s, bool is_given) {
     const long n = g.width * L;
     gates<E, L>(x, g, s, is_given);
-    for (long a = 0, i = 0; a < g.h; a++) {
-        float *up = s.up.data();
-        expand<L>(up, s.gate.data() + a * g.w * L, g);
-        for (; i < g.height && g.row_of[i] == a; i++)
-#pragma GCC ivdep
-            for (long j = 0; j < n; j++) y[i * n + j] = x[i * n + j] * up[j];
+    for (long top = 0, i = 0; top < g.h; top += s.band) {
+        const long end = top + s.band < g.h ? top + s.band : g.h;
+        expand<E, L>(s.gate.data() + top * (g.w + 1) * L, s.up.data(), end - top, g, s);
+        for (; i < g.height && g.row_of[i] < end; i++) {
+            const float *in = x + i * n, *up = s.up.data() + (g.row_of[i] - top) * s.row;
+            float *out = y + i * n;
+            in_steps(n, (g.height - i) * n, [&](auto kind, long j) {
+                using V = decltype(kind);
+                put(out + j, get<V>(in + j) * get<V>(up + j));
+            });
+        }
     }
 }
 
-// dx may be dy. Leaves in s.slope, (h + 1) x (w + 1) with zeros behind, the gradient of p.
+// The gradients of p by the products of x and dy: in s.slope, with a zero behind each row and a row of
+// zeros.
 template <long E, long L>
-void backward_tile(const float *x, const float *dy, float *dx, const Geometry &g, Scratch &s,
+inline void slopes(const float *x, const float *dy, const Geometry &g, Scratch<L> &s, bool is_given) {
+    const long n = g.width * L, wide = g.w + 1;
+    std::fill(s.slope.begin(), s.slope.end(), 0.0f);
+    for (long top = 0, i = 0; top < g.h; top += s.band) {
+        const long end = top + s.band < g.h ? top + s.band : g.h;
+        float *__restrict slope = s.slope.data() + top * wide * L;
+        for (long a = top; a < end; a++) {
+            float *sum = s.first_row() + (a - top) * s.row;
+            std::fill(sum, sum + s.row, 0.0f);
+            for (; i < g.height && g.row_of[i] == a; i++) {
+                const float *in = x + i * n, *of_out = dy + i * n;
+                in_steps(n, (g.height - i) * n, [&](auto kind, long j) {
+                    using V = decltype(kind);
+                    put(sum + j, get<V>(sum + j) + get<V>(of_out + j) * get<V>(in + j));
+                });
+            }
+            std::fill(sum + n, sum + s.row, 0.0f);
+        }
+        const float *__restrict sums = s.first_row();
+        if (E && g.in_blocks) {
+            for (long q = 0; q < (end - top) * wide; q++)
+                for (long l = 0; l < L; l++) {
+                    float sum = 0;
+                    for (long k = 0; k < E; k++) sum += sums[(q * E + k) * L + l];
+                    slope[q * L + l] = sum;
+                }
+            continue;
+        }
+        for (long a = 0; a < end - top; a++)
+            for (long j = 0; j < g.width; j++)
+                for (long l = 0; l < L; l++)
+                    slope[(a * wide + g.column_of[j]) * L + l] += sums[a * s.row + j * L + l];
+    }
+    float *__restrict slope = s.slope.data();
+    const float *__restrict gate = s.gate.data(), *__restrict share = s.share.data();
+    for (long q = 0; q < g.h * wide; q++)
+        for (long l = 0; l < L; l++) {
+            const float value = gate[q * L + l];
+            slope[q * L + l] *= value * (1 - value) * (is_given ? 1.0f : share[q]);
+        }
+}
+
+// What each window's mean hands back to its elements: in s.spread for the first row of a block, which
+// lies in one row of windows alone, and in s.spread_of_both for the others.
+template <long E, long L>
+inline void spread(const float *__restrict slope, long rows, const Geometry &g, Scratch<L> &s) {
+    const long e = E ? E : g.extent, wide = (g.w + 1) * L, groups = rows * (g.w + 1);
+    float *__restrict both = s.both.data(), *__restrict one = s.spread.data();
+    float *__restrict two = s.spread_of_both.data();
+    for (long i = 0; i < groups * L; i++) both[i] = slope[i] + slope[i + wide];
+    for (long q = 0; q < groups; q++)
+        for (long k = 0; k < e; k++)
+            for (long l = 0; l < L; l++) {
+                const long here = q * L + l, next = here + L, to = (q * e + k) * L + l;
+                one[to] = slope[here] + (k ? slope[next] : 0.0f);
+                two[to] = both[here] + (k ? both[next] : 0.0f);
+            }
+}
+
+template <long E, long L>
+void backward_tile(const float *x, const float *dy, float *dx, const Geometry &g, Scratch<L> &s,
                    bool is_given) {
     const long e = E ? E : g.extent, n = g.width * L, wide = (g.w + 1) * L;
     gates<E, L>(x, g, s, is_given);
-    std::memset(s.slope.data(), 0, sizeof(float) * s.slope.size());
-    for (long a = 0, i = 0; a < g.h; a++) {
-        const float *gate = s.gate.data() + a * g.w * L;
-        float *slope = s.slope.data() + a * wide;
-        float *products = s.up.data();
-        std::memset(products, 0, sizeof(float) * n);
-        for (; i < g.height && g.row_of[i] == a; i++)
-            for (long j = 0; j < n; j++) products[j] += dy[i * n + j] * x[i * n + j];
-        for (long j = 0; j < g.width; j++)
-            for (long l = 0; l < L; l++) slope[g.column_of[j] * L + l] += products[j * L + l];
-        const float per_row = is_given ? 1.0f : 1.0f / window(a, e, g.height);
-        for (long b = 0; b < g.w; b++)
-            for (long l = 0; l < L; l++) {
-                const float value = gate[b * L + l];
-                slope[b * L + l] *= value * (1 - value) * (is_given ? 1.0f : per_row * s.per_window[b]);
-            }
-    }
-    for (long a = 0, i = 0; a < g.h; a++) {
-        float *up = s.up.data();
-        expand<L>(up, s.gate.data() + a * g.w * L, g);
-        for (; i < g.height && g.row_of[i] == a; i++) {
-            const float *in = dy + i * n;
-            float *out = dx + i * n;
-            if (is_given) {
-#pragma GCC ivdep
-                for (long j = 0; j < n; j++) out[j] = in[j] * up[j];
-                continue;
-            }
-            // Row i lies in the windows of block i / e and, but for its first row, of the next.
-            const bool in_two = i % e != 0;
-            float *spread = s.spread.data() + (in_two ? n : 0);
-            if (i % e <= 1) {
-                const float *here = s.slope.data() + (i / e) * wide;
-                for (long b = 0; b < wide; b++)
-                    s.combined[b] = here[b] + (in_two ? here[wide + b] : 0.0f);
-                for (long j = 0; j < g.width; j++)
-                    for (long l = 0; l < L; l++)
-                        spread[j * L + l] = s.combined[(j / e) * L + l] +
-                                            (j % e ? s.combined[(j / e + 1) * L + l] : 0.0f);
-            }
-#pragma GCC ivdep
-            for (long j = 0; j < n; j++) out[j] = in[j] * up[j] + spread[j];
+    slopes<E, L>(x, dy, g, s, is_given);
+    long up_to = 0, spread_to = 0, up_top = 0, spread_top = 0;  // the bands that are there
+    for (long i = 0; i < g.height; i++) {
+        if (g.row_of[i] >= up_to) {
+            up_top = up_to, up_to = up_top + s.band < g.h ? up_top + s.band : g.h;
+            expand<E, L>(s.gate.data() + up_top * wide, s.up.data(), up_to - up_top, g, s);
         }
+        if (i / e >= spread_to && !is_given) {
+            spread_top = spread_to, spread_to = spread_top + s.band < g.h ? spread_top + s.band : g.h;
+            spread<E, L>(s.slope.data() + spread_top * wide, spread_to - spread_top, g, s);
+        }
+        const float *in = dy + i * n, *up = s.up.data() + (g.row_of[i] - up_top) * s.row;
+        const float *spread = (i % e ? s.spread_of_both : s.spread).data() + (i / e - spread_top) * s.row;
+        float *out = dx + i * n;
+        const long room = (g.height - i) * n;
+        if (is_given)
+            in_steps(n, room, [&](auto kind, long j) {
+                using V = decltype(kind);
+                put(out + j, get<V>(in + j) * get<V>(up + j));
+            });
+        else
+            in_steps(n, room, [&](auto kind, long j) {
+                using V = decltype(kind);
+                put(out + j, get<V>(in + j) * get<V>(up + j) + get<V>(spread + j));
+            });
     }
 }
 
 // The global extent: one gate a plane. Forward where dy is null; out may be x, or dy.
 template <long L>
-void global_tile(const float *x, const float *dy, float *out, long pixels, Scratch &s, bool is_given) {
+void global_tile(const float *x, const float *dy, float *out, long pixels, Scratch<L> &s,
+                 bool is_given) {
     const long n = pixels * L;
     float sum[LANES] = {}, product[LANES] = {};  // side by side; the lanes, or parts of one sum
     const long whole = n / LANES * LANES;
@@ -280,50 +383,41 @@ struct Tensors {
     bool is_large;
 };
 
+// A tile's own memory: in float32, what does not lie so outside; and a result that is yet to be written.
+struct Own {
+    std::vector<float> x, dy, out;
+};
+
 template <class T, long E, long L>
 void tile(const Tensors &t, long offset, long small, Layout at, Layout at_small, const Geometry &g,
-          Scratch &s, std::vector<float> &own_x, std::vector<float> &own_y) {
+          Scratch<L> &s, Own &own) {
     const long pixels = g.height * g.width;
-    const T *x = static_cast<const T *>(t.x) + offset;
-    T *out = static_cast<T *>(t.out) + offset;
-    if (t.given) read_tile<L>(s.gate.data(), static_cast<const T *>(t.given) + small, g.h * g.w, at_small);
     const bool direct = sizeof(T) == 4 && L == 1, is_global = g.h == 1 && g.w == 1 && E == 0;
-    const float *tile_x = reinterpret_cast<const float *>(x);
-    if (!direct) {
-        read_tile<L>(own_x.data(), x, pixels, at);
-        tile_x = own_x.data();
-    }
-    if (!t.dy) {
-        float *y = direct && !t.is_large ? reinterpret_cast<float *>(out) : own_x.data();
-        if (is_global)
-            global_tile<L>(tile_x, nullptr, y, pixels, s, t.given);
-        else
-            forward_tile<E, L>(tile_x, y, g, s, t.given);
-        if (!direct)
-            write_tile<L>(out, y, pixels, at);
-        else if (t.is_large)
-            write_past_caches(reinterpret_cast<float *>(out), y, pixels);
-        return;
-    }
-    const T *dy = static_cast<const T *>(t.dy) + offset;
-    const float *tile_dy = reinterpret_cast<const float *>(dy);
-    if (!direct) {
-        read_tile<L>(own_y.data(), dy, pixels, at);
-        tile_dy = own_y.data();
-    }
-    float *dx = direct && !t.is_large ? reinterpret_cast<float *>(out) : own_y.data();
+    const auto tile_of = [&](const void *tensor, std::vector<float> &memory) {
+        const T *from = static_cast<const T *>(tensor) + offset;
+        if (direct) return reinterpret_cast<const float *>(from);
+        read_tile<L>(memory.data(), from, pixels, at);
+        return static_cast<const float *>(memory.data());
+    };
+    const float *x = tile_of(t.x, own.x), *dy = t.dy ? tile_of(t.dy, own.dy) : nullptr;
+    for (long a = 0; a < g.h && t.given; a++)
+        read_tile<L>(s.gate.data() + a * (g.w + 1) * L,
+                     static_cast<const T *>(t.given) + small + a * g.w * at_small.pixel, g.w, at_small);
+    T *to = static_cast<T *>(t.out) + offset;
+    float *out = direct && !t.is_large ? reinterpret_cast<float *>(to) : own.out.data();
     if (is_global)
-        global_tile<L>(tile_x, tile_dy, dx, pixels, s, t.given);
+        global_tile<L>(x, dy, out, pixels, s, t.given);
+    else if (dy)
+        backward_tile<E, L>(x, dy, out, g, s, t.given);
     else
-        backward_tile<E, L>(tile_x, tile_dy, dx, g, s, t.given);
+        forward_tile<E, L>(x, out, g, s, t.given);
     if (!direct)
-        write_tile<L>(out, dx, pixels, at);
+        write_tile<L>(to, out, pixels, at);
     else if (t.is_large)
-        write_past_caches(reinterpret_cast<float *>(out), dx, pixels);
-    if (t.slope)
-        for (long a = 0; a < g.h; a++)
-            write_tile<L>(static_cast<T *>(t.slope) + small + a * g.w * at_small.pixel,
-                          s.slope.data() + a * (g.w + 1) * L, g.w, at_small);
+        write_past_caches(reinterpret_cast<float *>(to), out, pixels);
+    for (long a = 0; a < g.h && t.slope; a++)
+        write_tile<L>(static_cast<T *>(t.slope) + small + a * g.w * at_small.pixel,
+                      s.slope.data() + a * (g.w + 1) * L, g.w, at_small);
 }
 
 template <class T, long E, long L>
@@ -334,19 +428,21 @@ void all(const Tensors &t, long batch, long channels, bool channels_last, const 
     if (groups * tiles < threads) threads = int(groups * tiles);
 #pragma omp parallel num_threads(threads)
     {
-        Scratch scratch(g, L);
-        std::vector<float> own_x(sizeof(T) == 4 && L == 1 && !t.is_large ? 0 : pixels * L);
-        std::vector<float> own_y(t.dy ? own_x.size() : 0);
+        Scratch<L> scratch(g, t.dy);
+        const bool is_float = sizeof(T) == 4 && L == 1;
+        Own own{std::vector<float>(is_float ? 0 : pixels * L),
+                std::vector<float>(is_float || !t.dy ? 0 : pixels * L),
+                std::vector<float>(is_float && !t.is_large ? 0 : pixels * L)};
 #pragma omp for schedule(static)
         for (long index = 0; index < groups * tiles; index++) {
             const long group = index / tiles, plane = index % tiles * L;
             const long lanes = planes - plane < L ? planes - plane : L;
             if (channels_last)
                 tile<T, E, L>(t, group * channels * pixels + plane, group * channels * small + plane,
-                              {channels, 1, lanes}, {channels, 1, lanes}, g, scratch, own_x, own_y);
+                              {channels, 1, lanes}, {channels, 1, lanes}, g, scratch, own);
             else
                 tile<T, E, L>(t, plane * pixels, plane * small, {1, pixels, lanes}, {1, small, lanes},
-                              g, scratch, own_x, own_y);
+                              g, scratch, own);
         }
 #if defined(__AVX__)
         _mm_sfence();
@@ -372,8 +468,9 @@ extern "C" void gather_excite(const void *x, const void *dy, const void *given, 
                               long batch, long channels, long height, long width, long extent,
                               const int32_t *row_of, const int32_t *column_of, int is_bf16,
                               int channels_last, int in_lanes, int threads) {
-    const Geometry g{height, width, (height + extent - 1) / extent, (width + extent - 1) / extent,
-                     extent, row_of, column_of};
+    Geometry g{height, width, (height + extent - 1) / extent, (width + extent - 1) / extent,
+               extent, row_of, column_of, true};
+    for (long j = 0; j < width; j++) g.in_blocks &= column_of[j] == j / extent;
     const long bytes = batch * channels * height * width * (is_bf16 ? 2 : 4);
     const Tensors t{x, dy, given, out, slope, bytes > CACHED_BYTES};
     const bool lanes = channels_last || in_lanes;

@@ -31,7 +31,7 @@ FLAGS = (
     *("-fopenmp", "-fPIC", "-shared"),
 )
 DTYPES = (torch.float32, torch.bfloat16)
-NARROW = 16  # maps of fewer columns are gone through side by side, but for the global extent
+NARROW = 8  # maps of fewer columns are gone through side by side, but for the global extent
 MOST_PIXELS = 2**17  # side by side: 16 channels of more are no tile for a cache
 SMALL = 2**15  # inputs of fewer elements are not worth a second thread
 
