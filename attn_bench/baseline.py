@@ -8,7 +8,6 @@ from math import hypot
 from typing import Any
 
 from attn_bench import store
-from attn_bench.record import EXACT, Row
 from attn_bench.stats import RATIO_SD, Estimate, Timings
 from attn_bench.store import StoredRun
 from attn_bench.verdicts import (
@@ -17,6 +16,7 @@ from attn_bench.verdicts import (
     Trial,
     exact_changes,
     exact_finding,
+    figureless,
     together,
 )
 
@@ -71,17 +71,17 @@ def compare(
     for case_id, row in before.items():
         if case_id not in after:
             reason = "it is in the baseline alone"
-            found.append(Finding(case_id, row.module, "missing", "fail", reason=reason))
+            found.append(figureless(case_id, row.module, "missing", reason))
     for case_id, row in after.items():
         then = before.get(case_id)
         if row.status in BROKEN:
             reason = f"{row.status}: {row.error}"
-            found.append(Finding(case_id, row.module, "failed", "broken", reason=reason))
+            found.append(figureless(case_id, row.module, "failed", reason))
         elif then is None or then.status in BROKEN:
             reason = "it is not in the baseline" if then is None else "the baseline's failed"
-            found.append(Finding(case_id, row.module, "new", "pass", reason=reason))
+            found.append(figureless(case_id, row.module, "new", reason))
         else:
-            changes = exact_changes(row.module, _exact(then), _exact(row), tolerances)
+            changes = exact_changes(row.module, then, row, tolerances)
             finding = exact_finding(case_id, row.module, changes)
             if case_id in ratios:
                 values = then.latency_us, row.latency_us
@@ -92,11 +92,11 @@ def compare(
                 finding = replace(finding, reason="time was not compared")
             else:
                 reason = "it was not timed in both runs"
-                untimed = Finding(case_id, row.module, "undecided", "undecided", reason=reason)
+                untimed = figureless(case_id, row.module, "undecided", reason)
                 finding = together(finding, untimed)
             if row.params is None or then.params is None:
                 reason = "one of the runs ended before it was inspected"
-                finding = Finding(case_id, row.module, "undecided", "undecided", reason=reason)
+                finding = figureless(case_id, row.module, "undecided", reason)
             found.append(finding)
     return found
 
@@ -133,10 +133,6 @@ def _anchors(run: StoredRun) -> dict[str, str]:
         if anchor is not None and anchor != row.case_id:
             found[row.case_id] = anchor
     return found
-
-
-def _exact(row: Row) -> dict[str, float | None]:
-    return {metric: getattr(row, metric) for metric in EXACT}
 
 
 def _difference(then: Any, now: Any) -> str:

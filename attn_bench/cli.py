@@ -7,8 +7,8 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -326,13 +326,6 @@ def check(
     against_modules: str | None,
     against_python: str | None,
     baseline: str | None,
-    tolerance: tuple[str, ...],
-    warn: tuple[str, ...],
-    markdown: str | None,
-    junit: str | None,
-    json_: str | None,
-    allow_undecided: bool,
-    must_see: float | None,
     **options: Any,
 ) -> int:
     """The CI gate: is a module slower, heavier, broken or gone?
@@ -350,7 +343,7 @@ def check(
     }
     if suite is None:
         raise RequestError("check takes --suite NAME")
-    _writable(markdown, junit, json_)
+    wanted = _wanted(options)
     if sum(value is not None for value in others.values()) != 1:
         raise RequestError(f"check takes exactly one of {', '.join(others)}")
     question = job.Question(
@@ -359,48 +352,60 @@ def check(
         against_modules,
         against_python,
         baseline,
-        _tolerances(tolerance, warn),
-        allow_undecided,
-        None if must_see is None else must_see / 100,
+        wanted.tolerances,
+        wanted.allow_undecided,
+        wanted.must_see,
     )
     progress = console.LiveProgress()
     try:
         answer = job.check(question, progress)
     finally:
         progress.close()
-    return _answered(answer, markdown, junit, json_)
+    return _answered(answer, wanted)
 
 
 @commands.command()
 @click.argument("old", metavar="OLD")
 @click.argument("new", metavar="NEW")
 @_strictness
-def compare(
-    old: str,
-    new: str,
-    tolerance: tuple[str, ...],
-    warn: tuple[str, ...],
-    markdown: str | None,
-    junit: str | None,
-    json_: str | None,
-    allow_undecided: bool,
-    must_see: float | None,
-) -> int:
+def compare(old: str, new: str, **options: Any) -> int:
     """Two stored runs: what has changed from OLD to NEW, with verdicts where they are warranted."""
     from attn_bench import check as job
 
-    _writable(markdown, junit, json_)
+    wanted = _wanted(options)
     answer = job.compare(
         old,
         new,
-        _tolerances(tolerance, warn),
-        allow_undecided=allow_undecided,
-        must_see=None if must_see is None else must_see / 100,
+        wanted.tolerances,
+        allow_undecided=wanted.allow_undecided,
+        must_see=wanted.must_see,
     )
-    return _answered(answer, markdown, junit, json_)
+    return _answered(answer, wanted)
 
 
-def _writable(*files: str | None) -> None:
+@dataclass(frozen=True)
+class _Wanted:
+    """What `_strictness` has read. files: where to write the answer, by the name of its format."""
+
+    tolerances: tuple[Tolerance, ...]
+    allow_undecided: bool
+    must_see: float | None
+    files: Mapping[str, str]
+
+
+def _wanted(options: Mapping[str, Any]) -> _Wanted:
+    files = {name: options[name] for name in ("markdown", "junit", "json_") if options[name]}
+    _writable(files.values())
+    must_see = options["must_see"]
+    return _Wanted(
+        _tolerances(options["tolerance"], options["warn"]),
+        options["allow_undecided"],
+        None if must_see is None else must_see / 100,
+        files,
+    )
+
+
+def _writable(files: Iterable[str]) -> None:
     """Before anything is measured: what is to be written can be."""
     for file in (*files, os.environ.get("GITHUB_STEP_SUMMARY")):
         if file:
@@ -414,14 +419,14 @@ def _writable(*files: str | None) -> None:
                 raise RequestError(f"{file}: cannot be written: {problem.strerror}") from None
 
 
-def _answered(answer: Answer, markdown: str | None, junit: str | None, json_: str | None) -> int:
+def _answered(answer: Answer, wanted: _Wanted) -> int:
     """Show a check's answer to the person, and to the programs that asked for it."""
     from attn_bench import ci
 
     console.checked(answer)
-    for file, write in ((markdown, ci.markdown), (junit, ci.junit), (json_, ci.as_json)):
-        if file is not None:
-            _write(Path(file), write(answer))
+    writers = {"markdown": ci.markdown, "junit": ci.junit, "json_": ci.as_json}
+    for name, file in wanted.files.items():
+        _write(Path(file), writers[name](answer))
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         _write(Path(summary), ci.markdown(answer), "a")
     if os.environ.get("GITHUB_ACTIONS") == "true":

@@ -38,6 +38,7 @@ from attn_bench.record import (
 from attn_bench.stats import CONFIDENCE, FAMILY_ERROR, Estimate, Timings, holm
 from attn_bench.store import RunFolder
 from attn_bench.table import make_rows
+from attn_bench.verdicts import POWER
 
 PASSES = 100
 SHAPE = Shape(1, 64, 28, 28)
@@ -45,7 +46,6 @@ SHAPE = Shape(1, 64, 28, 28)
 UNLIKE = ("se", "cbam", "ge_theta_minus")
 LEAST_TRIALS = 4  # for a deviation from run to run
 BUDGETS_S = (1.0, 5.0, 20.0)  # of a case, for which the smallest visible slowdown is told
-POWER = 0.9
 
 
 @dataclass(frozen=True)

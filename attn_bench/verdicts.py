@@ -14,7 +14,7 @@ from typing import Literal
 
 from scipy.special import stdtrit
 
-from attn_bench.record import GATED, LATENCY, Interval, Tolerance
+from attn_bench.record import EXACT, GATED, LATENCY, Facts, Interval, Row, Tolerance
 from attn_bench.stats import FAMILY_ERROR, Estimate, holm
 
 Verdict = Literal[
@@ -109,16 +109,27 @@ class Finding:
         return SEVERITIES.index(self.severity) < SEVERITIES.index(other.severity)
 
 
+# Verdicts that need no figures, and how bad they are.
+FIGURELESS: Mapping[Verdict, Severity] = {
+    "missing": "fail",
+    "failed": "broken",
+    "undecided": "undecided",
+    "new": "pass",
+}
+
+
+def figureless(case_id: str, module: str, verdict: Verdict, reason: str) -> Finding:
+    return Finding(case_id, module, verdict, FIGURELESS[verdict], reason=reason)
+
+
 def exact_changes(
-    module: str,
-    old: Mapping[str, float | None],
-    new: Mapping[str, float | None],
-    tolerances: Tolerances,
+    module: str, old: Facts | Row | None, new: Facts | Row | None, tolerances: Tolerances
 ) -> tuple[Change, ...]:
     """The exact metrics that differ; one that is unknown on either side is not compared."""
     found = []
-    for metric, before in old.items():
-        now = new.get(metric)
+    for metric in EXACT:
+        before: float | None = getattr(old, metric, None)
+        now: float | None = getattr(new, metric, None)
         if before is None or now is None or before == now:
             continue
         fail, warn = tolerances.of(metric, module)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from attn_bench.record import EXACT, Case, Facts, Outcome, Plan
+from attn_bench.record import Case, Outcome, Plan
 from attn_bench.stats import Timings
 from attn_bench.verdicts import (
     Finding,
@@ -14,6 +14,7 @@ from attn_bench.verdicts import (
     Trial,
     exact_changes,
     exact_finding,
+    figureless,
     together,
 )
 
@@ -70,7 +71,7 @@ class PairJudge:
         ids = {case.id: case.variant.module for case in ok}
         for new, base in self.sides.pairs.items():
             if new in ids and base in ids:
-                old, now = _exact(outcomes[base].facts), _exact(outcomes[new].facts)
+                old, now = outcomes[base].facts, outcomes[new].facts
                 changes = exact_changes(ids[new], old, now, self.tolerances)
                 self.exact[new] = exact_finding(new, ids[new], changes)
         timed = {new: ids[new] for new, found in self.exact.items() if found.severity != "fail"}
@@ -109,7 +110,7 @@ class PairJudge:
         estimates = timings.ratios(self.sides.pairs)
         latencies = timings.latencies_us()
         found = [
-            Finding(c.id, c.variant.module, "missing", "fail", reason="it is in the base alone")
+            figureless(c.id, c.variant.module, "missing", "it is in the base alone")
             for c in self.sides.missing
         ]
         found += [self._new(case, outcomes.get(case.id)) for case in self.sides.new]
@@ -133,14 +134,12 @@ class PairJudge:
     def _new(self, case: Case, outcome: Outcome | None) -> Finding:
         if outcome is not None and outcome.status != "ok":
             reason = f"{outcome.status}: {outcome.error}"
-            return Finding(case.id, case.variant.module, "failed", "broken", reason=reason)
-        reason = "it is not in the base"
-        return Finding(case.id, case.variant.module, "new", "pass", reason=reason)
+            return figureless(case.id, case.variant.module, "failed", reason)
+        return figureless(case.id, case.variant.module, "new", "it is not in the base")
 
 
 def _unreached(case_id: str, module: str) -> Finding:
-    reason = "the run ended before it was reached"
-    return Finding(case_id, module, "undecided", "undecided", reason=reason)
+    return figureless(case_id, module, "undecided", "the run ended before it was reached")
 
 
 def _broken(case_id: str, module: str, now: Outcome | None, then: Outcome | None) -> Finding | None:
@@ -149,15 +148,8 @@ def _broken(case_id: str, module: str, now: Outcome | None, then: Outcome | None
         return _unreached(case_id, module)
     if now.status != "ok":
         also = "" if then.status == "ok" else "; the base failed too"
-        reason = f"{now.status}: {now.error}{also}"
-        return Finding(case_id, module, "failed", "broken", reason=reason)
+        return figureless(case_id, module, "failed", f"{now.status}: {now.error}{also}")
     if then.status != "ok":
         reason = f"the base could not be measured: {then.status}: {then.error}"
-        if then.facts is None:
-            return Finding(case_id, module, "new", "pass", reason=reason)
-        return Finding(case_id, module, "failed", "broken", reason=reason)
+        return figureless(case_id, module, "new" if then.facts is None else "failed", reason)
     return None
-
-
-def _exact(facts: Facts | None) -> dict[str, float | None]:
-    return {metric: getattr(facts, metric, None) for metric in EXACT}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_stats import anchors, noisy_run
 
-from attn_bench.record import Tolerance
+from attn_bench.record import Row, Tolerance
 from attn_bench.stats import Estimate
 from attn_bench.verdicts import (
     Finding,
@@ -97,24 +97,24 @@ def test_many_looks_at_unchanged_code_call_nothing_slower() -> None:
 
 def test_exact_metrics_may_not_grow() -> None:
     """One parameter more is heavier; fewer are lighter; what is not gated is only told."""
-    (change,) = exact_changes("se", {"params": 100}, {"params": 101}, USUAL)
+    (change,) = exact_changes("se", Row(params=100), Row(params=101), USUAL)
     assert exact_finding("a", "se", (change,)).severity == "fail"
-    fewer = exact_changes("se", {"params": 100}, {"params": 99}, USUAL)
+    fewer = exact_changes("se", Row(params=100), Row(params=99), USUAL)
     assert exact_finding("a", "se", fewer).verdict == "lighter"
-    told = exact_changes("se", {"elementwise_ops": 100}, {"elementwise_ops": 200}, USUAL)
+    told = exact_changes("se", Row(elementwise_ops=100), Row(elementwise_ops=200), USUAL)
     assert exact_finding("a", "se", told).severity == "pass"
-    assert not exact_changes("se", {"params": None}, {"params": 5}, USUAL)
+    assert not exact_changes("se", Row(params=None), Row(params=5), USUAL)
 
 
 def test_from_nothing_to_something_is_growth() -> None:
     """The first parameter of a module without any is beyond a tolerance of 0 %."""
-    changes = exact_changes("ge", {"params": 0}, {"params": 8}, USUAL)
+    changes = exact_changes("ge", Row(params=0), Row(params=8), USUAL)
     assert exact_finding("a", "ge", changes).verdict == "heavier"
 
 
 def test_the_worse_of_both_kinds_names_the_finding() -> None:
     """Lighter and slower is slower, with both told."""
-    lighter = exact_finding("a", "se", exact_changes("se", {"params": 9}, {"params": 8}, USUAL))
+    lighter = exact_finding("a", "se", exact_changes("se", Row(params=9), Row(params=8), USUAL))
     trial = Trial({"a": "se"}, USUAL)
     trial.look({"a": estimate(1.2, 0.005)})
     both = together(lighter, trial.finding("a", estimate(1.2, 0.005), None))
