@@ -193,7 +193,7 @@ def _global_sizes(pixels: int, least: int) -> dict[str, int]:
     padded = triton.next_power_of_2(pixels)
     lanes = min(max(TILE // padded, least), 32)
     if padded * lanes > ON_CHIP:
-        padded = ON_CHIP // lanes
+        padded = ON_CHIP // 2 // lanes
     return {"PIXELS": pixels, "L": lanes, "P": padded}
 
 
@@ -351,10 +351,13 @@ def _window_means(  # type: ignore[no-untyped-def]
 ):
     """The means over the windows of gate rows a: L×A×B."""
     q = tl.arange(0, B * BLOCK)[None, None, :]
-    column = q  # said plainly where it is so: the loads are then wide
-    if BLOCK != E:
+    if BLOCK == E:  # said plainly, so that the compiler sees that loads can be wide
+        column = q
+        is_column = q < W
+    else:
         column = q // BLOCK * E + q % BLOCK
-    is_column = (q % BLOCK < E) & (column < W) & is_lane & (a < h)
+        is_column = (q % BLOCK < E) & (column < W)
+    is_column &= is_lane & (a < h)
     sums = tl.zeros([L, A, B * BLOCK], tl.float32)
     for k in range(2 * E - 1):
         row = a * E - (E - 1) + k
@@ -423,10 +426,12 @@ def _pooled(  # type: ignore[no-untyped-def]
             _window_means(x, base, a, is_lane, channels, H, W, h, w, E, L, A, B, BLOCK, LAST)
         )
     q = tl.arange(0, B * CELL)[None, None, :]
-    column = q
-    if CELL != E or W % E != 0 or EARLY_COLUMN != 0:
+    if CELL * w == W and EARLY_COLUMN == 0:  # cells side by side: loads can be wide
+        column = q
+        is_column = q < W
+    else:
         column = (q // CELL * W + (w - 1)) // w - EARLY_COLUMN + q % CELL
-    is_column = (column >= 0) & (column < W) & (_source(column, w, W) == q // CELL)
+        is_column = (column >= 0) & (column < W) & (_source(column, w, W) == q // CELL)
     up = tl.reshape(tl.broadcast_to(gate[:, :, :, None], [L, A, B, CELL]), [L, A, B * CELL])
     products = tl.zeros([L, A, B * CELL], tl.float32)
     for k in range(ROWS):
