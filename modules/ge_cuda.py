@@ -3,12 +3,12 @@ oracle in Triton's interpreter, and compiled for sm_80 and sm_90, on machines wi
 are fast is reasoned below, and not measured: `benchmarks/ge_cuda.py` measures it.
 
 `excite(x, logits, extent)` is x ⊙ interp(σ(logits)), with the clipped window means of x where no
-logits are given, as in `ge_cpu`. Sums are in float32 and have one order: the same bits in every run.
+logits are given, as in `ge_cpu`. Sums are in float32, in one order: the same bits in every run.
 
 A lane is one plane, and a program takes several lanes: planes where they are contiguous, channels
 where channels are last, so that neighbouring threads read neighbouring bytes.
-  global    one launch; the map stays in registers between its sum and its product. One that does not
-            fit is read twice by the same program, the second time out of the L2.
+  global    one launch; the map stays in registers between its sum and its product. One that does
+            not fit is read twice by the same program, the second time out of the L2.
   pooled    one launch; a program takes a band of gates: it adds up the windows' rows, then columns
             (what two windows share is added once), and multiplies the elements that take these
             gates, which the L1 or L2 still has. Bands share e−1 rows of x.
@@ -135,10 +135,13 @@ def _run(
 # --- launches --------------------------------------------------------------------------------
 
 
+Arguments = tuple[Tensor | int | None, ...]
+
+
 class Launch(NamedTuple):
     kernel: Any  # what triton.jit makes of a function
     programs: int
-    arguments: tuple[Tensor | int | None, ...]
+    arguments: Arguments
     sizes: dict[str, int]  # compiled in
     warps: int
 
@@ -149,6 +152,7 @@ def _launches(
     """What to run for one call, on tensors of one layout; `out` and `slopes` are written to."""
     batch, channels, height, width = x.shape
     lanes = batch * channels
+    arguments: Arguments
     is_last = _layout(x) == torch.channels_last
     modes = {
         "LAST": int(is_last),
@@ -236,7 +240,8 @@ def _cell(size: int, extent: int) -> Cell:
 
 
 # --- kernels ---------------------------------------------------------------------------------
-# x, dy, out: lanes × H × W. logits, gates, slopes: lanes × h × w. L, A, B, BLOCK, CELL, P: powers of 2.
+# x, dy, out: lanes × H × W. logits, gates, slopes: lanes × h × w.
+# L, A, B, BLOCK, CELL, P are powers of 2.
 # A window of gates (a, b) takes all of block (a, b), and of the blocks before but their first row
 # and column. Without `dy` etc. a kernel gets None and is compiled without what needs it.
 

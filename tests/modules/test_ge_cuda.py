@@ -1,4 +1,4 @@
-"""The Triton kernels: right in the interpreter and on a GPU, compiled for real targets, not needed."""
+"""The Triton kernels: right in the interpreter and on a GPU, compiled for real targets."""
 
 import importlib.util
 import itertools
@@ -23,6 +23,7 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA de
 
 
 @needs_triton
+@pytest.mark.timeout(900)  # 40 s of work, and a busy machine takes its time
 @pytest.mark.parametrize("interpret", ["1", pytest.param("0", marks=needs_gpu)])
 def test_cases(interpret):
     """Every case of ge_cuda_cases.py holds in Triton's interpreter, and on the GPU where one is."""
@@ -43,7 +44,7 @@ def test_compiled_for(capability):
     from attn_bench.modules import ge_cuda
 
     grid = itertools.product(
-        [0, 2, 8, 3], [torch.contiguous_format, torch.channels_last], [False, True], [False, True]
+        [0, 8, 3], [torch.contiguous_format, torch.channels_last], [False, True], [False, True]
     )
     for extent, layout, is_given, is_backward in grid:
         dtype = torch.bfloat16 if extent == 8 else torch.float32
@@ -93,7 +94,7 @@ def test_triton_is_not_imported_for_a_cpu():
     """Importing the class, and a call on a CPU, leave Triton's kernels alone."""
     script = (
         "import sys, torch\nfrom attn_bench.modules.gather_excite import ge_theta_minus as ge\n"
-        "before = set(sys.modules)\nge(8, extent=4)(torch.ones(1, 8, 16, 16))\n"
+        "ge(8, extent=4)(torch.ones(1, 8, 16, 16))\n"
         "assert not any(name.endswith('ge_cuda') for name in sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
@@ -105,7 +106,7 @@ def test_a_kernel_asked_for_in_vain():
     with pytest.raises(ValueError, match=r"none for float64 \(1, 8, 16, 16\) on cpu"):
         ge_theta_minus(8, extent=4, impl="kernel")(x.double())
     hard = GatherExcite(8, extent=4, gate_layer="hard_sigmoid", impl="kernel")
-    with pytest.raises(ValueError, match="the gate is HardSigmoid"):
+    with pytest.raises(ValueError, match="the gate is Hardsigmoid"):
         hard(x)
 
 
