@@ -76,7 +76,7 @@ def test_random_shapes(seed):
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("is_given", [False, True])
 def test_odd_shapes(shape, extent, layout, is_given):
-    """Likewise where sizes do not divide, rounding moves an element, or next to nothing is there."""
+    """Likewise where sizes do not divide, rounding moves an element, or little is there."""
     if 0 in shape:
         x = torch.empty(shape, device=ge_cuda.DEVICE)
         assert ge_cuda.excite(x, None, extent).shape == shape
