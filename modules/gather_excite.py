@@ -33,6 +33,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from types import ModuleType
 from typing import Literal
 
 import torch
@@ -50,9 +51,12 @@ from . import ge_cpu
 Layer = str | Callable[..., nn.Module]
 """A layer as timm takes it: a name ("relu", "groupnorm"), a class or a function that builds one."""
 
+Excite = Callable[[Tensor, Tensor | None, int], Tensor]
+
 Size = int | tuple[int, int]
-Impl = Literal["auto", "reference"]
+Impl = Literal["auto", "kernel", "reference"]
 SIGMOIDS = (nn.Sigmoid, Sigmoid)
+CUDA_BY_DEFAULT = False  # until `ge_cuda` has been measured on a GPU: benchmarks/ge_cuda.py
 TINY = 64  # elements of a map: at 7×7 the operators' global extent is as fast as the kernel
 
 
@@ -75,12 +79,12 @@ class GatherExcite(nn.Module):
     device, dtype: of the parameters.
     gather_act: the activation between gather and MLP, which GE-θ⁺ has and timm has not.
     impl: "auto" takes the kernel of `ge_cpu` where it fits (a CPU, float32 or bfloat16, a sigmoid
-        as gate); "reference" takes PyTorch's operators everywhere. The results are the same within
-        rounding.
+        as gate); "kernel" takes a kernel or refuses, on CUDA that of `ge_cuda`; "reference" takes
+        PyTorch's operators everywhere. The results are the same within rounding.
 
     Raises ValueError for an extent that cannot be built, for a global learned gather without
-    `feat_size`, and in its forward for a map of another size than `feat_size`; TypeError for an
-    extent that is no whole number.
+    `feat_size`, and in its forward for a map of another size than `feat_size` or where "kernel" was
+    asked for and none takes the input; TypeError for an extent that is no whole number.
 
     >>> GatherExcite(64, extra_params=True, extent=6)
     Traceback (most recent call last):
@@ -108,8 +112,8 @@ class GatherExcite(nn.Module):
         impl: Impl = "auto",
     ) -> None:
         super().__init__()
-        if impl not in ("auto", "reference"):
-            raise ValueError(f"GatherExcite: impl is 'auto' or 'reference', not {impl!r}")
+        if impl not in ("auto", "kernel", "reference"):
+            raise ValueError(f"GatherExcite: impl is 'auto', 'kernel' or 'reference', not {impl!r}")
         self.impl = impl
         self.extent = checked_extent(extent, power_of_two=extra_params)
         norm = get_norm_layer(norm_layer) if norm_layer else None
@@ -131,13 +135,13 @@ class GatherExcite(nn.Module):
         self.to(device=device, dtype=dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        is_fused = self._is_fused(x)
-        if is_fused and self._is_mean_alone():
-            return ge_cpu.excite(x, None, self.extent)
+        kernel = self._kernel(x)
+        if kernel is not None and self._is_mean_alone():
+            return kernel(x, None, self.extent)
         context = self.gather(x)  # N×C×H×W → N×C×⌈H/e⌉×⌈W/e⌉; the global extent: N×C×1×1
         logits = self.mlp(self.gather_act(context))  # the same shape
-        if is_fused:
-            return ge_cpu.excite(x, logits, self.extent)
+        if kernel is not None:
+            return kernel(x, logits, self.extent)
         return self.excite(x, self.gate(logits))  # N×C×H×W
 
     def _is_mean_alone(self) -> bool:
@@ -145,16 +149,32 @@ class GatherExcite(nn.Module):
         between = isinstance(self.mlp, nn.Identity) and isinstance(self.gather_act, nn.Identity)
         return between and isinstance(self.gather, PooledGather) and not self.gather.add_maxpool
 
-    def _is_fused(self, x: Tensor) -> bool:
+    def _kernel(self, x: Tensor) -> Excite | None:
+        """`excite` of the kernel that takes x; None for PyTorch's operators."""
+        if self.impl == "reference":
+            return None
+        if self.impl == "auto" and not self.extent and x.shape[-2] * x.shape[-1] < TINY:
+            return None
+        if self.impl == "auto" and x.is_cuda and not CUDA_BY_DEFAULT:
+            return None
+        kernels = _kernels(x)
+        reason = self._why_not(kernels, x)
+        if self.impl == "kernel" and reason:
+            raise ValueError(f"GatherExcite with impl='kernel': {reason} (impl='auto'?)")
+        return None if reason or kernels is None else kernels.excite
+
+    def _why_not(self, kernels: ModuleType | None, x: Tensor) -> str | None:
         """An exported or traced graph is to run anywhere: it has PyTorch's operators alone."""
-        if self.impl == "reference" or not isinstance(self.gate, SIGMOIDS):
-            return False
-        if not self.extent and x.shape[-2] * x.shape[-1] < TINY:
-            return False
+        if not isinstance(self.gate, SIGMOIDS):
+            return f"the gate is {type(self.gate).__name__}, and the kernels have a sigmoid"
         is_traced = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
         if is_traced or torch.compiler.is_exporting():
-            return False
-        return ge_cpu.suits(x)
+            return "an exported or traced graph has PyTorch's operators alone"
+        if kernels is None:
+            return "Triton is not installed"
+        if not kernels.suits(x):
+            return f"none for {str(x.dtype).removeprefix('torch.')} {tuple(x.shape)} on {x.device}"
+        return None
 
     def excite(self, x: Tensor, gate: Tensor) -> Tensor:
         """x ⊙ interp(gate): N×C×H×W and N×C×h×w to N×C×H×W."""
@@ -164,6 +184,19 @@ class GatherExcite(nn.Module):
 
     def extra_repr(self) -> str:
         return f"extent={self.extent or 'global'}"
+
+
+def _kernels(x: Tensor) -> ModuleType | None:
+    """The file of kernels for the device of x; Triton is imported where a CUDA tensor needs it."""
+    if not x.is_cuda:
+        return ge_cpu
+    try:
+        from . import ge_cuda
+    except ModuleNotFoundError as error:
+        if error.name != "triton":
+            raise
+        return None
+    return ge_cuda
 
 
 class PooledGather(nn.Module):

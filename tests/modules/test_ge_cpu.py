@@ -199,5 +199,5 @@ def test_without_a_compiler_the_operators_serve(compiler, tmp_path):
 
 def test_an_unknown_implementation():
     """It is refused in a line that names those there are."""
-    with pytest.raises(ValueError, match="impl is 'auto' or 'reference', not 'fast'"):
+    with pytest.raises(ValueError, match="impl is 'auto', 'kernel' or 'reference', not 'fast'"):
         GatherExcite(8, impl="fast")
