@@ -202,12 +202,21 @@ def compiles(specimen: Specimen) -> None:
     module, x = specimen.build(), specimen.input().requires_grad_()
     expected = specimen.forward(module, x)
     compiled = torch.compile(module, backend="aot_eager", fullgraph=True, dynamic=False)
-    got = specimen.forward(compiled, x, "compile")
+    try:
+        got = specimen.forward(compiled, x, "compile")
+    except CaseFailed as failed:
+        raise CaseFailed("failed", str(failed) + _explained(failed.__cause__)) from failed
     must_agree("compiled", got, expected)
     if expected.requires_grad:
         of_expected = attempt("backward", lambda: torch.autograd.grad(expected.sum(), x)[0])
         of_got = attempt("compile: backward", lambda: torch.autograd.grad(got.sum(), x)[0])
         must_agree("gradient, compiled", of_got, of_expected)
+
+
+def _explained(error: BaseException | None) -> str:
+    """What the compiler adds to its first line on what it cannot trace."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    return next((f" ({line})" for line in lines if line.startswith("Explanation:")), "")
 
 
 def exports(specimen: Specimen) -> None:

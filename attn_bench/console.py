@@ -267,7 +267,7 @@ def verified(rows: Sequence[tuple[Variant, Mapping[Check, Checked]]]) -> None:
     verdicts = [{result.verdict for result in checked.values()} for _, checked in rows]
     failed = sum("failed" in found for found in verdicts)
     lost = sum("lost" in found for found in verdicts)
-    line(f"{len(rows)} variants: {failed} fail a check, over {lost} a worker was lost.")
+    line(f"{len(rows)} variants: {failed} fail a check, {lost} could not be checked to the end.")
 
 
 def _alike(
