@@ -365,6 +365,57 @@ def check(
 
 
 @commands.command()
+@click.argument("glob", metavar="[GLOB]", default="*")
+@click.option("--modules-from", multiple=True, metavar="FILE.py", help="Modules of your own.")
+@click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), default="cpu")
+@click.option("--json", "json_", metavar="FILE", help="Write the matrix as JSON.")
+@click.option(
+    "--timeout",
+    type=POSITIVE,
+    default=60.0,
+    metavar="SECONDS",
+    help="Give up a check that takes longer (compiling: five times that); 60.",
+)
+@click.option(
+    "--memory",
+    type=_Finite(0.25, 1e6),
+    default=4.0,
+    metavar="GIB",
+    help="The most memory that a worker may take; 4.",
+)
+def verify(
+    glob: str,
+    modules_from: tuple[str, ...],
+    device: str,
+    json_: str | None,
+    timeout: float,
+    memory: float,
+) -> int:
+    """Hold modules to what every attention module must do: a matrix of passes and reasons.
+
+    GLOB chooses modules by name ('ge_*,se'); all by default. Status 0: all pass. 1: a check
+    failed. 3: none failed, and a worker died or hung over one.
+    """
+    from attn_bench import verify as job
+
+    _writable(json_)
+    progress = console.LiveProgress()
+    try:
+        answer = job.verify(
+            job.Request(glob, device, modules_from, timeout, memory),
+            progress,
+        )
+    finally:
+        progress.close()
+    console.verified([(row.variant, row.checked) for row in answer.rows])
+    if json_ is not None:
+        _write(Path(json_), job.as_json(answer))
+    if answer.state == "interrupted":
+        console.error("interrupted")
+    return answer.exit_status
+
+
+@commands.command()
 @click.argument("old", metavar="OLD")
 @click.argument("new", metavar="NEW")
 @_strictness

@@ -21,7 +21,7 @@ from rich.progress import Progress as Bar
 from rich.table import Column
 
 from attn_bench import ci, summary, units
-from attn_bench.record import Plan, Row, Settings
+from attn_bench.record import CHECKS, Check, Checked, CheckVerdict, Plan, Row, Settings, Variant
 
 PLAIN_WIDTH = 100
 REDRAW_S = 0.25
@@ -29,6 +29,24 @@ VERDICT_COLOURS = {
     **dict.fromkeys(("slower", "heavier", "missing", "failed"), "red"),
     **dict.fromkeys(("faster", "lighter"), "green"),
     "undecided": "yellow",
+}
+SIGNS: Mapping[CheckVerdict, str] = {
+    "passed": "✓",
+    "failed": "✗",
+    "not_applicable": "–",
+    "lost": "!",
+}
+PLAIN_SIGNS: Mapping[CheckVerdict, str] = {
+    "passed": "+",
+    "failed": "x",
+    "not_applicable": "-",
+    "lost": "!",
+}
+SIGN_COLOURS: Mapping[CheckVerdict, str] = {
+    "passed": "green",
+    "failed": "bold red",
+    "not_applicable": "dim",
+    "lost": "bold red",
 }
 FEW = 4  # cases with one and the same reason are named one by one up to so many
 
@@ -213,6 +231,56 @@ def checked(answer: ci.Answer) -> None:
         warning(words)
     if answer.path:
         line(f"run folder: {answer.path}")
+
+
+def verified(rows: Sequence[tuple[Variant, Mapping[Check, Checked]]]) -> None:
+    """The matrix of `verify`: a row a variant, a column a check, then every reason once.
+
+    The names of the columns come down like stairs, so that they can be read whole.
+    """
+    signs, bar = SIGNS, "│"
+    try:
+        "".join([*SIGNS.values(), bar]).encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        signs, bar = PLAIN_SIGNS, "|"
+    if not rows:
+        line("no variant was verified")
+        return
+    width = max(len(variant.label) for variant, _ in rows)
+    for index, check in enumerate(CHECKS):
+        line(f"{'':{width}}  {f'{bar} ' * index}{check}")
+    for variant, checked in rows:
+        cells = [
+            f"[{SIGN_COLOURS[checked[c].verdict]}]{signs[checked[c].verdict]}[/]"
+            if c in checked
+            else " "
+            for c in CHECKS
+        ]
+        out().print(f"{escape(f'{variant.label:{width}}')}  {' '.join(cells)}".rstrip())
+    line("")
+    for (verdict, check, reason), labels in _alike(rows).items():
+        name_all = verdict in ("failed", "lost") or len(labels) <= FEW
+        told = "note" if verdict == "passed" else verdict.replace("_", " ")
+        line(f"{told}: {check}: {reason}")
+        for label in labels if name_all else [f"{len(labels)} variants"]:
+            line(f"    {label}")
+    verdicts = [{result.verdict for result in checked.values()} for _, checked in rows]
+    failed = sum("failed" in found for found in verdicts)
+    lost = sum("lost" in found for found in verdicts)
+    line(f"{len(rows)} variants: {failed} fail a check, {lost} could not be checked to the end.")
+
+
+def _alike(
+    rows: Sequence[tuple[Variant, Mapping[Check, Checked]]],
+) -> dict[tuple[CheckVerdict, Check, str], list[str]]:
+    """Every reason, the faults first, with the variants that have it."""
+    found: dict[tuple[CheckVerdict, Check, str], list[str]] = defaultdict(list)
+    for variant, checked in rows:
+        for check, result in checked.items():
+            if result.reason is not None:
+                found[result.verdict, check, result.reason].append(variant.label)
+    order = ("failed", "lost", "passed", "not_applicable")
+    return dict(sorted(found.items(), key=lambda item: order.index(item[0][0])))
 
 
 def selfcheck(found: Mapping[str, Any] | None) -> None:

@@ -259,7 +259,18 @@ def described(worker: AnyWorker) -> Registry:
     found = Registry()
     for entry in reply.entries:
         extents = tuple(entry.extents) if isinstance(entry.extents, list) else entry.extents
-        found.add(Entry(entry.name, "", extents, entry.paper, entry.summary, origin=entry.origin))
+        found.add(
+            Entry(
+                entry.name,
+                "",
+                extents,
+                entry.paper,
+                entry.summary,
+                origin=entry.origin,
+                probes=tuple(entry.probes),
+                refuses=tuple(entry.refuses),
+            )
+        )
     return found
 
 

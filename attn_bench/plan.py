@@ -80,7 +80,7 @@ def selection(modules: str | None, where: str | None) -> Callable[[Mapping[str, 
     wanted = Condition(where, CASE_COLUMNS) if where else None
 
     def selected(columns: Mapping[str, Any]) -> bool:
-        if modules and not _matches(columns["module"], modules):
+        if modules and not matches(columns["module"], modules):
             return False
         return wanted is None or wanted(columns)
 
@@ -169,7 +169,7 @@ def _all_cases(suite: Suite, device: DeviceName) -> Iterator[Case]:
             yield Case(variant, shape, dtype, memory_format, mode, execution, device)
 
 
-def _matches(name: str, globs: str) -> bool:
+def matches(name: str, globs: str) -> bool:
     return any(fnmatchcase(name, glob.strip()) for glob in globs.split(","))
 
 
@@ -183,7 +183,7 @@ def _unsupported(case: Case) -> str | None:
 def _nothing_left(suite: Suite, modules: str | None, where: str | None) -> str:
     if modules:
         names = {name for grid in suite.grids for name in grid.modules}
-        if not any(_matches(name, modules) for name in names):
+        if not any(matches(name, modules) for name in names):
             return f"--modules {modules!r} matches no module of {suite.name}" + nearest(
                 modules, names
             )

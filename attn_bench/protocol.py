@@ -15,9 +15,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, TypeAdapter
 
-from attn_bench.record import Case, DeviceName, DType, Facts, Status
+from attn_bench.record import (
+    Case,
+    Check,
+    Checked,
+    DeviceName,
+    DType,
+    Facts,
+    Scalar,
+    Status,
+    Variant,
+)
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +97,8 @@ class EntryDescription:
     paper: str | None
     summary: str
     origin: str
+    probes: list[dict[str, Scalar]]
+    refuses: list[dict[str, Scalar]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +159,21 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
+class Verify:
+    """Hold the variant to one rule of conformance. -> Verified"""
+
+    variant: Variant
+    check: Check
+    kind: Literal["verify"] = "verify"
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    checked: Checked
+    kind: Literal["verified"] = "verified"
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """The module under test could not: `status` with the reason in one line."""
 
@@ -160,8 +187,8 @@ class Quit:
     kind: Literal["quit"] = "quit"
 
 
-Request = Open | Describe | Load | MeasureRates | Inspect | RunBlock | Quit
-Reply = Hello | Described | Loaded | Rates | Inspected | Timing | Failure
+Request = Open | Describe | Load | MeasureRates | Inspect | RunBlock | Verify | Quit
+Reply = Hello | Described | Loaded | Rates | Inspected | Timing | Verified | Failure
 Message = Annotated[Request | Reply, Discriminator("kind")]
 
 

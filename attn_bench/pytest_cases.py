@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from attn_bench import protocol, registry, suite
+from attn_bench.attempt import CaseFailed
 from attn_bench.devices import open_device
 from attn_bench.errors import AttnBenchError
 from attn_bench.plan import make_plan
 from attn_bench.record import EXACT, Case
-from attn_bench.worker import Bench, CaseFailed
+from attn_bench.worker import Bench
 
 _BENCH = pytest.StashKey[Bench]()
 

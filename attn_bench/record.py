@@ -21,6 +21,26 @@ DeviceName = Literal["cpu", "cuda"]
 Status = Literal["ok", "failed", "timeout", "out_of_memory", "unsupported", "skipped"]
 Scalar = str | int | float | bool
 
+# What `verify` holds a variant to, in the order of its columns: docs/verify.md explains them.
+Check = Literal[
+    "builds",
+    "forward",
+    "input",
+    "bfloat16",
+    "channels_last",
+    "gradients",
+    "rows",
+    "repeats",
+    "state",
+    "odd_sizes",
+    "agrees",
+    "compiles",
+    "exports",
+    "refuses",
+]
+CHECKS: tuple[Check, ...] = get_args(Check)
+CheckVerdict = Literal["passed", "failed", "not_applicable", "lost"]
+
 # What `check` compares: time, and the exact metrics; the gated ones may not grow unless told so.
 LATENCY = "latency"
 GATED = ("params", "macs", "bytes_min", "activations", "peak_memory_bytes")
@@ -250,6 +270,17 @@ class Outcome:
     status: Status
     error: str | None = None
     facts: Facts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What came of one check of a variant, and why.
+
+    not_applicable: there is nothing to hold it to. lost: the worker died or hung over it.
+    """
+
+    verdict: CheckVerdict
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from attn_bench.errors import RequestError, in_one_line, nearest
-from attn_bench.record import BASE, Extent
+from attn_bench.record import BASE, Extent, Scalar
 
 ENTRY_POINT_GROUP = "attn_bench.modules"
 BUILTIN_PACKAGE = "attn_bench.modules"
@@ -51,6 +51,9 @@ class Entry:
     summary: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     origin: str = BUILTIN
+    reference: Target | None = None
+    probes: tuple[dict[str, Scalar], ...] = ()
+    refuses: tuple[dict[str, Scalar], ...] = ()
 
     def extents_in_words(self) -> str:
         """For people: "2, 4, global"; empty for a module without an extent."""
@@ -83,13 +86,11 @@ class Entry:
 
     def factory(self) -> Callable[..., Any]:
         """The callable behind the entry; imports it, and with it torch: for workers."""
-        if not isinstance(self.target, str):
-            return self.target
-        module, _, attribute = self.target.partition(":")
-        found: Any = importlib.import_module(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-        return found  # type: ignore[no-any-return]
+        return _imported(self.target)
+
+    def formula(self) -> Callable[..., Any] | None:
+        """What `verify` compares with, imported likewise; None where there is nothing."""
+        return None if self.reference is None else _imported(self.reference)
 
     def build(
         self, channels: int, feat_size: tuple[int, int], extent: Extent | None, **arguments: Any
@@ -107,6 +108,16 @@ class Entry:
         if extent is not None:
             given["extent"] = 0 if extent == "global" else extent
         return factory(channels, **given)
+
+
+def _imported(target: Target) -> Callable[..., Any]:
+    if not isinstance(target, str):
+        return target
+    module, _, attribute = target.partition(":")
+    found: Any = importlib.import_module(module)
+    for part in attribute.split("."):
+        found = getattr(found, part)
+    return found  # type: ignore[no-any-return]
 
 
 class Registry:
@@ -153,6 +164,9 @@ def register(
     paper: str | None = None,
     summary: str | None = None,
     arguments: Mapping[str, Any] | None = None,
+    reference: Target | None = None,
+    probes: Iterable[Mapping[str, Scalar]] = (),
+    refuses: Iterable[Mapping[str, Scalar]] = (),
 ) -> Callable[[T], T]:
     """Register a module under `name`: a class, a function, or an import path "package.module:name".
 
@@ -163,6 +177,10 @@ def register(
     paper: where it was published, as "arXiv:1810.12348".
     summary: one line for `list modules`; by default the first line of the docstring.
     arguments: arguments fixed by this name.
+    reference: the formula that `verify` holds the module to, or its import path: a function
+        `reference(x, state, **arguments)` of an input and the module's state dict, in evaluation.
+    probes: sets of arguments that `verify` tries besides the defaults and the extents.
+    refuses: sets of arguments for which the constructor has to raise ValueError.
 
     >>> @register("doctest_only", extents=[2, 4], paper="arXiv:2601.00001")
     ... def build(channels, extent=2):
@@ -195,6 +213,9 @@ def register(
                 summary=line.partition("\n")[0],
                 arguments=dict(arguments or {}),
                 origin=_origin,
+                reference=reference,
+                probes=tuple(dict(probe) for probe in probes),
+                refuses=tuple(dict(refused) for refused in refuses),
             )
         )
         return target

@@ -14,10 +14,8 @@ import hashlib
 import importlib.metadata
 import inspect
 import os
-import re
 import signal
 import sys
-import traceback
 import warnings
 import zlib
 from collections import OrderedDict
@@ -31,46 +29,17 @@ from typing import Any, BinaryIO, TypeVar
 import torch
 from torch import Tensor, nn
 
-from attn_bench import protocol, registry
+from attn_bench import conformance, protocol, registry
+from attn_bench.attempt import CaseFailed, attempt
 from attn_bench.devices import Device, open_device
 from attn_bench.errors import RequestError, in_one_line
 from attn_bench.metrics import bound, parameters, work
-from attn_bench.record import Case, Facts, Shape, Status
+from attn_bench.record import Case, Facts, Shape
 
 SOFTWARE = ("attn-bench", "torch", "torchvision", "timm", "fvcore", "triton", "numpy")
 SETTINGS = ("OMP_", "GOMP_", "KMP_", "MKL_", "MALLOC_")
 CACHE_BYTES = 2**30
-OTHERS_CODE = re.compile(
-    r"[/\\\\](site-packages|attn_bench[/\\\\](?!modules))|^<|[/\\\\]lib[/\\\\]python3"
-)
 T = TypeVar("T")
-
-
-class CaseFailed(Exception):
-    """The module under test raised, or did what no module may do."""
-
-    def __init__(self, status: Status, error: str) -> None:
-        super().__init__(error)
-        self.status: Status = status
-
-
-def attempt(stage: str, step: Callable[[], T]) -> T:
-    """Run code under test: whatever it raises is this case's result, not the worker's fault."""
-    try:
-        return step()
-    except Exception as error:  # any class of error may come out of a user's module
-        short_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
-            "can't allocate memory" in str(error)
-        )
-        status: Status = "out_of_memory" if short_of_memory else "failed"
-        raise CaseFailed(status, f"{stage}: {in_one_line(error)}{_place(error)}") from error
-
-
-def _place(error: BaseException) -> str:
-    """Where in the module's own file it came up; the libraries' insides say less."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if not OTHERS_CODE.search(f.filename)]
-    return f" ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +111,11 @@ class Bench:
                     built = self.built(case)
                     with built.mode():
                         return attempt("call", lambda: self.device.time_block(built.call, calls))
+                case protocol.Verify(variant=variant, check=check):
+                    entry = attempt("registry", lambda: self.modules.get(variant.module))
+                    return protocol.Verified(
+                        conformance.verify(entry, variant, check, self.device.name)
+                    )
         except CaseFailed as failed:
             return protocol.Failure(failed.status, str(failed))
         raise AssertionError(f"no answer to {request}")
@@ -157,6 +131,8 @@ class Bench:
                     paper=entry.paper,
                     summary=entry.summary,
                     origin=entry.origin,
+                    probes=list(entry.probes),
+                    refuses=list(entry.refuses),
                 )
                 for entry in self.modules
             ]

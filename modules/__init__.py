@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+from attn_bench.record import Scalar
 from attn_bench.registry import Extents, register
 
 EVEN: Extents = (2, 4, 8, 16, "global")
@@ -42,10 +45,42 @@ TABLE: tuple[tuple[str, str, Extents | None, str | None, str], ...] = (
 )
 
 
+# What `verify` holds a module to, in `formulas`; ge_reference and ge_listing are forms of GE-θ⁻.
+FORMULAS: Mapping[str, str] = {
+    **{name: name for name in ("identity", "probe", "se", "cbam")},
+    **{name: name for name in ("ge_theta_minus", "ge_theta", "ge_theta_plus")},
+    **dict.fromkeys(("ge_reference", "ge_listing"), "ge_theta_minus"),
+    "timm/eca": "eca",
+    "timm/ge": "gather_excite",
+}
+
+# The sets of arguments of timm's GatherExcite, and of ours, that make it another module.
+GE_PROBES: Sequence[Mapping[str, Scalar]] = (
+    {"use_mlp": False},
+    {"use_mlp": False, "extent": 4},
+    {"extent": 4},
+    {"extra_params": True},
+    {"extra_params": True, "use_mlp": False},
+    {"extra_params": True, "extent": 4},
+    {"extra_params": True, "use_mlp": False, "extent": 8},
+)
+GE_REFUSES: Sequence[Mapping[str, Scalar]] = tuple(
+    {"extra_params": True, "use_mlp": False, "extent": extent} for extent in (6, 10, 12)
+)
+
+
 def register_all() -> None:
     """Register every row of the table with `attn_bench.register`; imports none of them."""
     for name, target, extents, paper, summary in TABLE:
         arguments = {"attn_type": name.removeprefix("timm/")} if target == TIMM else None
-        register(name, extents=extents, paper=paper, summary=summary, arguments=arguments)(
-            f"{__name__}.{target}"
-        )
+        formula = f"{__name__}.formulas:{FORMULAS[name]}" if name in FORMULAS else None
+        register(
+            name,
+            extents=extents,
+            paper=paper,
+            summary=summary,
+            arguments=arguments,
+            reference=formula,
+            probes=GE_PROBES if name == "timm/ge" else (),
+            refuses=GE_REFUSES if name == "timm/ge" else (),
+        )(f"{__name__}.{target}")

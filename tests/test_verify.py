@@ -1,0 +1,298 @@
+"""`verify`: every fault comes out under its own check, and costs nobody else's row."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from program import DATA, ROOT, Cli, program
+
+from attn_bench.record import CHECKS
+from attn_bench.registry import Entry
+from attn_bench.verify import USUAL, subjects
+
+BAD = (
+    "good,bad_constructor,bad_forward,bad_backward,other_shape,not_a_number,in_place,through_data,"
+    "no_tensor,for_ever,crash,too_large,greedy,identity"
+)
+NONCONFORMING = {
+    "depends_on_the_batch": {"rows": "row 0 alone: differs by"},
+    "random_in_evaluation": {"repeats": "another result the second time"},
+    "wider_dtype": {"bfloat16": "bfloat16: returned torch.float32, not torch.bfloat16"},
+    "detached": {"gradients": "its slope along a direction is"},
+    "unused_weight": {"gradients": "backward: no gradient reaches gain"},
+    "branches_on_values": {"compiles": "compile: ", "exports": "export: "},
+    "reads_storage": {"channels_last": "channels_last: differs by"},
+    "forgets_a_weight": {"state": "loaded from its state dict: differs by"},
+    "even_maps_only": {"odd_sizes": "returned shape (2, 64, 14, 12), not the input's (2, 64, 15"},
+    "another_formula": {"agrees": "against its reference at 16×16: differs by 0.005"},
+    "any_extent(extent=6)": {"refuses": "constructor: silently takes what cannot be built"},
+}
+GLOBAL_LEARNED = ("(extra_params=True)", "(extra_params=True, use_mlp=False)")
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A finished `verify`, and its matrix: variant -> check -> verdict and reason."""
+
+    process: subprocess.CompletedProcess[str]
+    matrix: dict[str, dict[str, dict[str, Any]]]
+
+    def failed(self, variant: str) -> dict[str, str]:
+        checks = self.matrix[variant].items()
+        return {name: found["reason"] for name, found in checks if found["verdict"] == "failed"}
+
+
+def verified(folder: Path, *words: str) -> Verified:
+    done = program("verify", *words, "--json", "matrix.json", cwd=folder)
+    content = json.loads((folder / "matrix.json").read_text())
+    assert content["exit_status"] == done.returncode
+    return Verified(done, {row["variant"]: row["checks"] for row in content["rows"]})
+
+
+@pytest.fixture(scope="module")
+def bad(tmp_path_factory: pytest.TempPathFactory) -> Verified:
+    """The modules of data/bad_modules.py, and a built-in after them."""
+    words = ("--modules-from", str(DATA / "bad_modules.py"), "--timeout", "10", "--memory", "1.5")
+    return verified(tmp_path_factory.mktemp("bad"), BAD, *words)
+
+
+@pytest.fixture(scope="module")
+def nonconforming(tmp_path_factory: pytest.TempPathFactory) -> Verified:
+    """The modules of data/nonconforming.py."""
+    glob = ",".join(["faultless", *(name.partition("(")[0] for name in NONCONFORMING)])
+    words = ("--modules-from", str(DATA / "nonconforming.py"))
+    return verified(tmp_path_factory.mktemp("nonconforming"), glob, *words)
+
+
+@pytest.fixture(scope="module")
+def both_ge(tmp_path_factory: pytest.TempPathFactory) -> Verified:
+    """timm's GatherExcite, made buildable, and ours, with the same sets of arguments."""
+    words = ("--modules-from", str(DATA / "nonconforming.py"))
+    return verified(tmp_path_factory.mktemp("both_ge"), "*_ge", *words)
+
+
+@pytest.mark.parametrize(
+    ("module", "check", "reason"),
+    [
+        ("bad_constructor", "builds", "constructor: ValueError: no such width (bad_modules.py:"),
+        ("bad_forward", "forward", "forward: RuntimeError: forward is broken (bad_modules.py:"),
+        ("bad_backward", "gradients", "backward: RuntimeError: backward is broken"),
+        ("other_shape", "forward", "returned shape (2, 64, 1, 1), not the input's (2, 64, 16, 16)"),
+        ("not_a_number", "forward", "returned NaN or infinity for a finite input"),
+        ("in_place", "input", "forward: changed its input in place"),
+        ("through_data", "input", "forward: changed its input in place"),
+        ("no_tensor", "forward", "returned tuple, not a tensor"),
+        ("too_large", "forward", "can't allocate memory"),
+        ("greedy", "forward", "can't allocate memory"),
+    ],
+)
+def test_each_fault_is_found_by_its_check(
+    bad: Verified, module: str, check: str, reason: str
+) -> None:
+    """The check that the fault belongs to fails, and says what happened in one line."""
+    found = bad.failed(module)
+    assert reason in found[check]
+    assert "\n" not in found[check]
+
+
+@pytest.mark.parametrize(
+    ("module", "reason"),
+    [("for_ever", "no answer within 10 s"), ("crash", "killed by SIGSEGV")],
+)
+def test_a_lost_worker_costs_one_row(bad: Verified, module: str, reason: str) -> None:
+    """A module that hangs or crashes is `lost`, and the built-in after it is verified."""
+    lost = [check for check in bad.matrix[module].values() if check["verdict"] == "lost"]
+    assert len(lost) == 1
+    assert reason in lost[0]["reason"]
+    assert {check["verdict"] for check in bad.matrix["identity"].values()} == {"passed"}
+
+
+def test_a_module_that_prints_is_good_but_for_compiling(bad: Verified) -> None:
+    """Printing breaks the graph, which is told by its name; all else passes. The status is 1."""
+    assert bad.process.returncode == 1
+    assert bad.failed("good").keys() == {"compiles"}
+    assert "print" in bad.failed("good")["compiles"]
+    assert bad.matrix["good"].keys() == set(USUAL)
+
+
+@pytest.mark.parametrize("variant", NONCONFORMING)
+def test_a_broken_rule_is_named(nonconforming: Verified, variant: str) -> None:
+    """The rule that the module breaks fails, no other does, and the reason says how."""
+    found, expected = nonconforming.failed(variant), NONCONFORMING[variant]
+    assert found.keys() == expected.keys()
+    assert all(reason in found[check] for check, reason in expected.items())
+
+
+def test_what_breaks_no_rule_passes_all(nonconforming: Verified) -> None:
+    """A module with a reference passes every check; none is left out."""
+    faultless = nonconforming.matrix["faultless"]
+    assert {check["verdict"] for check in faultless.values()} == {"passed"}
+    assert faultless.keys() == set(USUAL)
+
+
+def test_the_faults_of_the_listing_come_out_by_themselves(both_ge: Verified) -> None:
+    """timm's own GatherExcite, made buildable: its padded global gather differs from the paper's,
+    extents 6, 10 and 12 are taken silently, and its default is told to be SE."""
+    faulty = {
+        variant: both_ge.failed(variant).keys()
+        for variant in both_ge.matrix
+        if variant.startswith("listing_ge") and both_ge.failed(variant)
+    }
+    assert faulty == {
+        **{f"listing_ge{arguments}": {"agrees"} for arguments in GLOBAL_LEARNED},
+        **{
+            f"listing_ge(extent={extent}, extra_params=True, use_mlp=False)": {"refuses"}
+            for extent in (6, 10, 12)
+        },
+    }
+    remark = both_ge.matrix["listing_ge"]["agrees"]["reason"]
+    assert remark == "this is Squeeze-and-Excitation, no Gather-Excite of the paper"
+
+
+def test_our_gather_excite_has_none_of_them(both_ge: Verified) -> None:
+    """With the same sets of arguments ours passes every check, and refuses what it has to."""
+    ours = [variant for variant in both_ge.matrix if variant.startswith("our_ge")]
+    assert len(ours) == 11
+    assert [variant for variant in ours if both_ge.failed(variant)] == []
+
+
+def test_the_matrix_can_be_read(bad: Verified, both_ge: Verified) -> None:
+    """Rows fit into 100 columns, every check has its column, every fault its variant below."""
+    for done in (bad, both_ge):
+        matrix, _, reasons = done.process.stdout.partition("\n\n")
+        lines = matrix.splitlines()
+        assert max(map(len, lines)) <= 100
+        assert [line.split()[-1] for line in lines[: len(CHECKS)]] == list(CHECKS)
+        assert [line.partition("  ")[0] for line in lines[len(CHECKS) :]] == list(done.matrix)
+        for variant in done.matrix:
+            for check, reason in done.failed(variant).items():
+                _, found, members = reasons.partition(f"failed: {check}: {reason}\n")
+                assert found
+                assert f"    {variant}\n" in members
+
+
+def test_signs_survive_where_there_is_only_ascii(cli: Cli) -> None:
+    """Passed, failed and not applicable are three different signs in ASCII, too."""
+    done = cli("verify", "timm/lambda,timm/ge", PYTHONIOENCODING="ascii")
+    assert "timm/lambda  " in done.stdout
+    (row,) = (line for line in done.stdout.splitlines() if line.startswith("timm/lambda  "))
+    assert set(row.split()[1:]) == {"+", "x", "-"}
+
+
+def test_a_lost_worker_alone_is_status_3(cli: Cli) -> None:
+    """Where no check fails and one could not be made, the status is 3."""
+    words = ("--modules-from", str(DATA / "bad_modules.py"))
+    assert cli("verify", "crash,identity", *words).returncode == 3
+
+
+def test_all_good_is_status_0_and_no_torch(tmp_path: Path) -> None:
+    """A module that passes is status 0, and the user's process has loaded no torch."""
+    script = """
+import sys
+from attn_bench.cli import main
+status = main(["verify", "identity"])
+assert not {"torch", "timm", "pandas"} & set(sys.modules)
+sys.exit(status)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["ge_teta"], "verify ge_teta: matches no module (did you mean 'ge_theta'?)"),
+        (["se", "--modules-from", "no.py"], "--modules-from no.py: there is no such file"),
+        (["se", "--json", "no/such/file"], "no/such/file: cannot be written"),
+        (["se", "--device", "tpu"], "--device"),
+    ],
+)
+def test_a_wrong_request_is_answered_in_a_line(cli: Cli, words: list[str], expected: str) -> None:
+    """Status 2, one line, no traceback."""
+    done = cli("verify", *words)
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+WAITS = """
+import time
+from pathlib import Path
+from torch import nn
+from attn_bench import register
+
+@register("first")
+class First(nn.Module):
+    def __init__(self, channels): super().__init__()
+    def forward(self, x): return 2 * x
+
+@register("second")
+class Second(First):
+    def forward(self, x):
+        Path("reached").touch()
+        time.sleep(3600)
+"""
+
+
+def test_ctrl_c_shows_what_was_verified(tmp_path: Path) -> None:
+    """Status 130, with the rows that were done, and no worker left behind."""
+    (tmp_path / "waits.py").write_text(WAITS)
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "attn_bench", "verify", "first,second", "--timeout", "200"),
+            *("--modules-from", "waits.py", "--json", "matrix.json"),
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "reached").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "interrupted" in stderr
+    content = json.loads((tmp_path / "matrix.json").read_text())
+    assert content["state"] == "interrupted"
+    first, second = content["rows"]
+    assert first["checks"].keys() == set(USUAL)
+    assert "forward" not in second["checks"]
+    assert "first  " in stdout
+
+
+@pytest.mark.parametrize(
+    ("extents", "expected"),
+    [
+        (None, [None]),
+        ((2, "global"), [2, "global"]),
+        ("any", [2, 3, 4, "global"]),
+        ("power_of_two", [2, 4, 8, "global", 6]),
+    ],
+)
+def test_every_extent_has_a_row(extents: Any, expected: list[Any]) -> None:
+    """All that are listed, some of a rule, and 6 where only powers of two are to be taken."""
+    rows = list(subjects(Entry("m", "m:m", extents)))
+    assert [row.variant.extent for row in rows] == expected
+    assert [row.checks for row in rows if row.variant.extent == 6] in ([], [("refuses",)])
