@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import io
 import logging
-import re
 import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (
 
 WIDTH = 380  # points: letters of 10 in a panel that a phone shows at nearly its own size
 LONGEST = 28  # letters of a label; the table has it in full
+TITLE_LETTERS = 48  # of a line above a panel in a PNG
 DOTS_PER_INCH = 160
 SETTINGS = {
     "axes.axisbelow": True,
@@ -190,7 +191,7 @@ def write_png(picture: Picture, path: Path) -> None:
         figure.suptitle(picture.title, fontweight="bold", fontsize=12)
         grid = figure.subplots(lines, columns, squeeze=False, height_ratios=heights)
         for axes, panel in zip(grid.flat, picture.panels, strict=False):
-            axes.set_title(panel.title, fontsize=10, loc="left")
+            axes.set_title(fill(panel.title, TITLE_LETTERS), fontsize=10, loc="left")
             panel.draw(axes)
         for axes in grid.flat[len(picture.panels) :]:
             axes.set_axis_off()
@@ -212,33 +213,31 @@ def _drawing() -> Iterator[None]:
 
 
 def _inline(file: bytes, alt: str, key: str) -> str:
-    """matplotlib's file as an element of HTML: no namespace, no metadata, no size of its own,
-    colours by their names, the page's font."""
+    """matplotlib's file as an element of HTML: no namespace, metadata, style sheet or size of its
+    own, and colours by their names."""
     root = ET.fromstring(file)
     for parent in list(root.iter()):
         for child in list(parent):
-            if child.tag.endswith("}metadata"):
+            if child.tag.rpartition("}")[2] in ("metadata", "style"):
                 parent.remove(child)
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
-        element.attrib = {
-            name.rpartition("}")[2]: _ours(name.rpartition("}")[2], value, key)
-            for name, value in element.attrib.items()
-        }
+        bare = {name.rpartition("}")[2]: value for name, value in element.attrib.items()}
+        if element.tag == "g":
+            bare.pop("id", None)
+        element.attrib = {name: _ours(name, value, key) for name, value in bare.items()}
     _, _, width, height = root.attrib["viewBox"].split()
     root.attrib = {"viewBox": f"0 0 {width} {height}", "role": "img", "aria-label": alt}
     return ET.tostring(root, encoding="unicode")
 
 
 def _ours(name: str, value: str, key: str) -> str:
+    """An attribute's value with ids that are the page's only ones, and colours by their names."""
     if name == "id":
         return f"{key}-{value}"
-    if name == "href":
+    if name in ("href", "clip-path"):
         return value.replace("#", f"#{key}-", 1)
-    if name == "clip-path":
-        return value.replace("url(#", f"url(#{key}-")
     if name == "style":
-        value = re.sub(r"(font: [^;]*?px) [^;]*", r"\1 system-ui, sans-serif", value)
         for colour, (light, _) in PALETTE.items():
             value = value.replace(light, f"var(--{colour})")
     return value
