@@ -41,11 +41,11 @@ INK, MUTED, GRID, PAPER = (PALETTE[name][0] for name in ("ink", "muted", "grid",
 MARKERS = "osD^vPXd"
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (3, 1.5)))
 
-WIDTH = 380  # points: letters of 10 in a panel that a phone shows at nearly its own size
+WIDTH = 360  # points: letters of 11 in a panel that a phone shows at nearly its own size
 LONGEST = 28  # letters of a label; the table has it in full
-TITLE_LETTERS = 48  # of a line above a panel in a PNG
+TITLE_LETTERS = 42  # of a line above a panel in a PNG
 DOTS_PER_INCH = 160
-SETTINGS = {
+SETTINGS: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": MUTED,
     "axes.grid": True,
@@ -53,11 +53,11 @@ SETTINGS = {
     "axes.spines.right": False,
     "axes.spines.top": False,
     "figure.facecolor": PAPER,
-    "font.size": 10,
+    "font.size": 11,
     "grid.color": GRID,
     "grid.linewidth": 0.7,
     "legend.edgecolor": GRID,
-    "legend.fontsize": 9,
+    "legend.fontsize": 10,
     "legend.frameon": False,
     "legend.labelcolor": INK,
     "lines.linewidth": 1.5,
@@ -191,7 +191,7 @@ def write_png(picture: Picture, path: Path) -> None:
         figure.suptitle(picture.title, fontweight="bold", fontsize=12)
         grid = figure.subplots(lines, columns, squeeze=False, height_ratios=heights)
         for axes, panel in zip(grid.flat, picture.panels, strict=False):
-            axes.set_title(fill(panel.title, TITLE_LETTERS), fontsize=10, loc="left")
+            axes.set_title(fill(panel.title, TITLE_LETTERS), fontsize=11, loc="left")
             panel.draw(axes)
         for axes in grid.flat[len(picture.panels) :]:
             axes.set_axis_off()

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from attn_bench import units
 from attn_bench.drawing import (
-    GRID,
     INK,
     MUTED,
     PAPER,
@@ -29,8 +28,11 @@ from attn_bench.summary import group_title, interval_of, memory_multiple, name_o
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.typing import FillStyleType
 
-LINE_HEIGHT, MARGIN = 15, 52  # points: of a labelled row, and of the axis below it
+    from attn_bench.published import Provenance
+
+LINE_HEIGHT, MARGIN = 16, 54  # points: of a labelled row, and of the axis below it
 HEIGHT = 270
 
 
@@ -144,14 +146,14 @@ def _label_at_right(axes: Axes, labels: Sequence[tuple[float, float, str, Style]
     """A name for each line beside the axes, none upon another, tied to the line's end."""
     low, high = map(log, axes.get_ylim())
     wanted = [(log(value) - low) / (high - low) for _, value, _, _ in labels]
-    for place, (x, value, name, look) in zip(spread(wanted, 0.062), labels, strict=True):
+    for place, (x, value, name, look) in zip(spread(wanted, 0.068), labels, strict=True):
         axes.annotate(
             short(name),
             (x, value),
             (1.06, place),
             textcoords="axes fraction",
             va="center",
-            fontsize=9,
+            fontsize=10,
             color=look.colour,
             annotation_clip=False,
             arrowprops={"arrowstyle": "-", "lw": 0.6, "color": MUTED, "shrinkA": 1, "shrinkB": 4},
@@ -189,7 +191,7 @@ def _draw_intervals(
 
 def _lines(axes: Axes, names: Sequence[str], figures: Sequence[str]) -> None:
     """From top to bottom: names at the left of the axes, figures at its right."""
-    axes.set_yticks(range(len(names)), [short(name) for name in names], fontsize=9)
+    axes.set_yticks(range(len(names)), [short(name) for name in names], fontsize=10)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)
@@ -200,7 +202,7 @@ def _lines(axes: Axes, names: Sequence[str], figures: Sequence[str]) -> None:
             figure,
             transform=axes.get_yaxis_transform(),
             va="center",
-            fontsize=9,
+            fontsize=10,
             color=INK,
         )
 
@@ -229,7 +231,7 @@ def cost_against_gain(points: Sequence[Point]) -> Picture:
     shown = {p.provenance for members in groups.values() if len(members) > 1 for p in members}
     kinds = {
         "read": "Filled markers: the gain was read in the paper.",
-        "secondary": "Grey-filled markers: the gain is quoted by a secondary source.",
+        "secondary": "Half-filled markers: the gain is quoted by a secondary source.",
         "recalled": "Hollow markers: the gain was recalled from memory.",
     }
     caption = (
@@ -257,7 +259,11 @@ def _gain_panel(paper: str, condition: str, points: Sequence[Point]) -> Panel:
 
 
 def _draw_gain(axes: Axes, points: Sequence[Point]) -> None:
-    fill = {"read": SERIES[0], "secondary": GRID, "recalled": PAPER}
+    fill: dict[Provenance, FillStyleType] = {
+        "read": "full",
+        "secondary": "left",
+        "recalled": "none",
+    }
     looks = styles([p.label.partition("(")[0] for p in points])
     front = pareto(points)
     axes.plot(
@@ -271,7 +277,8 @@ def _draw_gain(axes: Axes, points: Sequence[Point]) -> None:
             color=SERIES[0],
             marker=looks[p.label.partition("(")[0]].marker,
             markersize=7,
-            markerfacecolor=fill[p.provenance],
+            markerfacecoloralt=PAPER,
+            fillstyle=fill[p.provenance],
             capsize=2,
             elinewidth=1,
             ls="none",
@@ -294,14 +301,14 @@ def _label_points(axes: Axes, points: Sequence[Point]) -> None:
     """Names beside the axes, in the order of the gains, each tied to its point."""
     low, high = axes.get_ylim()
     wanted = [(p.gain - low) / (high - low) for p in points]
-    for place, p in zip(spread(wanted, 0.052), points, strict=True):
+    for place, p in zip(spread(wanted, 0.056), points, strict=True):
         axes.annotate(
             short(_brief(p.label)),
             (p.cost.value, p.gain),
             (1.05, place),
             textcoords="axes fraction",
             va="center",
-            fontsize=9,
+            fontsize=10,
             annotation_clip=False,
             arrowprops={"arrowstyle": "-", "lw": 0.5, "color": MUTED, "shrinkA": 1, "shrinkB": 5},
         )
@@ -332,8 +339,8 @@ def bound(rows: Sequence[Row]) -> Picture:
         "bound",
         "Latency against bound (roofline)",
         "The bound is what the least traffic and the arithmetic of a case take at the rates that "
-        "this run measured. A marker on the line “1 ×” is as fast as can be; one on “10 ×” takes ten "
-        "times that. A module with extents has a marker for each.",
+        "this run measured. A marker on the line “1 ×” is as fast as can be; one on “10 ×” takes "
+        "ten times that. A module with extents has a marker for each.",
         [_bound_panel(condition, members, looks) for condition, members in panels.items()],
     )
 
@@ -395,7 +402,7 @@ def _draw_bound(axes: Axes, rows: Sequence[Row], looks: dict[str, Style]) -> Non
             (slowest / factor, slowest) if leaves_top else (right, factor * right),
             (0, 2) if leaves_top else (3, 0),
             textcoords="offset points",
-            fontsize=8.5,
+            fontsize=9.5,
             color=MUTED,
             ha="center" if leaves_top else "left",
             va="bottom" if leaves_top else "center",

@@ -17,7 +17,7 @@ from attn_bench import __version__, remarks, units
 from attn_bench.drawing import PALETTE, Picture, svg
 from attn_bench.record import Row
 from attn_bench.store import StoredRun
-from attn_bench.summary import LEGEND, Line, Summary, shape_in_words, summaries
+from attn_bench.summary import LEGEND, Line, Summary, name_of, shape_in_words, summaries
 
 TEMPLATES = Path(__file__).parent / "templates"
 FILTERED = (
@@ -180,7 +180,7 @@ def _table(rows: Sequence[Row], anchor: str) -> tuple[list[Column], list[list[Ta
     for item in fields(Row):
         if item.name not in shown:
             numeric = any(word in str(item.type) for word in ("int", "float", "Extent"))
-            faulty = item.name in ("status", "error") and any(r.status != "ok" for r in rows)
+            faulty = item.name == "status" and any(r.status != "ok" for r in rows)
             about, unit = item.metadata["about"], item.metadata["unit"]
             about = f"{about}, in {unit}" if unit else about
             columns.append(Column(item.name, item.name, about, numeric=numeric, shown=faulty))
@@ -203,7 +203,7 @@ def _conditions(rows: Sequence[Row]) -> list[Column]:
 def _cell(column: Column, row: Row, place: tuple[Summary, Line] | None) -> TableCell:
     """A cell of the console's table, or of table.csv."""
     if column.key == "name":
-        return TableCell(place[1].name if place else row.variant, row.variant)
+        return TableCell(name_of(row), row.variant)
     if column.key == "shape":
         return TableCell(shape_in_words(row), None)
     if column.key == "at_extent":

@@ -72,10 +72,17 @@
   }
 
   headings.forEach((heading, index) => {
-    const button = document.createElement("button");
-    button.type = "button";
+    // Not a <button>: with one in it, Chromium does not repeat the heading on every printed page.
+    const button = document.createElement("span");
+    button.setAttribute("role", "button");
+    button.tabIndex = 0;
     button.append(...heading.childNodes);
     button.addEventListener("click", () => sort(index));
+    button.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      sort(index);
+    });
     heading.append(button);
   });
   controls.hidden = false;
