@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import exp, log
 
 from attn_bench import published
@@ -79,17 +80,22 @@ def pareto(points: Iterable[Point]) -> list[Point]:
     return front
 
 
+@cache
 def _surest(variant: str) -> Mapping[str, tuple[Published, float]]:
     """By paper, the row of the variant whose figure is known best, with its gain."""
-    gains = published.gains()
     found: dict[str, tuple[Published, float]] = {}
     for row in published.published_as(variant):
-        gain = gains[row]
+        gain = _gains()[row]
         if row.backbone == BACKBONE and gain is not None:
             paper = _paper(row)
             if paper not in found or _doubt(row) < _doubt(found[paper][0]):
                 found[paper] = (row, gain)
     return found
+
+
+@cache
+def _gains() -> Mapping[Published, float | None]:
+    return published.gains()
 
 
 def _doubt(row: Published) -> int:
