@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from attn_bench import units
 from attn_bench.drawing import (
     INK,
+    MARKERS,
     MUTED,
     PAPER,
     SERIES,
@@ -191,7 +192,7 @@ def _draw_intervals(
 
 def _lines(axes: Axes, names: Sequence[str], figures: Sequence[str]) -> None:
     """From top to bottom: names at the left of the axes, figures at its right."""
-    axes.set_yticks(range(len(names)), [short(name) for name in names], fontsize=10)
+    axes.set_yticks(range(len(names)), list(names), fontsize=10)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)
@@ -326,22 +327,49 @@ def _brief(label: str) -> str:
 
 
 def bound(rows: Sequence[Row]) -> Picture:
-    """The roofline as time: latency over the bound, a panel for each condition."""
+    """The roofline as time: latency over the bound, a panel for each condition; with more modules
+    than can be told apart there, a list for each shape of how many times the bound each takes."""
+    name, title = "bound", "Latency against bound (roofline)"
     known = [row for row in rows if row.latency_us is not None and row.bound_us]
     if not known:
-        return Picture("bound", "Latency against bound", missing="No bound is known for this run.")
-    looks = styles([name_of(row) for row in rows if row.latency_us is not None])
+        return Picture(name, title, missing="No bound is known for this run.")
+    names = list(dict.fromkeys(name_of(row) for row in rows if row.latency_us is not None))
+    what = (
+        "The bound is what the least traffic and the arithmetic of a case take at the rates that "
+        "this run measured. "
+    )
+    if len(names) > len(MARKERS):
+        caption = what + "At 1 a case is as fast as can be; at 10 it takes ten times that."
+        groups = groupby(known, group_title)
+        return Picture(
+            name, title, caption, [_times_panel(key, list(group)) for key, group in groups]
+        )
+    caption = what + (
+        "A marker on the line “1 ×” is as fast as can be; one on “10 ×” takes ten times that. A "
+        "module with extents has a marker for each."
+    )
+    looks = styles(names)
     panels: dict[str, list[Row]] = defaultdict(list)
     for row in known:
         condition = group_title(row).removeprefix(shape_in_words(row)).strip()
         panels[condition or f"{row.dtype}, {row.mode}"].append(row)
     return Picture(
-        "bound",
-        "Latency against bound (roofline)",
-        "The bound is what the least traffic and the arithmetic of a case take at the rates that "
-        "this run measured. A marker on the line “1 ×” is as fast as can be; one on “10 ×” takes "
-        "ten times that. A module with extents has a marker for each.",
-        [_bound_panel(condition, members, looks) for condition, members in panels.items()],
+        name, title, caption, [_bound_panel(key, group, looks) for key, group in panels.items()]
+    )
+
+
+def _times_panel(title: str, rows: Sequence[Row]) -> Panel:
+    found = [
+        (_label(row), interval.times(1 / row.bound_us))
+        for row in rows
+        if (interval := interval_of(row, "latency")) and row.bound_us
+    ]
+    words = "; ".join(f"{name} {units.with_interval(times)}" for name, times in found)
+    return Panel(
+        title,
+        f"Latency at {title}, × bound: {words}.",
+        MARGIN + LINE_HEIGHT * len(found),
+        partial(_draw_intervals, found=found, axis="latency, × bound"),
     )
 
 
@@ -456,7 +484,8 @@ def _draw_bars(axes: Axes, found: Sequence[tuple[str, float]]) -> None:
 
 
 def _label(row: Row) -> str:
-    return name_of(row) if row.extent is None else f"{name_of(row)} {row.extent}"
+    name = short(name_of(row))
+    return name if row.extent is None else f"{name} {row.extent}"
 
 
 def _unit(rows: Sequence[Row]) -> tuple[str, float]:
