@@ -9,12 +9,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from attn_bench.api import Run as Run
+    from attn_bench.api import load as load
+    from attn_bench.api import run as run
+    from attn_bench.errors import AttnBenchError as AttnBenchError
     from attn_bench.registry import register as register
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "register"]
+__all__ = ["AttnBenchError", "Run", "__version__", "load", "register", "run"]
 
-_HOME = {"register": "attn_bench.registry"}
+_HOME = {
+    "AttnBenchError": "attn_bench.errors",
+    "Run": "attn_bench.api",
+    "load": "attn_bench.api",
+    "register": "attn_bench.registry",
+    "run": "attn_bench.api",
+}
 
 
 def __getattr__(name: str) -> Any:

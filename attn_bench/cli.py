@@ -398,7 +398,7 @@ def verify(
     """
     from attn_bench import verify as job
 
-    _writable(json_)
+    _writable([json_] if json_ else [])
     progress = console.LiveProgress()
     try:
         answer = job.verify(
@@ -556,6 +556,22 @@ def show(run: str, where: str | None, sort: str | None, columns: str | None, for
             return 0
         writer = {"md": store.as_markdown, "csv": store.as_csv, "json": store.as_json}[format_]
         console.text(writer(rows, wanted or COLUMNS))
+    return 0
+
+
+@commands.command()
+@click.argument("run", metavar="RUN")
+@click.option("--out", metavar="FILE", help="The page, instead of report.html in the run folder.")
+@click.option("--png", metavar="DIR", help="Also write the figures as pictures into this folder.")
+def report(run: str, out: str | None, png: str | None) -> int:
+    """One HTML page of a run, figures and table, that needs nothing beside it.
+
+    RUN is a folder, its name under ./results/, the beginning of its name, or 'latest'.
+    """
+    from attn_bench import report as job
+
+    for file in job.report(run, out, png):
+        console.line(f"written: {file}")
     return 0
 
 

@@ -20,7 +20,7 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Column
 
-from attn_bench import ci, summary, units
+from attn_bench import ci, remarks, summary, units
 from attn_bench.record import CHECKS, Check, Checked, CheckVerdict, Plan, Row, Settings, Variant
 
 PLAIN_WIDTH = 100
@@ -48,7 +48,6 @@ SIGN_COLOURS: Mapping[CheckVerdict, str] = {
     "not_applicable": "dim",
     "lost": "bold red",
 }
-FEW = 4  # cases with one and the same reason are named one by one up to so many
 
 
 def out() -> Console:
@@ -189,21 +188,14 @@ def finished(path: Path, rows: Sequence[Row], info: Mapping[str, Any]) -> None:
     """A run: its summary, what could not be measured, how far to trust it, and where it lies."""
     console = out()
     console.print(f"[bold]{escape(info['suite']['title'])}[/]")
-    console.print(f"{escape(_machine(info))}\n")
+    console.print(f"{escape(remarks.machine(info))}\n")
     if any(row.status == "ok" for row in rows):
         for table in summary.shape_tables(rows, info["suite"]["anchor"]):
             console.print(table)
         console.print(f"[dim]{summary.LEGEND}[/]\n")
-    for words in _reasons(rows):
+    for words in remarks.below(rows, info):
         line(words)
-    for words in _precision(rows, info["suite"]["anchor"], info["settings"]["precision"]):
-        console.print(words)
-    share = info.get("calling_share")
-    if share is not None:
-        console.print(f"{units.percent(share)} of the measuring time went into calling modules.")
-    if info["state"] != "finished":
-        warning(f"the run was {info['state']}: the table holds what was measured until then")
-    for words in info["warnings"]:
+    for words in remarks.warnings(info):
         warning(words)
     line(f"run folder: {path}")
 
@@ -259,7 +251,7 @@ def verified(rows: Sequence[tuple[Variant, Mapping[Check, Checked]]]) -> None:
         out().print(f"{escape(f'{variant.label:{width}}')}  {' '.join(cells)}".rstrip())
     line("")
     for (verdict, check, reason), labels in _alike(rows).items():
-        name_all = verdict in ("failed", "lost") or len(labels) <= FEW
+        name_all = verdict in ("failed", "lost") or len(labels) <= remarks.FEW
         told = "note" if verdict == "passed" else verdict.replace("_", " ")
         line(f"{told}: {check}: {reason}")
         for label in labels if name_all else [f"{len(labels)} variants"]:
@@ -316,48 +308,3 @@ def selfcheck(found: Mapping[str, Any] | None) -> None:
 def warning(message: str) -> None:
     """On standard output: it belongs to the figures."""
     out().print(f"[yellow]warning:[/] {escape(message)}")
-
-
-def _machine(info: Mapping[str, Any]) -> str:
-    environment = info["environment"]
-    cpu = f"{environment['cpu']}, {environment['threads']} threads"
-    device = environment["device_facts"].get("gpu") or cpu
-    return f"{device}; torch {environment['software'].get('torch')}"
-
-
-def _reasons(rows: Sequence[Row]) -> list[str]:
-    """The cases without figures, one by one, or counted where many have the same reason."""
-    alike: dict[tuple[str, str], list[Row]] = defaultdict(list)
-    for row in rows:
-        if row.status != "ok":
-            alike[row.status, row.error or ""].append(row)
-    found = []
-    for (status, reason), members in alike.items():
-        if len(members) > FEW:
-            found.append(f"{status}: {len(members)} cases: {reason}")
-        else:
-            found += [f"{status}: {row.case_id}: {reason}" for row in members]
-    return found
-
-
-def _precision(rows: Sequence[Row], anchor: str, wanted: float) -> list[str]:
-    """How many ratios are as precise as was asked; the anchor's own is no achievement."""
-    measured = [row for row in rows if row.status == "ok" and row.variant != anchor]
-    found = [summary.interval_of(row, "ratio") for row in measured]
-    ratios = [ratio for ratio in found if ratio is not None]
-    reached = [ratio for ratio in ratios if ratio.half_width <= wanted * ratio.value]
-    if not ratios:
-        return ["No ratio could be had."] if measured else []
-    if len(reached) == len(measured):
-        return [f"Every ratio is known to ± {units.percent(wanted)} or better."]
-    if not reached:
-        widest = max(ratio.half_width / ratio.value for ratio in ratios)
-        return [
-            f"No ratio is known to ± {units.percent(wanted)} yet, all to ± {units.percent(widest)} "
-            "or better: a larger --budget narrows them."
-        ]
-    widest = max(ratio.half_width / ratio.value for ratio in ratios)
-    return [
-        f"{len(reached)} of {len(measured)} ratios are known to ± {units.percent(wanted)}, the "
-        f"others to ± {units.percent(widest)} or better: a larger --budget narrows them."
-    ]

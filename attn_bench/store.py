@@ -83,11 +83,11 @@ class RunFolder:
         """table.csv, table.md and table.parquet."""
         self._write("table.csv", lambda file: file.write(as_csv(rows, COLUMNS).encode()))
         self._write("table.md", lambda file: file.write(as_markdown(rows, COLUMNS).encode()))
-        frame = _typed_frame([asdict(row) for row in rows], Row)
+        frame = table_frame(rows)
         self._write("table.parquet", lambda file: frame.to_parquet(file, index=False))
 
     def write_samples(self, blocks: Iterable[Block]) -> None:
-        frame = _typed_frame([asdict(block) for block in blocks], Block)
+        frame = samples_frame(blocks)
         self._write("samples.parquet", lambda file: frame.to_parquet(file, index=False))
 
     def finish(self, rows: Sequence[Row], blocks: Iterable[Block], info: Mapping[str, Any]) -> None:
@@ -275,6 +275,16 @@ def as_json(rows: Iterable[Row], columns: Sequence[str]) -> str:
 
 def _markdown_cell(value: object) -> str:
     return plain(value).replace("|", "\\|").replace("\n", " ")
+
+
+def table_frame(rows: Iterable[Row]) -> Any:
+    """A data frame of rows; an unknown figure is NA."""
+    return _typed_frame([asdict(row) for row in rows], Row)
+
+
+def samples_frame(blocks: Iterable[Block]) -> Any:
+    """A data frame of blocks."""
+    return _typed_frame([asdict(block) for block in blocks], Block)
 
 
 def _typed_frame(records: list[dict[str, Any]], kind: type[Row] | type[Block]) -> Any:

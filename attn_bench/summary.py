@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
+from typing import Literal
 
 from rich import box
 from rich.markup import escape
@@ -19,12 +21,50 @@ LEGEND = (
 TIMED = ("latency", "device", "ratio")
 
 
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A figure as people read it; `best` where no other of its column and shape beats it."""
+
+    text: str
+    best: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row with its figures, one for each of the summary's columns; none unless it is ok."""
+
+    row: Row
+    name: str
+    cells: tuple[Cell, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The lines of one shape and condition; `unit` is that of its latencies."""
+
+    title: str
+    unit: Literal["µs", "ms"]
+    columns: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+    def heading(self, column: str, anchor: str) -> str:
+        """`column` as people call it."""
+        if column in ("latency", "device"):
+            return f"{column} {self.unit}"
+        named = {"ratio": f"× {anchor}", "macs": "MACs", "peak_memory_bytes": "memory"}
+        return named.get(column, column)
+
+
+def summaries(rows: Sequence[Row], anchor: str) -> Iterator[Summary]:
+    """One for each shape and condition, in the order of `rows`; unsupported cases left out."""
+    for title, group in groupby((row for row in rows if row.status != "unsupported"), group_title):
+        yield _summary(title, list(group), anchor)
+
+
 def shape_tables(rows: Sequence[Row], anchor: str) -> Iterator[Table]:
-    """A table for each shape and condition, in the order of `rows`; unsupported cases left out."""
-    for (shape, condition), group in groupby(
-        (row for row in rows if row.status != "unsupported"), key=_group
-    ):
-        yield _shape_table(" ".join([shape, *condition]), list(group), anchor)
+    """The summaries as the console shows them."""
+    for summary in summaries(rows, anchor):
+        yield _shape_table(summary, anchor)
 
 
 def interval_of(row: Row, metric: str) -> Interval | None:
@@ -42,42 +82,61 @@ def memory_multiple(row: Row) -> float | None:
     return row.peak_memory_bytes / (elements * ITEM_BYTES[row.dtype])
 
 
-def _group(row: Row) -> tuple[str, tuple[str, ...]]:
+def group_title(row: Row) -> str:
     """What stands above a table: the shape, and what is not as it usually is."""
     usual = ("float32", "contiguous", "inference", "cpu")
     conditions = (row.dtype, row.memory_format, row.mode, row.device)
-    shape = f"{row.batch}×{row.channels}×{row.height}×{row.width}"
-    return shape, tuple(word for word in conditions if word not in usual)
+    return " ".join([shape_in_words(row), *(word for word in conditions if word not in usual)])
 
 
-def _shape_table(title: str, rows: Sequence[Row], anchor: str) -> Table:
+def shape_in_words(row: Row) -> str:
+    return f"{row.batch}×{row.channels}×{row.height}×{row.width}"
+
+
+def name_of(row: Row) -> str:
+    """The variant without its extent, which has a column of its own."""
+    label = row.variant.replace(f"extent={row.extent}, ", "").replace(f"(extent={row.extent})", "")
+    return f"{label} compiled" if row.execution == "compile" else label
+
+
+def _summary(title: str, rows: Sequence[Row], anchor: str) -> Summary:
     longest_us = max((row.latency_us or 0.0 for row in rows), default=0.0)
-    unit, scale = ("ms", 1e-3) if longest_us >= 1000 else ("µs", 1.0)
-    headings = {"latency": f"latency {unit}", "device": f"device {unit}", "ratio": f"× {anchor}"}
+    unit: Literal["µs", "ms"] = "ms" if longest_us >= 1000 else "µs"
     timed = [m for m in TIMED if m != "device" or any(row.device_us is not None for row in rows)]
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    table.add_column("module", no_wrap=True)
-    for heading in ["extent", *(headings[m] for m in timed), "params", "MACs", "memory"]:
-        table.add_column(heading, justify="right", no_wrap=True)
     competitors = [row for row in rows if row.variant != anchor and row.status == "ok"]
-    for row in rows:
-        extent = "" if row.extent is None else str(row.extent)
+
+    def line(row: Row) -> Line:
         if row.status != "ok":
-            table.add_row(_name(row), extent, f"[dim]{row.status}[/]")
-            continue
+            return Line(row, name_of(row))
         cells = []
         for metric in timed:
             interval = interval_of(row, metric)
-            factor = 1.0 if metric == "ratio" else scale
+            factor = 1e-3 if metric != "ratio" and unit == "ms" else 1.0
             shown = units.with_interval(interval.times(factor) if interval else None)
-            cells.append(_marked(shown, _is_fastest(row, metric, competitors)))
+            cells.append(Cell(shown, _is_fastest(row, metric, competitors)))
         for column, shown in (
             ("params", units.count(row.params)),
             ("macs", units.count(row.macs)),
             ("peak_memory_bytes", units.multiple(memory_multiple(row))),
         ):
-            cells.append(_marked(shown, _is_least(row, column, competitors)))
-        table.add_row(_name(row), extent, *cells)
+            cells.append(Cell(shown, _is_least(row, column, competitors)))
+        return Line(row, name_of(row), tuple(cells))
+
+    columns = (*timed, "params", "macs", "peak_memory_bytes")
+    return Summary(title, unit, columns, tuple(map(line, rows)))
+
+
+def _shape_table(summary: Summary, anchor: str) -> Table:
+    table = Table(
+        title=summary.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
+    )
+    table.add_column("module", no_wrap=True)
+    for heading in ["extent", *(summary.heading(column, anchor) for column in summary.columns)]:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for line in summary.lines:
+        extent = "" if line.row.extent is None else str(line.row.extent)
+        cells = map(_marked, line.cells) if line.cells else [f"[dim]{line.row.status}[/]"]
+        table.add_row(escape(line.name), extent, *cells)
     return table
 
 
@@ -96,11 +155,5 @@ def _is_least(row: Row, column: str, competitors: Sequence[Row]) -> bool:
     return row in competitors and bool(values) and getattr(row, column) == min(values) < max(values)
 
 
-def _marked(shown: str, best: bool) -> str:
-    return f"[bold green]{shown}*[/]" if best else f"{shown} "
-
-
-def _name(row: Row) -> str:
-    """The variant without its extent, which has a column of its own."""
-    label = row.variant.replace(f"extent={row.extent}, ", "").replace(f"(extent={row.extent})", "")
-    return escape(f"{label} compiled" if row.execution == "compile" else label)
+def _marked(cell: Cell) -> str:
+    return f"[bold green]{cell.text}*[/]" if cell.best else f"{cell.text} "

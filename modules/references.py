@@ -28,9 +28,9 @@ from timm.layers.squeeze_excite import SEModule
 from torch import nn
 
 
-def se(channels: int, rd_ratio: float = 1 / 16) -> nn.Module:
-    """Squeeze-and-Excitation with biases, C·rd_ratio wide inside: N×C×H×W to the same."""
-    module: nn.Module = SEModule(channels, rd_ratio=rd_ratio, rd_divisor=1, bias=True)
+def se(channels: int, rd_ratio: float = 1 / 16, bias: bool = True) -> nn.Module:
+    """Squeeze-and-Excitation, C·rd_ratio wide inside: N×C×H×W to the same."""
+    module: nn.Module = SEModule(channels, rd_ratio=rd_ratio, rd_divisor=1, bias=bias)
     return module
 
 

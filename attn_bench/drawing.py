@@ -1,0 +1,243 @@
+"""From a picture to SVG in a page, or to a PNG: the only home of colours, markers and sizes.
+
+A picture is a title, a caption and panels; a panel knows how to draw itself on a matplotlib axes.
+In a page every panel is an SVG of its own, so that they stand below one another on a phone. Its
+colours are CSS variables (`PALETTE` has their names), its letters are text.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Name of the CSS variable: colour on light paper and on dark. No two of a column are alike, and
+# all that carry words have a contrast of 4.5 and more against their paper.
+PALETTE = {
+    "paper": ("#ffffff", "#15191e"),
+    "ink": ("#1a1f26", "#e7eaee"),
+    "muted": ("#59636e", "#a3adb8"),
+    "grid": ("#dde1e6", "#323a43"),
+    "series-1": ("#0b5fa5", "#6cb6ff"),
+    "series-2": ("#b3420a", "#ff9a5c"),
+    "series-3": ("#08705f", "#4fd1b5"),
+    "series-4": ("#7d3ba0", "#d6a1f5"),
+    "series-5": ("#7a5c00", "#e3c04b"),
+    "series-6": ("#a81e55", "#ff8fb4"),
+    "series-7": ("#3d4f9c", "#a5b4ff"),
+}
+SERIES = tuple(light for name, (light, _) in PALETTE.items() if name.startswith("series"))
+INK, MUTED, GRID, PAPER = (PALETTE[name][0] for name in ("ink", "muted", "grid", "paper"))
+MARKERS = "osD^vPXd"
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (3, 1.5)))
+
+WIDTH = 360  # points: letters of 11 in a panel that a phone shows at nearly its own size
+LONGEST = 28  # letters of a label; the table has it in full
+TITLE_LETTERS = 42  # of a line above a panel in a PNG
+DOTS_PER_INCH = 160
+SETTINGS: dict[Any, Any] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": MUTED,
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.facecolor": PAPER,
+    "font.size": 11,
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "legend.edgecolor": GRID,
+    "legend.fontsize": 10,
+    "legend.frameon": False,
+    "legend.labelcolor": INK,
+    "lines.linewidth": 1.5,
+    "lines.markersize": 5.5,
+    "savefig.facecolor": PAPER,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "attn-bench",
+    "text.color": INK,
+    "text.parse_math": False,  # a $ in a name is a $
+    "xtick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.color": MUTED,
+    "ytick.labelcolor": INK,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One axes. `alt` says in words what it shows; `height` in points."""
+
+    title: str
+    alt: str
+    height: float
+    draw: Callable[[Axes], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What belongs under one title; without panels, `missing` says why there are none.
+
+    name: that of the PNG file, without its ending.
+    """
+
+    name: str
+    title: str
+    caption: str = ""
+    panels: Sequence[Panel] = ()
+    missing: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How one series looks in every panel: told apart by marker and dashes, then by colour."""
+
+    colour: str
+    marker: str
+    dashes: Any
+
+
+def styles(names: Sequence[str]) -> dict[str, Style]:
+    """A style for each name; those of one colour have other markers and dashes.
+
+    >>> [style.marker for style in styles(["se", "cbam"]).values()]
+    ['o', 's']
+    """
+    return {
+        name: Style(SERIES[i % len(SERIES)], MARKERS[i % len(MARKERS)], DASHES[i % len(DASHES)])
+        for i, name in enumerate(dict.fromkeys(names))
+    }
+
+
+def short(label: str) -> str:
+    """`label` as it fits beside an axis, printable.
+
+    >>> short("se")
+    'se'
+    """
+    shown = "".join(char if char.isprintable() else "?" for char in label)
+    return shown if len(shown) <= LONGEST else shown[: LONGEST - 1] + "…"
+
+
+def spread(places: Sequence[float], gap: float) -> list[float]:
+    """`places` between 0 and 1, moved apart so that neighbours are `gap` away, in their order.
+
+    Where there is no room for all, they stand as far apart as there is.
+
+    >>> [round(place, 2) for place in spread([0.5, 0.52, 0.9], 0.1)]
+    [0.46, 0.56, 0.9]
+    """
+    gap = min(gap, 1 / max(len(places) - 1, 1))
+    order = sorted(range(len(places)), key=lambda i: places[i])
+    # Runs of labels that touch stand around their common mean; a run that grows into its
+    # neighbour takes it in.
+    runs: list[list[int]] = []
+    for i in order:
+        runs.append([i])
+        while len(runs) > 1 and _start(runs[-1], places, gap) < (
+            _start(runs[-2], places, gap) + gap * len(runs[-2])
+        ):
+            last = runs.pop()
+            runs[-1] += last
+    found = [0.0] * len(places)
+    for run in runs:
+        for step, i in enumerate(run):
+            found[i] = _start(run, places, gap) + step * gap
+    return found
+
+
+def _start(run: Sequence[int], places: Sequence[float], gap: float) -> float:
+    """Where the first of a run of touching labels stands."""
+    length = gap * (len(run) - 1)
+    middle = sum(places[i] for i in run) / len(run)
+    return min(max(middle - length / 2, 0.0), 1.0 - length)
+
+
+def svg(panel: Panel, key: str) -> str:
+    """The panel as an SVG element to stand in a page; `key` makes its ids the page's only ones."""
+    from matplotlib.figure import Figure
+
+    with _drawing():
+        figure = Figure(figsize=(WIDTH / 72, panel.height / 72), layout="constrained")
+        panel.draw(figure.subplots())
+        file = io.BytesIO()
+        figure.savefig(file, format="svg", transparent=True)
+    return _inline(file.getvalue(), panel.alt, key)
+
+
+def write_png(picture: Picture, path: Path) -> None:
+    """All panels of a picture in one file, two beside each other. Raises OSError."""
+    from matplotlib.figure import Figure
+
+    columns = min(2, len(picture.panels))
+    lines = -(-len(picture.panels) // columns)
+    heights = [
+        max(panel.height for panel in picture.panels[line * columns : (line + 1) * columns])
+        for line in range(lines)
+    ]
+    with _drawing():
+        size = (columns * WIDTH / 72, (sum(heights) + 22 * lines + 30) / 72)
+        figure = Figure(figsize=size, layout="constrained")
+        figure.suptitle(picture.title, fontweight="bold", fontsize=12)
+        grid = figure.subplots(lines, columns, squeeze=False, height_ratios=heights)
+        for axes, panel in zip(grid.flat, picture.panels, strict=False):
+            axes.set_title(fill(panel.title, TITLE_LETTERS), fontsize=11, loc="left")
+            panel.draw(axes)
+        for axes in grid.flat[len(picture.panels) :]:
+            axes.set_axis_off()
+        figure.savefig(path, dpi=DOTS_PER_INCH, format="png")
+
+
+@contextmanager
+def _drawing() -> Iterator[None]:
+    """Our settings alone, whatever the user's matplotlibrc says, and no complaint about a letter
+    that the font used for measuring widths has not: the browser has it."""
+    import matplotlib
+
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(SETTINGS)
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        yield
+
+
+def _inline(file: bytes, alt: str, key: str) -> str:
+    """matplotlib's file as an element of HTML: no namespace, metadata, style sheet or size of its
+    own, and colours by their names."""
+    root = ET.fromstring(file)
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag.rpartition("}")[2] in ("metadata", "style"):
+                parent.remove(child)
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
+        bare = {name.rpartition("}")[2]: value for name, value in element.attrib.items()}
+        if element.tag == "g":
+            bare.pop("id", None)
+        element.attrib = {name: _ours(name, value, key) for name, value in bare.items()}
+    _, _, width, height = root.attrib["viewBox"].split()
+    root.attrib = {"viewBox": f"0 0 {width} {height}", "role": "img", "aria-label": alt}
+    return ET.tostring(root, encoding="unicode")
+
+
+def _ours(name: str, value: str, key: str) -> str:
+    """An attribute's value with ids that are the page's only ones, and colours by their names."""
+    if name == "id":
+        return f"{key}-{value}"
+    if name in ("href", "clip-path"):
+        return value.replace("#", f"#{key}-", 1)
+    if name == "style":
+        for colour, (light, _) in PALETTE.items():
+            value = value.replace(light, f"var(--{colour})")
+    return value

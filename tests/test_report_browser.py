@@ -1,0 +1,228 @@
+"""The page in a real browser: it opens without an error, asks nobody, and its table works."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from pages import altered
+
+from attn_bench.report import report
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+NEEDED = "ATTN_BENCH_NEEDS_BROWSER"  # set where a browser must be there, in CI
+PHONE = {"width": 375, "height": 700}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A browser without a window; nothing of it is left when the tests are over."""
+    if CHROMIUM is None:
+        assert not os.environ.get(NEEDED), f"{NEEDED} is set, and there is no chromium"
+        pytest.skip("there is no chromium on the PATH")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
+    names = [process.name() for process in psutil.Process().children(recursive=True)]
+    assert not [name for name in names if "chrom" in name or "node" in name]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where the page of the reference run is."""
+    run = altered(tmp_path_factory.mktemp("browser") / "reference")
+    (file,) = report(str(run.path))
+    return file.as_uri()
+
+
+class Watched:
+    """A page that was opened, with all that it asked for and complained of."""
+
+    def __init__(self, browser: Any, address: str, **options: Any) -> None:
+        self.context = browser.new_context(**options)
+        self.page = self.context.new_page()
+        self.asked: list[str] = []
+        self.said: list[str] = []
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.goto(address)
+
+    def shown(self, heading: str) -> list[str]:
+        """The cells of a column in the rows that are shown, as they are read."""
+        found: list[str] = self.page.evaluate(
+            """heading => {
+                const table = document.getElementById("cases");
+                const index = [...table.tHead.rows[0].cells]
+                    .findIndex((cell) => cell.dataset.key === heading);
+                return [...table.tBodies[0].rows].filter((row) => !row.hidden)
+                    .map((row) => row.cells[index].textContent);
+            }""",
+            heading,
+        )
+        return found
+
+    def heading(self, key: str) -> Any:
+        return self.page.locator(f"th[data-key={key}]")
+
+
+@pytest.fixture
+def watched(browser: Any, address: str) -> Iterator[Watched]:
+    """The page in a window of usual size; whatever a test did, it asked no host and did not err."""
+    opened = Watched(browser, address)
+    yield opened
+    assert opened.asked == [address]
+    assert opened.said == []
+    opened.context.close()
+
+
+def test_it_opens_and_all_is_there(watched: Watched) -> None:
+    """Four figures, the table of 60 cases and the environment are on the page and seen."""
+    for place in ("latency", "cost-against-gain", "bound", "memory", "table", "environment"):
+        assert watched.page.locator(f"#{place}").is_visible()
+    assert watched.page.locator("svg").count() == 11
+    assert all(watched.page.locator("svg").nth(i).bounding_box()["height"] > 150 for i in range(11))
+    assert watched.page.inner_text("#count") == "60 of 60 cases"
+
+
+def test_a_heading_sorts(watched: Watched) -> None:
+    """One click sorts upwards by number, the next downwards; what is unknown stays last."""
+    heading = watched.heading("latency")
+    heading.locator("span").click()
+    assert heading.get_attribute("aria-sort") == "ascending"
+    upwards = watched.shown("latency_us")
+    known = [float(text) for text in upwards if text]
+    assert len(known) == 57
+    assert known == sorted(known)
+    assert upwards[57:] == ["", "", ""]
+    heading.locator("span").click()
+    assert heading.get_attribute("aria-sort") == "descending"
+    downwards = watched.shown("latency_us")
+    assert [float(text) for text in downwards[:57]] == sorted(known, reverse=True)
+    assert downwards[57:] == ["", "", ""]
+
+
+def test_the_keyboard_sorts(watched: Watched) -> None:
+    """A heading takes the focus, and Enter and the space bar sort by it."""
+    for key, order in (("Enter", "ascending"), (" ", "descending")):
+        watched.heading("name").locator("span").focus()
+        watched.page.keyboard.press(key)
+        assert watched.heading("name").get_attribute("aria-sort") == order
+    assert watched.shown("module")[0] == "se"
+
+
+def test_the_global_extent_is_the_largest(watched: Watched) -> None:
+    """Extents are sorted as numbers, and global comes after them."""
+    watched.heading("at_extent").locator("span").click()
+    extents = [text for text in watched.shown("at_extent") if text]
+    assert list(dict.fromkeys(extents)) == ["2", "4", "8", "global"]
+
+
+def test_rows_are_filtered(watched: Watched) -> None:
+    """By words, by the value of a column, by both; a reset shows all again."""
+    watched.page.fill("#search", "theta_plus 28×28")
+    assert watched.shown("name") == ["ge_theta_plus"] * 4
+    assert watched.page.inner_text("#count") == "4 of 60 cases"
+    watched.page.select_option("[data-filter=extent]", "8")
+    assert watched.shown("at_extent") == ["8"]
+    watched.page.fill("#search", "")
+    watched.page.select_option("[data-filter=status]", "unsupported")
+    assert watched.shown("shape") == ["8×2048×7×7"] * 3
+    watched.page.click("button[type=reset]")
+    watched.page.wait_for_function("document.querySelector('#count').textContent.startsWith('60')")
+    assert len(watched.shown("name")) == 60
+
+
+def test_columns_are_chosen(watched: Watched) -> None:
+    """A column of table.csv is shown on request, and one of the console's can be hidden."""
+    assert watched.heading("macs_fvcore").is_hidden()
+    watched.page.click("#controls summary")
+    watched.page.get_by_label("macs_fvcore", exact=True).check()
+    watched.page.get_by_label("memory", exact=True).uncheck()
+    assert watched.heading("macs_fvcore").is_visible()
+    assert watched.heading("memory").is_hidden()
+    assert watched.page.locator("tbody tr").first.locator("td:visible").count() == 9
+
+
+def test_a_phone_shows_it(browser: Any, address: str) -> None:
+    """At 375 pixels the page does not scroll sideways; the table does, in its own box."""
+    phone = Watched(browser, address, viewport=PHONE)
+    widths = phone.page.evaluate(
+        """() => {
+            const box = document.querySelector(".scroll");
+            return [document.documentElement.scrollWidth, box.clientWidth, box.scrollWidth];
+        }"""
+    )
+    assert widths[0] == 375
+    assert widths[1] < 375 < widths[2]
+    letters = phone.page.evaluate(
+        """() => Math.min(...[...document.querySelectorAll("svg text")]
+                .map((text) => [parseFloat(getComputedStyle(text).fontSize), text.getScreenCTM()])
+                .map(([size, matrix]) => size * Math.hypot(matrix.a, matrix.b)))"""
+    )
+    assert letters > 8
+    assert phone.said == []
+    phone.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_light_and_dark(browser: Any, address: str, scheme: str) -> None:
+    """The page and the letters and lines of its figures follow what the reader prefers."""
+    window = Watched(browser, address, color_scheme=scheme)
+    paper, ink, figure = window.page.evaluate(
+        """() => [getComputedStyle(document.body).backgroundColor,
+                  getComputedStyle(document.body).color,
+                  getComputedStyle(document.querySelector("svg text")).fill]"""
+    )
+    dark = "rgb(21, 25, 30)"
+    assert paper == (dark if scheme == "dark" else "rgb(255, 255, 255)")
+    assert ink == figure == ("rgb(231, 234, 238)" if scheme == "dark" else "rgb(26, 31, 38)")
+    window.context.close()
+
+
+def test_no_label_lies_outside_its_figure(watched: Watched) -> None:
+    """Every word of a figure is within it, and no two of one figure cover each other."""
+    faults = watched.page.evaluate(
+        """() => [...document.querySelectorAll("svg")].flatMap((svg) => {
+            const frame = svg.getBoundingClientRect();
+            const texts = [...svg.querySelectorAll("text")].filter((t) => t.textContent.trim());
+            const boxes = texts.map((text) => [text.textContent, text.getBoundingClientRect()]);
+            const inside = ([, box]) => box.left >= frame.left - 2 && box.right <= frame.right + 2
+                && box.top >= frame.top - 2 && box.bottom <= frame.bottom + 2;
+            const cover = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 2
+                && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 5;
+            return [...boxes.filter((one) => !inside(one)).map(([text]) => `outside: ${text}`),
+                ...boxes.flatMap(([text, box], i) => boxes.slice(i + 1)
+                    .filter(([, other]) => cover(box, other))
+                    .map(([other]) => `${text} covers ${other}`))];
+        })"""
+    )
+    assert faults == []
+
+
+def test_it_prints(watched: Watched, tmp_path: Path) -> None:
+    """It becomes a PDF, and a screenshot is made; neither leaves a file behind but where asked."""
+    watched.page.pdf(path=tmp_path / "page.pdf", format="A4")
+    watched.page.screenshot(path=tmp_path / "page.png", full_page=True)
+    assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
+    assert (tmp_path / "page.png").read_bytes().startswith(b"\x89PNG")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["page.pdf", "page.png"]
+
+
+def test_it_is_whole_without_scripts(browser: Any, address: str) -> None:
+    """Without JavaScript the table is there with the console's columns, and no dead control."""
+    plain = Watched(browser, address, java_script_enabled=False)
+    assert plain.page.locator("tbody tr").count() == 60
+    assert plain.page.locator("#controls").is_hidden()
+    assert plain.page.locator("tbody tr").first.locator("td:visible").count() == 9
+    plain.context.close()
