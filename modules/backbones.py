@@ -125,7 +125,9 @@ def sites(model: nn.Module, place: Place, stages: Collection[int] | None = None)
             if name is None:
                 raise ValueError(f"{type(block).__name__} has no attention slot of its own")
             path = f"{top}.{inside}"
-            found.append(Site(f"{path}.{name}", stage, f"{path}.{SLOT}" if place == "slot" else None))
+            found.append(
+                Site(f"{path}.{name}", stage, f"{path}.{SLOT}" if place == "slot" else None)
+            )
     if not found:
         raise ValueError(f"{type(model).__name__} has no residual blocks that are known here")
     return found
@@ -143,7 +145,11 @@ def _plain(backbone: str) -> nn.Module:
         for block in bottlenecks:
             block.conv1.stride, block.conv2.stride = block.conv2.stride, block.conv1.stride
     for layer in model.modules():
-        if isinstance(layer, nn.BatchNorm2d) and not layer.weight.is_meta and not layer.weight.any():
+        if (
+            isinstance(layer, nn.BatchNorm2d)
+            and not layer.weight.is_meta
+            and not layer.weight.any()
+        ):
             nn.init.constant_(layer.weight, WOKEN_SCALE)
     return model
 

@@ -31,7 +31,8 @@ USUAL_SIZE = (16, 13)
 # What a version of timm is known not to build: which versions, what they raise, and why.
 KNOWN_FAULTS = {
     "timm/ge": (">=1.0.21", TypeError),  # its GatherExcite hands on `*dd` for `**dd`
-    "timm/coord": ("<1.0.23", AssertionError),  # not there yet, and so the next three
+    "timm/coord": ("<1.0.23", AssertionError),  # not there yet, and so the next four
+    "coord": ("<1.0.23", AssertionError),
     "timm/scoord": ("<1.0.23", AssertionError),
     "timm/ela": ("<1.0.23", AssertionError),
     "timm/strip": ("<1.0.23", AssertionError),
