@@ -91,6 +91,21 @@ class Precision:
         return self._known
 
 
+class Untimed:
+    """Where times are not asked for, or cannot be compared, nothing is timed."""
+
+    is_sure_to_time: ClassVar[bool] = False
+
+    def begin(self, ok: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Case]:
+        return []
+
+    def unfinished(self, waiting: Sequence[Case], timings: Timings) -> list[Case]:
+        return []
+
+    def known(self) -> str:
+        return ""
+
+
 @dataclass(slots=True)
 class Session:
     """A worker and what it has done: `round` counts up from 0, the warm-up.

@@ -3,11 +3,11 @@
 Source card
   paper       SimAM: A Simple, Parameter-Free Attention Module for Convolutional Neural Networks.
               Lingxiao Yang, Ru-Yuan Zhang, Lida Li, Xiaohua Xie. ICML 2021, PMLR 139 (not on arXiv)
-  formula     y = x ⊙ σ(1/E), 1/E = (x − μ)² / (4(v + λ)) + 1/2, equation 5; μ and v are the mean and
-              the variance of the channel's map
-  place       after the block's 3×3, before its norm (`inner` puts it after the norm and activation)
-  left open   the divisor of v. Chosen: H·W − 1, as in the authors' code (github.com/ZjjConan/SimAM);
-              in a map of one element, 1.
+  formula     y = x ⊙ σ(1/E), 1/E = (x − μ)² / (4(v + λ)) + 1/2, equation 5; μ and v are the mean
+              and the variance of the channel's map
+  place       after the block's 3×3, before its norm; the place `inner` is after norm and activation
+  left open   the divisor of v. Chosen: H·W − 1, as in the authors' code
+              (github.com/ZjjConan/SimAM); in a map of one element, 1.
 """
 
 from __future__ import annotations

@@ -33,12 +33,17 @@ MACS, OPS = "macs", "elementwise_ops"
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The arithmetic of one forward pass of the whole batch; `uncounted` maps operator -> calls."""
+    """The arithmetic of one forward pass of the whole batch.
+
+    operations: how much of `elementwise_ops` each operator makes, by its name without "aten::".
+    uncounted: operator -> calls.
+    """
 
     macs_fvcore: int
     macs: int
     elementwise_ops: int
     activations: int
+    operations: Mapping[str, int]
     uncounted: Mapping[str, int]
 
 
@@ -57,6 +62,9 @@ def count_work(module: nn.Module, x: Tensor) -> Work:
             macs=int(ours[MACS]),
             elementwise_ops=int(ours[OPS]),
             activations=int(activations.total()),
+            operations={
+                name: int(total) for name, total in ours.items() if total and name not in (MACS, OPS)
+            },
             uncounted=dict(split.unsupported_ops()),
         )
 
@@ -137,6 +145,16 @@ def _attention(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
 
 _SOFTMAX = 5  # maximum, difference, exp, sum, quotient
 
+def _named(name: str, handle: Handle) -> Handle:
+    """`handle`, its operations also put under the operator's own name."""
+
+    def named(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+        counted = handle(inputs, outputs)
+        return counted + Counter({name: counted[OPS]})
+
+    return named
+
+
 _TABLE: Mapping[Any, str] = {
     _as(MACS, jit_handles.conv_flop_jit): "_convolution",
     _as(MACS, jit_handles.addmm_flop_jit): "addmm",
@@ -165,7 +183,7 @@ _TABLE: Mapping[Any, str] = {
     ),
 }
 HANDLES: Mapping[str, Handle] = {
-    f"aten::{name}{in_place}": handle
+    f"aten::{name}{in_place}": _named(name, handle)
     for handle, names in _TABLE.items()
     for name in names.split()
     for in_place in ("", "_")
