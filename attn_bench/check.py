@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -18,10 +18,10 @@ from attn_bench.errors import RequestError, nearest
 from attn_bench.pair import AnyWorker, WorkerPair
 from attn_bench.plan import SECONDS_PER_CASE, SESSIONS, make_plan, selection
 from attn_bench.process import Worker
-from attn_bench.record import BASE, Case, Outcome, Suite, Tolerance
+from attn_bench.record import BASE, Suite, Tolerance
 from attn_bench.registry import BUILTIN, Entry, union
 from attn_bench.revision import checked_out
-from attn_bench.stats import LEAST_FAMILY, Timings
+from attn_bench.stats import LEAST_FAMILY
 from attn_bench.store import RunFolder
 from attn_bench.verdicts import Finding, Tolerances, exit_status, worst_first
 from attn_bench.versions import PairJudge, Sides, two_sides

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Column
 
-from attn_bench import ci, summary, units
-from attn_bench.record import Plan, Row, Settings
+from attn_bench import ci, papers, summary, units
+from attn_bench.record import PLAIN, Plan, Row, Settings
 
 PLAIN_WIDTH = 100
 REDRAW_S = 0.25
@@ -172,14 +173,17 @@ def finished(path: Path, rows: Sequence[Row], info: Mapping[str, Any]) -> None:
     console = out()
     console.print(f"[bold]{escape(info['suite']['title'])}[/]")
     console.print(f"{escape(_machine(info))}\n")
-    if any(row.status == "ok" for row in rows):
+    if info["suite"].get("published"):
+        published(rows, info)
+    elif any(row.status == "ok" for row in rows):
         for table in summary.shape_tables(rows, info["suite"]["anchor"]):
             console.print(table)
-        console.print(f"[dim]{summary.LEGEND}[/]\n")
+        console.print("[dim]" + "\n".join(summary.legends(rows)) + "[/]\n")
     for words in _reasons(rows):
         line(words)
-    for words in _precision(rows, info["suite"]["anchor"], info["settings"]["precision"]):
-        console.print(words)
+    if info["suite"].get("timed", True):
+        for words in _precision(rows, info["suite"]["anchor"], info["settings"]["precision"]):
+            console.print(words)
     share = info.get("calling_share")
     if share is not None:
         console.print(f"{units.percent(share)} of the measuring time went into calling modules.")
@@ -188,6 +192,28 @@ def finished(path: Path, rows: Sequence[Row], info: Mapping[str, Any]) -> None:
     for words in info["warnings"]:
         warning(words)
     line(f"run folder: {path}")
+
+
+def published(rows: Sequence[Row], info: Mapping[str, Any]) -> None:
+    """The published networks: ours beside theirs, by source, and what was left out."""
+    found = papers.compare(rows, info.get("operations", {}), info["environment"]["device"])
+    for (source, about), group in groupby(found, key=lambda c: (c.source, c.convention)):
+        line(source)
+        line(f"counted as there: {about}")
+        cells = [["network", "figure", "ours", "published", ""]]
+        for comparison in group:
+            recalled = "" if comparison.provenance == "read" else f" ({comparison.provenance})"
+            for figure in comparison.figures:
+                verdict = figure.verdict + (f": {figure.why}" if figure.why else "")
+                cells.append(
+                    [comparison.model, figure.name, figure.ours, figure.theirs + recalled, verdict]
+                )
+        _aligned(cells, [False, False, True, False, False])
+        line("")
+    verdicts = Counter(figure.verdict for comparison in found for figure in comparison.figures)
+    line(", ".join(f"{number} {verdict}" for verdict, number in verdicts.items()) + " (figures)")
+    for reason, number in papers.left_out().items():
+        line(f"not rebuilt: {number} rows: {reason}")
 
 
 def checked(answer: ci.Answer) -> None:
@@ -274,7 +300,7 @@ def _reasons(rows: Sequence[Row]) -> list[str]:
 
 def _precision(rows: Sequence[Row], anchor: str, wanted: float) -> list[str]:
     """How many ratios are as precise as was asked; the anchor's own is no achievement."""
-    measured = [row for row in rows if row.status == "ok" and row.variant != anchor]
+    measured = [row for row in rows if row.status == "ok" and row.variant not in (anchor, PLAIN)]
     found = [summary.interval_of(row, "ratio") for row in measured]
     ratios = [ratio for ratio in found if ratio is not None]
     reached = [ratio for ratio in ratios if ratio.half_width <= wanted * ratio.value]

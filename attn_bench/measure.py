@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from attn_bench import environment, protocol, registry, store, suite
+from attn_bench import environment, papers, protocol, registry, store, suite
 from attn_bench.coordinator import Coordinator, Judge, Progress, Progressed, Untimed
 from attn_bench.errors import AttnBenchError, RequestError
 from attn_bench.pair import AnyWorker
@@ -183,9 +183,10 @@ def save(measured: Measured, info: dict[str, Any], ended: str = "the budget was 
     )
     info |= _ending(coordinator, measured.watch, info, state)
     measured.folder.finish(rows, coordinator.blocks, info)
-    return Finished(
-        measured.folder.path, tuple(rows), info, exit_status(rows, state), measured.trouble
-    )
+    status = exit_status(rows, state)
+    if measured.prepared.suite.published and status == 0:
+        status = int(papers.any_differs(rows, info["operations"], measured.prepared.hello.device))
+    return Finished(measured.folder.path, tuple(rows), info, status, measured.trouble)
 
 
 def prepare(request: Request, progress: Progress, gone: Sequence[Entry] = ()) -> Prepared:

@@ -1,6 +1,7 @@
 """The backbones that a suite may name, and the places in them; known without loading any.
 
-What is here for each backbone is what a suite is checked against; `modules/backbones.py` builds them.
+What is here for each backbone is what a suite is checked against; `modules/backbones.py` builds
+them.
 """
 
 from __future__ import annotations

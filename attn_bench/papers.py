@@ -84,6 +84,14 @@ def compare(
     return [comparison for comparison in found if comparison is not None]
 
 
+def any_differs(
+    rows: Iterable[Row], operations: Mapping[str, Mapping[str, int]], device: DeviceName
+) -> bool:
+    """Whether some published figure is neither ours nor explained."""
+    found = compare(rows, operations, device)
+    return any(figure.verdict == "differs" for one in found for figure in one.figures)
+
+
 def left_out() -> Counter[str]:
     """Why the other rows are not rebuilt, and how many for each reason."""
     reasons = [_reason_against(row) for row in load() if case_of(row, "cpu") is None]

@@ -101,14 +101,12 @@ def our_variant(row: Published) -> str | None:
 
 
 def ours(row: Published) -> tuple[Variant, str] | None:
-    """Our variant that is the row's module, and its place in the backbone; None for none of ours."""
+    """Our variant that is the row's module, and its place in the backbone; None for none."""
     rule = next((rule for rule in links()["ours"] if fits(rule, row)), None)
     if rule is None:
         return None
     what = rule["ours"]
-    variant = Variant(
-        what["module"], what.get("extent"), tuple(what.get("arguments", {}).items())
-    )
+    variant = Variant(what["module"], what.get("extent"), tuple(what.get("arguments", {}).items()))
     return variant, rule.get("place", USUAL_PLACE)
 
 

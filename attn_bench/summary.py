@@ -1,4 +1,5 @@
-"""Rows -> the tables that people read: one for each shape, the best of each column marked."""
+"""Rows -> the tables that people read: one for each shape, the best of each column marked; one for
+each backbone, everything beside the plain one."""
 
 from __future__ import annotations
 
@@ -10,21 +11,35 @@ from rich.markup import escape
 from rich.table import Table
 
 from attn_bench import units
-from attn_bench.record import ITEM_BYTES, Interval, Row
+from attn_bench.record import ITEM_BYTES, PLAIN, USUAL_PLACE, Interval, Row
 
 LEGEND = (
     "* the best of its column at this shape, the anchor aside; where times are not known well "
     "enough to tell, several. ± 95 % interval. memory: peak of a call × its input."
 )
+NETWORK_LEGEND = (
+    "Changes are against the plain backbone, latency's in pairs. ± 95 % interval. memory: peak of "
+    "a call, beyond input and parameters."
+)
 TIMED = ("latency", "device", "ratio")
 
 
 def shape_tables(rows: Sequence[Row], anchor: str) -> Iterator[Table]:
-    """A table for each shape and condition, in the order of `rows`; unsupported cases left out."""
-    for (shape, condition), group in groupby(
+    """A table for each shape (and backbone) and condition, in the order of `rows`; unsupported
+    cases left out."""
+    for (backbone, shape, condition), group in groupby(
         (row for row in rows if row.status != "unsupported"), key=_group
     ):
-        yield _shape_table(" ".join([shape, *condition]), list(group), anchor)
+        if backbone is None:
+            yield _shape_table(" ".join([shape, *condition]), list(group), anchor)
+        else:
+            yield _network_table(" ".join([backbone, shape, *condition]), list(group))
+
+
+def legends(rows: Sequence[Row]) -> list[str]:
+    """What the tables of `rows` need said."""
+    has_networks = {row.backbone is not None for row in rows}
+    return [NETWORK_LEGEND if networks else LEGEND for networks in sorted(has_networks)]
 
 
 def interval_of(row: Row, metric: str) -> Interval | None:
@@ -42,12 +57,12 @@ def memory_multiple(row: Row) -> float | None:
     return row.peak_memory_bytes / (elements * ITEM_BYTES[row.dtype])
 
 
-def _group(row: Row) -> tuple[str, tuple[str, ...]]:
-    """What stands above a table: the shape, and what is not as it usually is."""
+def _group(row: Row) -> tuple[str | None, str, tuple[str, ...]]:
+    """What stands above a table: backbone, shape, and what is not as it usually is."""
     usual = ("float32", "contiguous", "inference", "cpu")
     conditions = (row.dtype, row.memory_format, row.mode, row.device)
     shape = f"{row.batch}×{row.channels}×{row.height}×{row.width}"
-    return shape, tuple(word for word in conditions if word not in usual)
+    return row.backbone, shape, tuple(word for word in conditions if word not in usual)
 
 
 def _shape_table(title: str, rows: Sequence[Row], anchor: str) -> Table:
@@ -81,6 +96,38 @@ def _shape_table(title: str, rows: Sequence[Row], anchor: str) -> Table:
     return table
 
 
+def _network_table(title: str, rows: Sequence[Row]) -> Table:
+    """The plain backbone in its units, the others as changes of it."""
+    plain = next((r for r in rows if r.variant == PLAIN and r.status == "ok"), None)
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table.add_column("module", no_wrap=True)
+    for heading in ("extent", "latency ms", "latency", "params", "MACs", "memory"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in sorted(rows, key=lambda row: row is not plain):
+        extent = "" if row.extent is None else str(row.extent)
+        if row.status != "ok":
+            table.add_row(_name(row), extent, f"[dim]{row.status}[/]")
+            continue
+        latency, ratio = interval_of(row, "latency"), interval_of(row, "ratio")
+        shown = [units.with_interval(latency.times(1e-3) if latency else None)]
+        if row is plain:
+            shown += ["", units.count(row.params), units.count(row.macs)]
+            shown.append(units.bytes_(row.peak_memory_bytes))
+        else:
+            shown.append(units.change_with_interval(ratio.times(1.0) if ratio else None))
+            shown += [
+                units.change(_over(row, plain, column))
+                for column in ("params", "macs", "peak_memory_bytes")
+            ]
+        table.add_row(_name(row), extent, *shown)
+    return table
+
+
+def _over(row: Row, plain: Row | None, column: str) -> float | None:
+    value, of = getattr(row, column), getattr(plain, column, None)
+    return value / of if value is not None and of else None
+
+
 def _is_fastest(row: Row, metric: str, competitors: Sequence[Row]) -> bool:
     """No slower than the fastest by more than the intervals tell."""
     mine = interval_of(row, metric)
@@ -103,4 +150,9 @@ def _marked(shown: str, best: bool) -> str:
 def _name(row: Row) -> str:
     """The variant without its extent, which has a column of its own."""
     label = row.variant.replace(f"extent={row.extent}, ", "").replace(f"(extent={row.extent})", "")
-    return escape(f"{label} compiled" if row.execution == "compile" else label)
+    words = [label]
+    if row.place not in (None, USUAL_PLACE):
+        words.append(f"at {row.place}")
+    if row.execution == "compile":
+        words.append("compiled")
+    return escape(" ".join(words))

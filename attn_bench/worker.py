@@ -81,7 +81,7 @@ class Built:
     """A case ready to be called, inside `mode()`.
 
     `module` is the eager one, also where `forward` is compiled; `call` is what is timed. `subject`
-    is what is under test: the module, or in a network one of those put in, None in a plain backbone.
+    is what is under test: the module; in a network one of those put in, and none in a plain one.
     """
 
     module: nn.Module
@@ -227,7 +227,8 @@ class Bench:
         layout = _layout(case)
         torch.manual_seed(zlib.crc32(case.current.id.encode()))
         if case.network is None:
-            module = subject = self._constructed(case, shape.channels, (shape.height, shape.width))
+            module = self._constructed(case, shape.channels, (shape.height, shape.width))
+            subject: nn.Module | None = module
         else:
             module, subject = self._network(case, case.network)
         module = module.to(device=device, dtype=dtype).to(memory_format=layout)  # type: ignore[call-overload]

@@ -1,30 +1,30 @@
 """timm's backbones with a module put into them, at places counted by a dry run.
 
 Source card: places
-  block   on the output of a block's last convolution and its norm, before the sum with the shortcut:
-          Squeeze-and-Excitation (arXiv:1709.01507, figure 3), CBAM, Gather-Excite, ECA. A block
-          without a shortcut (where MobileNetV2 changes the width) has the module at the same point.
+  block   on the output of a block's last convolution and its norm, before the sum with the
+          shortcut: Squeeze-and-Excitation (arXiv:1709.01507, figure 3), CBAM, Gather-Excite, ECA.
+          A block without a shortcut (where MobileNetV2 changes the width) has it there too.
           In ConvNeXt it comes after the layer scale.
   inner   after a block's spatial (3×3 or depthwise) convolution with its norm and activation; in a
           basic block, whose last convolution is a 3×3, the same as `block`.
   slot    where timm's block has a place for attention: in ResNet the same as `block`, in MobileNet,
-          EfficientNet and RegNet the same as `inner`. What the backbone has there itself is replaced;
-          everywhere else it stays.
+          EfficientNet and RegNet the same as `inner`. What the backbone has there itself is
+          replaced; at every other place it stays.
   stage   after a stage's last block: BAM (arXiv:1807.06514, figure 1).
 
-  strides a ResNet's down-sampling block has its stride in the first 1×1 in the papers (and in Caffe),
-          in the 3×3 in timm. A name that ends in `_caffe` has the papers': 3.858 and not 4.089 G in
-          ResNet-50.
+  strides a ResNet's down-sampling block has its stride in the first 1×1 in the papers (and in
+          Caffe), in the 3×3 in timm. A name that ends in `_caffe` has the papers': 3.858 and not
+          4.089 G in ResNet-50.
   weights those of a fresh network, but a norm's scale that timm begins with 0 is 0.25, so that the
           modules see maps and not zeros.
-  pooling a ResNet's head takes a plain mean ("fast"): the same as timm's AdaptiveAvgPool2d, of which
-          fvcore counts the elements.
+  pooling a ResNet's head takes a plain mean ("fast"): the same as timm's AdaptiveAvgPool2d, whose
+          elements fvcore counts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import timm
 import torch
@@ -42,7 +42,7 @@ WOKEN_SCALE = 0.25
 
 
 class Points(NamedTuple):
-    """The layer of a block whose output the module takes at each place; None where there is none."""
+    """The layer of a block whose output the module takes at each place; None where none is."""
 
     block: str
     inner: str
@@ -76,11 +76,11 @@ def build(
     stages: Collection[int] | None = None,
     input_size: int = 224,
 ) -> nn.Module:
-    """timm's `backbone` for 1000 classes with what `make_module` makes at every `place` of `stages`.
+    """timm's `backbone` for 1000 classes, with what `make_module` makes at each `place`.
 
     Shape: N×3×input_size×input_size to N×1000. Without `make_module` it is the plain backbone.
 
-    stages: which, from 1; None is all of them.
+    stages: in which stages, from 1; None is all of them.
 
     Raises ValueError for a place or a stage that the backbone has not, for blocks unknown here, and
     for `_caffe` where there is no such stride; what timm raises for an unknown backbone; what
@@ -135,8 +135,7 @@ def sites(model: nn.Module, place: Place, stages: Collection[int] | None = None)
 
 def _plain(backbone: str) -> nn.Module:
     name = backbone.removesuffix(CAFFE)
-    is_resnet = name.startswith("resn")
-    pooling = {"global_pool": "fast"} if is_resnet else {}
+    pooling: dict[str, Any] = {"global_pool": "fast"} if name.startswith("resn") else {}
     model: nn.Module = timm.create_model(name, **pooling)
     if name != backbone:
         bottlenecks = [block for block in model.modules() if isinstance(block, resnet.Bottleneck)]

@@ -43,7 +43,7 @@ class BAM(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        gate = (self.channel(x) * self.spatial(x)).sigmoid()  # N×C×1×1 · N×1×H×W
+        gate: Tensor = (self.channel(x) * self.spatial(x)).sigmoid()  # N×C×1×1 · N×1×H×W
         return x * (1 + gate)
 
 

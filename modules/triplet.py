@@ -32,7 +32,8 @@ class TripletAttention(nn.Module):
             gate(x.transpose(1, axis)).transpose(1, axis)
             for gate, axis in zip(self.gates, AXES, strict=True)
         ]
-        return (gated[0] + gated[1] + gated[2]) / 3
+        together: Tensor = (gated[0] + gated[1] + gated[2]) / 3
+        return together
 
 
 class PlaneGate(nn.Module):
