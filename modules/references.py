@@ -54,9 +54,9 @@ def se(channels: int, rd_ratio: float = 1 / 16, bias: bool = True) -> nn.Module:
     return module
 
 
-def cbam(channels: int, rd_ratio: float = 1 / 16) -> nn.Module:
-    """CBAM with the MLP's biases, C·rd_ratio wide inside: N×C×H×W to the same."""
-    module: nn.Module = CbamModule(channels, rd_ratio=rd_ratio, rd_divisor=1, mlp_bias=True)
+def cbam(channels: int, rd_ratio: float = 1 / 16, bias: bool = True) -> nn.Module:
+    """CBAM, its MLP C·rd_ratio wide inside: N×C×H×W to the same."""
+    module: nn.Module = CbamModule(channels, rd_ratio=rd_ratio, rd_divisor=1, mlp_bias=bias)
     return module
 
 

@@ -42,7 +42,7 @@ ATEN = "aten::"
 class Work:
     """The arithmetic of one forward pass of the whole batch.
 
-    operations: how much of `elementwise_ops` each operator makes, by its name without "aten::".
+    operations: what each operator makes of `macs` and `elementwise_ops`: "convolution", "mul".
     uncounted: operator -> calls.
     """
 
@@ -171,11 +171,11 @@ _SOFTMAX = 5  # maximum, difference, exp, sum, quotient
 
 
 def _named(name: str, handle: Handle) -> Handle:
-    """`handle`, its operations also put under the operator's own name."""
+    """`handle`, what it counts also put under the operator's own name."""
 
     def named(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
         counted = handle(inputs, outputs)
-        return counted + Counter({name: counted[OPS]})
+        return counted + Counter({name.strip("_"): counted[OPS] + counted[MACS]})
 
     return named
 
