@@ -158,7 +158,7 @@ class Coordinator:
         self._progress = progress
         self.next_session = known.next_session
         self._sessions = [self._session(worker, is_open=True)]
-        self._load = sorted({case.variant.module for case in plan.cases})
+        self._load = sorted({c.variant.module for c in plan.cases if not c.is_plain})
         self._judge = judge or Precision(plan, settings.precision)
         self._calls: dict[str, int] = {}
         self.rates: dict[DType, protocol.Rates] = {}

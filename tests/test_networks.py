@@ -22,7 +22,8 @@ place = ["block", "stage 3,4"]
 mode = ["inference", "training"]
 leave_out = "(mode == 'training' or place != 'block') and module != 'se'"
 batch = 2
-budget = 6
+budget = 40
+precision = 40
 sessions = 2
 
 [[grid]]
