@@ -4,7 +4,6 @@ each backbone, everything beside the plain one."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 
 from rich import box
 from rich.markup import escape
@@ -27,13 +26,15 @@ TIMED = ("latency", "device", "ratio")
 def shape_tables(rows: Sequence[Row], anchor: str) -> Iterator[Table]:
     """A table for each shape (and backbone) and condition, in the order of `rows`; unsupported
     cases left out."""
-    for (backbone, shape, condition), group in groupby(
-        (row for row in rows if row.status != "unsupported"), key=_group
-    ):
+    groups: dict[tuple[str | None, str, tuple[str, ...]], list[Row]] = {}
+    for row in rows:
+        if row.status != "unsupported":
+            groups.setdefault(_group(row), []).append(row)
+    for (backbone, shape, condition), group in groups.items():
         if backbone is None:
-            yield _shape_table(" ".join([shape, *condition]), list(group), anchor)
+            yield _shape_table(" ".join([shape, *condition]), group, anchor)
         else:
-            yield _network_table(" ".join([backbone, shape, *condition]), list(group))
+            yield _network_table(" ".join([backbone, shape, *condition]), group)
 
 
 def legends(rows: Sequence[Row]) -> list[str]:

@@ -43,7 +43,9 @@ def parse(text: str) -> suite.Suite:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> ProgramRun:
     """A run of ResNet-18 at 64×64 through the real program."""
     folder: Path = tmp_path_factory.mktemp("tiny")
-    text = TINY.replace("module != 'se'", "module != 'se' or mode == 'training' and place != 'block'")
+    text = TINY.replace(
+        "module != 'se'", "module != 'se' or mode == 'training' and place != 'block'"
+    )
     (folder / "tiny.toml").write_text(text, encoding="utf-8")
     return program_run(folder, "--suite", "tiny.toml", "--device", "cpu", "--threads", "1")
 

@@ -48,9 +48,8 @@ def test_every_count_of_the_six_networks_is_a_match(rebuilt: ProgramRun) -> None
 
 def test_what_the_papers_print_of_them_is_a_match(rebuilt: ProgramRun) -> None:
     """The rows of the GE and CBAM papers are ours in each digit that they print."""
-    found = [
-        one for one in comparisons(rebuilt) if one.source.startswith((GE_PAPER, "CBAM arXiv"))
-    ]
+    wanted = (GE_PAPER, "CBAM arXiv")
+    found = [one for one in comparisons(rebuilt) if one.source.startswith(wanted)]
     assert len(found) == 5 + 3
     assert {figure.verdict for one in found for figure in one.figures} == {"match"}
     assert {one.provenance for one in found} == {"recalled"}
