@@ -31,6 +31,8 @@ def attempt(stage: str, step: Callable[[], T]) -> T:
     """What `step` returns; whatever it raises becomes a CaseFailed of one line."""
     try:
         return step()
+    except CaseFailed:  # an attempt within this one has said what there is to say
+        raise
     except Exception as error:  # any class of error may come out of a user's module
         short_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
             "can't allocate memory" in str(error)

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from attn_bench import baseline, measure, protocol, store, suite
 from attn_bench.ci import Answer
-from attn_bench.coordinator import Precision, Progress, Progressed, Unseen, calling_s
+from attn_bench.coordinator import Precision, Progress, Progressed, Unseen, Untimed, calling_s
 from attn_bench.errors import RequestError, nearest
 from attn_bench.pair import AnyWorker, WorkerPair
 from attn_bench.plan import SECONDS_PER_CASE, SESSIONS, make_plan, selection
 from attn_bench.process import Worker
-from attn_bench.record import BASE, Case, Outcome, Suite, Tolerance
+from attn_bench.record import BASE, Suite, Tolerance
 from attn_bench.registry import BUILTIN, Entry, union
 from attn_bench.revision import checked_out
-from attn_bench.stats import LEAST_FAMILY, Timings
+from attn_bench.stats import LEAST_FAMILY
 from attn_bench.store import RunFolder
 from attn_bench.verdicts import Finding, Tolerances, exit_status, worst_first
 from attn_bench.versions import PairJudge, Sides, two_sides
@@ -263,21 +263,6 @@ def _measured(
 # --- a stored run ---------------------------------------------------------------------------------
 
 
-class _NotTimed:
-    """Where times cannot be compared, nothing is timed."""
-
-    is_sure_to_time: ClassVar[bool] = False
-
-    def begin(self, ok: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Case]:
-        return []
-
-    def unfinished(self, waiting: Sequence[Case], timings: Timings) -> list[Case]:
-        return []
-
-    def known(self) -> str:
-        return ""
-
-
 def _against_run(
     question: Question, path: Path, progress: Progress, *, timed: bool = True
 ) -> Answer:
@@ -310,7 +295,7 @@ def _against_run(
         except BaseException:
             prepared.worker.end()
             raise
-        judge = _NotTimed() if reason else Precision(prepared.plan, prepared.settings.precision)
+        judge = Untimed() if reason else Precision(prepared.plan, prepared.settings.precision)
         measured = measure.measure(prepared, folder, progress, signals, judge=judge)
     ended = "time was not compared" if reason else "the budget was spent"
     finished = _saved(measured, info, ended)

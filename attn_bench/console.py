@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Column
 
-from attn_bench import ci, remarks, summary, units
+from attn_bench import ci, papers, remarks, summary, units
 from attn_bench.record import CHECKS, Check, Checked, CheckVerdict, Plan, Row, Settings, Variant
 
 PLAIN_WIDTH = 100
@@ -189,15 +190,39 @@ def finished(path: Path, rows: Sequence[Row], info: Mapping[str, Any]) -> None:
     console = out()
     console.print(f"[bold]{escape(info['suite']['title'])}[/]")
     console.print(f"{escape(remarks.machine(info))}\n")
-    if any(row.status == "ok" for row in rows):
+    if info["suite"].get("published"):
+        published(rows, info)
+    elif any(row.status == "ok" for row in rows):
         for table in summary.shape_tables(rows, info["suite"]["anchor"]):
             console.print(table)
-        console.print(f"[dim]{summary.LEGEND}[/]\n")
+        console.print("[dim]" + "\n".join(summary.legends(rows)) + "[/]\n")
     for words in remarks.below(rows, info):
         line(words)
     for words in remarks.warnings(info):
         warning(words)
     line(f"run folder: {path}")
+
+
+def published(rows: Sequence[Row], info: Mapping[str, Any]) -> None:
+    """The published networks: ours beside theirs, by source, and what was left out."""
+    found = papers.compare(rows, info.get("operations", {}), info["environment"]["device"])
+    for (source, about), group in groupby(found, key=lambda c: (c.source, c.convention)):
+        line(source)
+        line(f"counted as there: {about}")
+        cells = [["network", "figure", "ours", "published", ""]]
+        for comparison in group:
+            recalled = "" if comparison.provenance == "read" else f" ({comparison.provenance})"
+            for figure in comparison.figures:
+                verdict = figure.verdict + (f": {figure.why}" if figure.why else "")
+                cells.append(
+                    [comparison.model, figure.name, figure.ours, figure.theirs + recalled, verdict]
+                )
+        _aligned(cells, [False, False, True, False, False])
+        line("")
+    verdicts = Counter(figure.verdict for comparison in found for figure in comparison.figures)
+    line(", ".join(f"{number} {verdict}" for verdict, number in verdicts.items()) + " (figures)")
+    for reason, number in papers.left_out().items():
+        line(f"not rebuilt: {number} rows: {reason}")
 
 
 def checked(answer: ci.Answer) -> None:

@@ -91,6 +91,21 @@ class Precision:
         return self._known
 
 
+class Untimed:
+    """Where times are not asked for, or cannot be compared, nothing is timed."""
+
+    is_sure_to_time: ClassVar[bool] = False
+
+    def begin(self, ok: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Case]:
+        return []
+
+    def unfinished(self, waiting: Sequence[Case], timings: Timings) -> list[Case]:
+        return []
+
+    def known(self) -> str:
+        return ""
+
+
 @dataclass(slots=True)
 class Session:
     """A worker and what it has done: `round` counts up from 0, the warm-up.
@@ -143,7 +158,7 @@ class Coordinator:
         self._progress = progress
         self.next_session = known.next_session
         self._sessions = [self._session(worker, is_open=True)]
-        self._load = sorted({case.variant.module for case in plan.cases})
+        self._load = sorted({c.variant.module for c in plan.cases if not c.is_plain})
         self._judge = judge or Precision(plan, settings.precision)
         self._calls: dict[str, int] = {}
         self.rates: dict[DType, protocol.Rates] = {}

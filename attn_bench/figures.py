@@ -61,7 +61,7 @@ def latency(rows: Sequence[Row]) -> Picture:
     over_extent = False
     for title, group in groupby(timed, group_title):
         members = list(group)
-        several = _has_several_extents(members)
+        several = members[0].backbone is None and _has_several_extents(members)
         over_extent |= several
         panels.append(
             _extent_panel(title, members, looks) if several else _time_panel(title, members)
@@ -80,9 +80,9 @@ def _has_several_extents(rows: Sequence[Row]) -> bool:
     return any(len(points) > 1 for points in _series(rows).values())
 
 
-def _series(rows: Sequence[Row]) -> dict[str, dict[Extent | None, Row]]:
+def _series(rows: Sequence[Row]) -> dict[str, dict[Extent | str | None, Row]]:
     """By name, the rows of each extent."""
-    found: dict[str, dict[Extent | None, Row]] = defaultdict(dict)
+    found: dict[str, dict[Extent | str | None, Row]] = defaultdict(dict)
     for row in rows:
         found[name_of(row)][row.extent] = row
     return found
@@ -499,8 +499,8 @@ def _in_words(rows: Sequence[Row], metric: str, scale: float, unit: str) -> str:
     return "; ".join(f"{_label(row)} {figure(interval_of(row, metric))} {unit}" for row in rows)
 
 
-def _extent_order(extent: Extent) -> float:
-    return float("inf") if extent == "global" else float(extent)
+def _extent_order(extent: Extent | str) -> float:
+    return float(extent) if isinstance(extent, int) else float("inf")
 
 
 def _plain_numbers(axis: object) -> None:

@@ -52,7 +52,9 @@ def find_points(rows: Sequence[Row], anchor: str) -> list[Point]:
     conditions: dict[str, dict[str, dict[str, Interval]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
         ratio = interval_of(row, "ratio")
-        if row.variant != anchor and row.status == "ok" and ratio and _surest(row.variant):
+        if row.backbone or row.variant == anchor or row.status != "ok":
+            continue  # a whole network's ratio is to the plain one, and of another size
+        if ratio and _surest(row.variant):
             conditions[_condition(row)][row.variant][shape_in_words(row)] = ratio
     return [
         Point(

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from attn_bench import environment, protocol, registry, store, suite
-from attn_bench.coordinator import Coordinator, Judge, Progress, Progressed
+from attn_bench import environment, papers, protocol, registry, store, suite
+from attn_bench.coordinator import Coordinator, Judge, Progress, Progressed, Untimed
 from attn_bench.errors import AttnBenchError, RequestError
 from attn_bench.pair import AnyWorker
 from attn_bench.plan import TIMEOUT_S, make_plan, only, settle
@@ -146,6 +146,8 @@ def measure(
     judge: Judge | None = None,
 ) -> Measured:
     """Inspect, then time, until the judge is content. Whatever ends it early is in the answer."""
+    if not prepared.suite.timed:
+        judge = judge or Untimed()
     coordinator = Coordinator(
         prepared.worker, prepared.plan, prepared.settings, folder.keep, progress, before, judge
     )
@@ -177,12 +179,14 @@ def save(measured: Measured, info: dict[str, Any], ended: str = "the budget was 
         coordinator.timings,
         measured.prepared.hello.threads,
         ended if state == "finished" else f"the run was {state}",
+        timed=measured.prepared.suite.timed,
     )
     info |= _ending(coordinator, measured.watch, info, state)
     measured.folder.finish(rows, coordinator.blocks, info)
-    return Finished(
-        measured.folder.path, tuple(rows), info, exit_status(rows, state), measured.trouble
-    )
+    status = exit_status(rows, state)
+    if measured.prepared.suite.published and status == 0:
+        status = int(papers.any_differs(rows, info["operations"], measured.prepared.hello.device))
+    return Finished(measured.folder.path, tuple(rows), info, status, measured.trouble)
 
 
 def prepare(request: Request, progress: Progress, gone: Sequence[Entry] = ()) -> Prepared:
@@ -330,6 +334,7 @@ def _ending(
         "calling_share": coordinator.calling_share,
         "rates": {dtype: asdict(rates) for dtype, rates in coordinator.rates.items()},
         "uncounted_operators": {i: dict(f.uncounted) for i, f in facts.items() if f.uncounted},
+        "operations": {i: dict(f.operations) for i, f in facts.items()},
         "notes": {i: list(f.notes) for i, f in facts.items() if f.notes},
         "source_hashes": {i: f.source_hash for i, f in facts.items() if f.source_hash},
     }

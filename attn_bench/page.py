@@ -17,7 +17,7 @@ from attn_bench import __version__, remarks, units
 from attn_bench.drawing import PALETTE, Picture, svg
 from attn_bench.record import Row
 from attn_bench.store import StoredRun
-from attn_bench.summary import LEGEND, Line, Summary, name_of, shape_in_words, summaries
+from attn_bench.summary import Line, Summary, legends, name_of, shape_in_words, summaries
 
 TEMPLATES = Path(__file__).parent / "templates"
 FILTERED = (
@@ -91,7 +91,7 @@ def render(run: StoredRun, pictures: Sequence[Picture]) -> str:
             remarks=remarks.below(run.rows, run.info),
             counts=_counts(run.rows),
             figures=[(picture, _panels(picture)) for picture in pictures],
-            legend=LEGEND,
+            legend=" ".join(legends(run.rows)),
             columns=columns,
             body=body,
             filters=_filters(columns, body),
@@ -117,7 +117,7 @@ def fragment(run: StoredRun) -> str:
             remarks=remarks.below(run.rows, run.info),
             summaries=list(summaries(run.rows, anchor)),
             anchor=anchor,
-            legend=LEGEND,
+            legend=" ".join(legends(run.rows)),
             path=run.path,
         )
     )
@@ -172,7 +172,8 @@ def _table(rows: Sequence[Row], anchor: str) -> tuple[list[Column], list[list[Ta
     timed_on_device = any(row.device_us is not None for row in rows)
     for name, key in ON_CONSOLE.items():
         if name != "device" or timed_on_device:
-            heading = {"ratio": f"× {anchor}", "macs": "MACs", "peak_memory_bytes": "memory"}
+            over = "over plain" if all(row.backbone for row in rows) else f"× {anchor}"
+            heading = {"ratio": over, "macs": "MACs", "peak_memory_bytes": "memory"}
             columns.append(
                 Column(key, heading.get(name, name), ABOUT[key], numeric=True, shown=True)
             )
@@ -230,7 +231,7 @@ def _sorted_by(row: Row, name: str) -> float | None:
 
 def _extent(row: Row) -> TableCell:
     """The global extent is larger than any other."""
-    value = None if row.extent is None else 1e9 if row.extent == "global" else float(row.extent)
+    value = float(row.extent) if isinstance(row.extent, int) else 1e9 if row.extent else None
     return TableCell(units.plain(row.extent), value)
 
 

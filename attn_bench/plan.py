@@ -11,10 +11,13 @@ from random import Random
 from typing import Any
 
 from attn_bench.errors import RequestError, nearest
+from attn_bench.papers import published_cases
 from attn_bench.record import (
     CASE_COLUMNS,
+    PLAIN,
     Case,
     DeviceName,
+    Network,
     Plan,
     Settings,
     Suite,
@@ -56,12 +59,15 @@ def make_plan(
         raise RequestError(_nothing_left(suite, modules, where))
     variants = {variant.label: variant for grid in suite.grids for variant in grid.variants()}
     anchor = variants.get(suite.anchor, Variant(suite.anchor))
-    anchors = {case.id: replace(case, variant=anchor, execution="eager") for case in chosen}
+    anchors = {case.id: _anchored(case, anchor) for case in chosen}
     # By id: a case named twice is measured once. The sort is stable: the suite's order holds within
-    # a shape, and its anchors stand last.
+    # a shape or a backbone, and its anchors stand last.
     cases = {case.id: case for case in [*chosen, *anchors.values()]}
-    at = {shape: index for index, shape in enumerate(suite.shapes)}
-    ordered = sorted(cases.values(), key=lambda case: (at[case.shape], case.variant == anchor))
+    at = {group: index for index, group in enumerate(dict.fromkeys(map(_where, chosen)))}
+    ordered = sorted(
+        cases.values(),
+        key=lambda case: (at[_where(case)], case.is_plain or case.variant == anchor),
+    )
     return Plan(
         cases=tuple(ordered),
         anchor_of={case.id: anchors.get(case.id, case).id for case in ordered},
@@ -70,8 +76,8 @@ def make_plan(
 
 
 def only(plan: Plan, modules: Collection[str]) -> Plan:
-    """`plan` without the cases of other modules."""
-    cases = tuple(case for case in plan.cases if case.variant.module in modules)
+    """`plan` without the cases of other modules; plain backbones stay."""
+    cases = tuple(c for c in plan.cases if c.variant.module in modules or c.is_plain)
     return replace(plan, cases=cases)
 
 
@@ -158,15 +164,35 @@ def calls_in_a_block(seconds_a_call: Mapping[str, float], block_s: float) -> dic
     return calls
 
 
+def _anchored(case: Case, anchor: Variant) -> Case:
+    """The anchor of `case`: of a network, the backbone as it is."""
+    if case.network is None:
+        return replace(case, variant=anchor, execution="eager")
+    network = Network(case.network.backbone)
+    return replace(case, variant=Variant(PLAIN), execution="eager", network=network)
+
+
+def _where(case: Case) -> tuple[str | None, str]:
+    """What a table is about: a shape, or a backbone at the size of its images."""
+    return case.network.backbone if case.network else None, str(case.shape)
+
+
 def _group(case: Case) -> tuple[str, ...]:
-    return (str(case.shape), case.dtype, case.memory_format, case.mode)
+    """Cases that are measured next to each other."""
+    backbone = case.network.backbone if case.network else ""
+    return (backbone, str(case.shape), case.dtype, case.memory_format, case.mode)
 
 
 def _all_cases(suite: Suite, device: DeviceName) -> Iterator[Case]:
+    if suite.published:
+        yield from published_cases(device)
     conditions = product(suite.dtypes, suite.memory_formats, suite.modes, suite.executions)
     for (dtype, memory_format, mode, execution), grid in product(list(conditions), suite.grids):
-        for variant, shape in product(grid.variants(), suite.shapes):
-            yield Case(variant, shape, dtype, memory_format, mode, execution, device)
+        for variant in grid.variants():
+            for shape in suite.shapes:
+                yield Case(variant, shape, dtype, memory_format, mode, execution, device)
+            for network, shape in product(suite.networks, suite.images):
+                yield Case(variant, shape, dtype, memory_format, mode, execution, device, network)
 
 
 def matches(name: str, globs: str) -> bool:
@@ -175,6 +201,8 @@ def matches(name: str, globs: str) -> bool:
 
 def _unsupported(case: Case) -> str | None:
     extent, shape = case.variant.extent, case.shape
+    if case.network is not None:
+        return None  # an extent beyond a stage's map gathers all of it, as in the paper
     if isinstance(extent, int) and extent > min(shape.height, shape.width):
         return f"extent {extent} is larger than the {shape.height}×{shape.width} map"
     return None

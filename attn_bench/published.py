@@ -16,6 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from attn_bench.record import USUAL_PLACE, Variant
+
 Provenance = Literal["read", "secondary", "recalled"]
 
 DATA = Path(__file__).parent / "data"
@@ -74,9 +76,9 @@ def gains() -> dict[Published, float | None]:
 
 def baseline_of(row: Published) -> Published | None:
     """The plain backbone in the same paper and the same training, if the paper has exactly one."""
-    if row.is_baseline or any(_fits(rule, row) for rule in _links()["taken_over"]):
+    if row.is_baseline or any(fits(rule, row) for rule in links()["taken_over"]):
         return None
-    moved = [rule["of"] for rule in _links()["baseline"] if _fits(rule, row)]
+    moved = [rule["of"] for rule in links()["baseline"] if fits(rule, row)]
     source = moved[0] if moved else row.source
     found = [
         other
@@ -89,17 +91,28 @@ def baseline_of(row: Published) -> Published | None:
 
 
 def our_variant(row: Published) -> str | None:
-    """The label of our variant that is the row's module, "plain" for none; None for none of ours.
+    """The label of our variant that is the row's module, PLAIN for none; None for none of ours.
 
     >>> [our_variant(row) for row in load() if row.variant == "GE-theta E4"]
     ['ge_theta(extent=4)']
     """
-    return next((str(rule["ours"]) for rule in _links()["ours"] if _fits(rule, row)), None)
+    found = ours(row)
+    return found[0].label if found else None
+
+
+def ours(row: Published) -> tuple[Variant, str] | None:
+    """Our variant that is the row's module, and its place in the backbone; None for none."""
+    rule = next((rule for rule in links()["ours"] if fits(rule, row)), None)
+    if rule is None:
+        return None
+    what = rule["ours"]
+    variant = Variant(what["module"], what.get("extent"), tuple(what.get("arguments", {}).items()))
+    return variant, rule.get("place", USUAL_PLACE)
 
 
 def our_backbone(row: Published) -> str | None:
     """Our name of the row's backbone; None for one that we have not."""
-    found: str | None = _links()["backbones"].get(row.backbone)
+    found: str | None = links()["backbones"].get(row.backbone)
     return found
 
 
@@ -117,11 +130,12 @@ def published_as(variant: str, backbone: str | None = None) -> tuple[Published, 
 
 
 @cache
-def _links() -> Mapping[str, Any]:
+def links() -> Mapping[str, Any]:
+    """What published.toml says."""
     return tomllib.loads((DATA / "published.toml").read_text(encoding="utf-8"))
 
 
-def _fits(rule: Mapping[str, Any], row: Published) -> bool:
+def fits(rule: Mapping[str, Any], row: Published) -> bool:
     """Whether every pattern of the rule fits the row's column of that name."""
     wanted = {
         name: rule[name] for name in ("backbone", "module", "variant", "source") if name in rule

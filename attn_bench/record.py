@@ -13,6 +13,7 @@ from math import inf
 from typing import Any, Literal, get_args
 
 Extent = int | Literal["global"]
+StageExtents = tuple[Extent, ...]
 DType = Literal["float32", "bfloat16", "float16", "float64"]
 MemoryFormat = Literal["contiguous", "channels_last"]
 Mode = Literal["inference", "training"]
@@ -47,6 +48,10 @@ GATED = ("params", "macs", "bytes_min", "activations", "peak_memory_bytes")
 EXACT = (*GATED, "buffers", "macs_fvcore", "elementwise_ops")
 TOLERABLE = (LATENCY, *EXACT)
 
+# The reserved name of a backbone without a module: the anchor of the networks made of it.
+PLAIN = "plain"
+USUAL_PLACE = "block"
+
 # What `check` compares with: the other version of a module, registered under its name and this.
 BASE = "@base"
 
@@ -73,23 +78,50 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A registered module with its arguments fixed."""
+    """A registered module with its arguments fixed; in a network, its extent may be one a stage."""
 
     module: str
-    extent: Extent | None = None
+    extent: Extent | StageExtents | None = None
     arguments: tuple[tuple[str, Scalar], ...] = ()
 
     @property
     def label(self) -> str:
         """`ge_theta(extent=4, rd_ratio=0.25)`; the bare name where nothing is fixed."""
-        fixed = [] if self.extent is None else [f"extent={self.extent}"]
+        fixed = [] if self.extent is None else [f"extent={self.extent_in_words}"]
         inside = ", ".join([*fixed, *(f"{name}={value!r}" for name, value in self.arguments)])
         return f"{self.module}({inside})" if inside else self.module
+
+    @property
+    def extent_in_words(self) -> Extent | str | None:
+        """As a cell has it: one extent a stage is `8-4-2-global`."""
+        if isinstance(self.extent, tuple):
+            return "-".join(str(extent) for extent in self.extent)
+        return self.extent
+
+    def at_stage(self, stage: int) -> Extent | None:
+        """The extent in stage `stage` of a network, from 1."""
+        return self.extent[stage - 1] if isinstance(self.extent, tuple) else self.extent
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A backbone and the place in it that a variant is put into, as `networks.Place` reads it."""
+
+    backbone: str
+    place: str = USUAL_PLACE
+
+    def __str__(self) -> str:
+        usual = self.place == USUAL_PLACE
+        return self.backbone if usual else f"{self.backbone}:{self.place}"
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A variant at one shape, dtype, memory format, mode, execution and device."""
+    """A variant at one shape, dtype, memory format, mode, execution and device.
+
+    With a network it is the whole network that is measured, and `shape` is its images. The variant
+    called PLAIN is the backbone as it is.
+    """
 
     variant: Variant
     shape: Shape
@@ -98,13 +130,21 @@ class Case:
     mode: Mode = "inference"
     execution: Execution = "eager"
     device: DeviceName = "cpu"
+    network: Network | None = None
 
     @property
     def id(self) -> str:
-        """Stable and readable: `se/8x256x56x56/float32/contiguous/inference/eager/cpu`."""
+        """Stable and readable: `se/8x256x56x56/float32/contiguous/inference/eager/cpu`.
+
+        Of a network: `resnet50+se/1x3x224x224/…`, or `resnet50/1x3x224x224/…` without a module.
+        """
+        if self.network is None:
+            what = self.variant.label
+        else:
+            what = f"{self.network}" + ("" if self.is_plain else f"+{self.variant.label}")
         return "/".join(
             [
-                self.variant.label,
+                what,
                 str(self.shape),
                 self.dtype,
                 self.memory_format,
@@ -113,6 +153,10 @@ class Case:
                 self.device,
             ]
         )
+
+    @property
+    def is_plain(self) -> bool:
+        return self.network is not None and self.variant.module == PLAIN
 
     @property
     def is_base(self) -> bool:
@@ -144,7 +188,9 @@ class Case:
             "case_id": self.id,
             "module": self.variant.module,
             "variant": self.variant.label,
-            "extent": self.variant.extent,
+            "extent": self.variant.extent_in_words,
+            "backbone": self.network.backbone if self.network else None,
+            "place": self.network.place if self.network and not self.is_plain else None,
             "channels": self.shape.channels,
             "height": self.shape.height,
             "width": self.shape.width,
@@ -162,7 +208,7 @@ class Grid:
     """One `[[grid]]` of a suite: every module with every extent and every argument."""
 
     modules: tuple[str, ...]
-    extents: tuple[Extent, ...] | None = None
+    extents: tuple[Extent | StageExtents, ...] | None = None
     arguments: tuple[tuple[str, tuple[Scalar, ...]], ...] = ()
 
     def variants(self) -> Iterator[Variant]:
@@ -194,7 +240,11 @@ class Tolerance:
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """A checked suite; `source` is the file that errors point to."""
+    """A checked suite; `source` is the file that errors point to.
+
+    Its variants are measured alone at `shapes`, and in each of `networks` at `images`. published:
+    its cases are the networks of the papers. timed: whether latency is wanted at all.
+    """
 
     name: str
     title: str
@@ -211,6 +261,10 @@ class Suite:
     precision: float | None = None
     sessions: int | None = None
     tolerances: tuple[Tolerance, ...] = ()
+    networks: tuple[Network, ...] = ()
+    images: tuple[Shape, ...] = ()
+    published: bool = False
+    timed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +312,7 @@ class Facts:
     peak_memory_bytes: int | None = None
     bound_us: float | None = None
     uncounted: Mapping[str, int] = field(default_factory=dict)
+    operations: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     source_hash: str | None = None
 
@@ -327,7 +382,11 @@ class Row:
     case_id: str = column("", "stable, readable name of the case")
     module: str = column("", "name in the registry")
     variant: str = column("", "module with its arguments")
-    extent: Extent | None = column("", "extent ratio of the gather; empty for modules without one")
+    extent: Extent | str | None = column(
+        "", "extent ratio of the gather; empty for modules without one; 8-4-2-global: one a stage"
+    )
+    backbone: str | None = column("", "the network that was measured whole; empty for a module")
+    place: str | None = column("", "where in the backbone the module stands; empty without one")
     channels: int = column("", "channels of the input, C")
     height: int = column("", "height of the input, H")
     width: int = column("", "width of the input, W")

@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attn_bench import summary, units
-from attn_bench.record import Row
+from attn_bench.record import PLAIN, Row
 
 FEW = 4  # cases with one and the same reason are named one by one up to so many
 
 
 def below(rows: Sequence[Row], info: Mapping[str, Any]) -> list[str]:
     """What could not be measured, how precise the ratios are, what the time went into."""
-    found = _reasons(rows) + _precision(
-        rows, info["suite"]["anchor"], info["settings"]["precision"]
-    )
+    found = _reasons(rows)
+    if info["suite"].get("timed", True):
+        found += _precision(rows, info["suite"]["anchor"], info["settings"]["precision"])
     share = info.get("calling_share")
     if share is not None:
         found.append(f"{units.percent(share)} of the measuring time went into calling modules.")
@@ -53,7 +53,7 @@ def _reasons(rows: Sequence[Row]) -> list[str]:
 
 def _precision(rows: Sequence[Row], anchor: str, wanted: float) -> list[str]:
     """How many ratios are as precise as was asked; the anchor's own is no achievement."""
-    measured = [row for row in rows if row.status == "ok" and row.variant != anchor]
+    measured = [row for row in rows if row.status == "ok" and row.variant not in (anchor, PLAIN)]
     found = [summary.interval_of(row, "ratio") for row in measured]
     ratios = [ratio for ratio in found if ratio is not None]
     reached = [ratio for ratio in ratios if ratio.half_width <= wanted * ratio.value]

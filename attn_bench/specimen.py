@@ -36,7 +36,7 @@ class Specimen:
     def build(self, size: Size | None = None, seed: int = 0) -> nn.Module:
         """In evaluation, with drawn weights, for maps of `size`, or of the first that it takes."""
         feat_size = size or self.size
-        extent, arguments = self.variant.extent, dict(self.variant.arguments)
+        extent, arguments = self.variant.at_stage(1), dict(self.variant.arguments)
         torch.manual_seed(seed)  # what a constructor draws is another instance's with another seed
         module = attempt(
             "constructor", lambda: self.entry.build(CHANNELS, feat_size, extent, **arguments)

@@ -2,6 +2,7 @@
 
 Schema of run.json and the files beside it, by version:
 1  the first.
+2  whole networks: the columns backbone and place. A table of schema 1 is read with both empty.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from attn_bench.record import COLUMNS, Block, Outcome, Row
 from attn_bench.units import plain
 
 T = TypeVar("T")
-SCHEMA = 1
+SCHEMA = 2
+READABLE = (1, 2)
+NEW_IN_2 = ("backbone", "place")
 RESULTS = "results"
 INFO_TABLES = ("suite", "settings", "environment")  # of run.json
 
@@ -159,6 +162,8 @@ def load(path: Path) -> StoredRun:
         frame = pd.read_parquet(table)
     except (OSError, ValueError) as error:
         raise RequestError(f"{table}: cannot be read: {error}") from None
+    if info["schema"] == 1:
+        frame = frame.assign(**dict.fromkeys(NEW_IN_2))
     missing = [name for name in COLUMNS if name not in frame.columns]
     if missing:
         raise RequestError(
@@ -211,7 +216,7 @@ def read_info(path: Path) -> dict[str, Any]:
         info = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise RequestError(f"{file}: cannot be read: {error}") from None
-    if not isinstance(info, dict) or info.get("schema") != SCHEMA:
+    if not isinstance(info, dict) or info.get("schema") not in READABLE:
         found = info.get("schema") if isinstance(info, dict) else None
         raise RequestError(f"{file}: schema {found!r}, and this version reads schema {SCHEMA}")
     for key in INFO_TABLES:

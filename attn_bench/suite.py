@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -24,15 +24,19 @@ from pydantic import (
 )
 
 from attn_bench.errors import RequestError, nearest
+from attn_bench.networks import Place, backbone
 from attn_bench.record import (
     CASE_COLUMNS,
     TOLERABLE,
+    USUAL_PLACE,
     DType,
     Execution,
     Grid,
     MemoryFormat,
     Mode,
+    Network,
     Shape,
+    StageExtents,
     Suite,
     Tolerance,
 )
@@ -41,6 +45,8 @@ from attn_bench.where import Condition
 
 OWN_SUITES = Path(__file__).parent / "suites"
 MOST_ELEMENTS = 2**40
+LEAST_IMAGE = 32
+USUAL_IMAGE = 224
 
 
 def _as_list(value: Any) -> Any:
@@ -57,6 +63,9 @@ Word = Annotated[str, Field(strict=True, min_length=1)]
 
 
 def _checked_extent(value: Any) -> Any:
+    """An extent, or a list of them: one for each stage of a network."""
+    if isinstance(value, list) and value and not any(isinstance(item, list) for item in value):
+        return tuple(_checked_extent(item) for item in value)
     if value == "global" or (isinstance(value, int) and not isinstance(value, bool)):
         return value
     raise ValueError(f"an extent is a whole number or 'global', not {value!r}")
@@ -73,6 +82,11 @@ def _checked_size(value: Any) -> Any:
     if isinstance(pair, list) and len(pair) == 2 and all(type(i) is int and i > 0 for i in pair):
         return pair
     raise ValueError(f"a size is a whole number or [height, width], not {value!r}")
+
+
+def _checked_place(value: str) -> str:
+    Place.read(value)
+    return value
 
 
 def _checked_metric(value: str) -> str:
@@ -137,9 +151,29 @@ class _Suite(_Table):
     budget: Number | None = None
     precision: Annotated[float, Field(gt=0, lt=100)] | None = None
     sessions: Positive | None = None
+    timed: Annotated[bool, Field(strict=True)] = True
     tolerance: list[_Tolerance] = []
-    grid: Annotated[list[_Grid], Field(min_length=1)]
-    shapes: _Shapes
+    cases: Literal["published"] | None = None
+    backbone: Many[Word] | None = None
+    place: Many[Annotated[Word, AfterValidator(_checked_place)]] | None = None
+    input: Many[Annotated[Positive, Field(ge=LEAST_IMAGE)]] | None = None
+    batch: Many[Positive] | None = None
+    grid: Annotated[list[_Grid], Field(min_length=1)] | None = None
+    shapes: _Shapes | None = None
+
+    @model_validator(mode="after")
+    def _names_its_cases(self) -> _Suite:
+        if self.cases is not None:
+            if self.grid or self.shapes or self.backbone:
+                raise ValueError("cases = 'published' stands instead of grids and shapes")
+        elif self.grid is None:
+            raise ValueError("grid: it is missing")
+        elif self.shapes is None and self.backbone is None:
+            raise ValueError("shapes: it is missing (or backbone, for whole networks)")
+        given = {"place": self.place, "input": self.input, "batch": self.batch}
+        if self.backbone is None and (alone := [key for key in given if given[key] is not None]):
+            raise ValueError(f"{alone[0]} is of whole networks, and no backbone is named")
+        return self
 
 
 def available() -> dict[str, str]:
@@ -186,9 +220,9 @@ def parse(text: str, registry: Registry, *, name: str, source: str) -> Suite:
                 extents=None if grid.extent is None else tuple(grid.extent),
                 arguments=tuple((key, tuple(many)) for key, many in grid.arguments.items()),
             )
-            for grid in model.grid
+            for grid in model.grid or ()
         ),
-        shapes=_shapes(model.shapes),
+        shapes=_shapes(model.shapes) if model.shapes else (),
         anchor=model.anchor,
         dtypes=tuple(model.dtype),
         memory_formats=tuple(model.memory_format),
@@ -202,6 +236,18 @@ def parse(text: str, registry: Registry, *, name: str, source: str) -> Suite:
             Tolerance(t.metric, t.module, _fraction(t.fail), _fraction(t.warn))
             for t in model.tolerance
         ),
+        networks=tuple(
+            Network(name, place)
+            for name, place in product(model.backbone or (), model.place or (USUAL_PLACE,))
+        ),
+        images=tuple(
+            Shape(batch, 3, side, side)
+            for batch, side in product(model.batch or (1,), model.input or (USUAL_IMAGE,))
+        )
+        if model.backbone
+        else (),
+        published=model.cases == "published",
+        timed=model.timed,
     )
     _check_against(suite, registry, text)
     return suite
@@ -229,24 +275,44 @@ def _check_against(suite: Suite, registry: Registry, text: str) -> None:
     labels = {variant.label for grid in suite.grids for variant in grid.variants()}
     if suite.anchor not in labels:
         registry.get(suite.anchor, place("", None, "anchor"))
-    for shape in suite.shapes:
+    for shape, (table, key) in [
+        *((shape, ("shapes", "stages")) for shape in suite.shapes),
+        *((shape, ("", "input")) for shape in suite.images),
+    ]:
         if shape.elements > MOST_ELEMENTS:
-            raise RequestError(f"{place('shapes', None, 'stages')}: {shape} is no input that fits")
-    largest = max(max(shape.height, shape.width) for shape in suite.shapes)
+            raise RequestError(f"{place(table, None, key)}: {shape} is no input that fits")
+    for network in suite.networks:
+        backbone(network.backbone, place("", None, "backbone"))
+        if problem := Place.read(network.place).problem_in(network.backbone):
+            raise RequestError(f"{place('', None, 'place')}: {problem}")
+    largest = max((max(s.height, s.width) for s in (*suite.shapes, *suite.images)), default=0)
     for number, grid in enumerate(suite.grids, start=1):
         for name in grid.modules:
             entry = registry.get(name, place("grid", number, "module"))
-            for extent in grid.extents or ():
-                problem = entry.extent_problem(extent)
-                if problem is None and isinstance(extent, int) and extent > largest:
-                    problem = (
-                        f"extent {extent} is larger than every map of the suite "
-                        f"(the largest side is {largest})"
-                    )
+            for written in grid.extents or ():
+                problem = _stages_problem(written, suite) if isinstance(written, tuple) else None
+                for extent in written if isinstance(written, tuple) else (written,):
+                    problem = problem or entry.extent_problem(extent)
+                    if problem is None and isinstance(extent, int) and extent > largest:
+                        problem = (
+                            f"extent {extent} is larger than every map of the suite "
+                            f"(the largest side is {largest})"
+                        )
                 if problem:
                     raise RequestError(f"{place('grid', number, 'extent')}: {problem}")
     for rule in suite.leave_out:
         Condition(rule, CASE_COLUMNS, place("", None, "leave_out"))
+
+
+def _stages_problem(extents: StageExtents, suite: Suite) -> str | None:
+    """Why there cannot be one extent for each stage; None if there can."""
+    if suite.shapes:
+        return "a list in the list is one extent for each stage of a network, and there are shapes"
+    for network in suite.networks:
+        stages = backbone(network.backbone).stages
+        if len(extents) != stages:
+            return f"{len(extents)} extents, and {network.backbone} has {stages} stages"
+    return None
 
 
 def _find(name_or_path: str) -> Path:

@@ -1,10 +1,10 @@
-"""Rows -> the tables that people read: one for each shape, the best of each column marked."""
+"""Rows -> the tables that people read: one for each shape, the best of each column marked; one for
+each backbone, everything beside the plain one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Literal
 
 from rich import box
@@ -12,11 +12,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from attn_bench import units
-from attn_bench.record import ITEM_BYTES, Interval, Row
+from attn_bench.record import ITEM_BYTES, PLAIN, USUAL_PLACE, Interval, Row
 
 LEGEND = (
     "* the best of its column at this shape, the anchor aside; where times are not known well "
     "enough to tell, several. ± 95 % interval. memory: peak of a call × its input."
+)
+NETWORK_LEGEND = (
+    "Changes are against the plain backbone, latency's in pairs. ± 95 % interval. memory: peak of "
+    "a call, beyond input and parameters."
 )
 TIMED = ("latency", "device", "ratio")
 
@@ -51,20 +55,33 @@ class Summary:
         """`column` as people call it."""
         if column in ("latency", "device"):
             return f"{column} {self.unit}"
-        named = {"ratio": f"× {anchor}", "macs": "MACs", "peak_memory_bytes": "memory"}
+        over = "latency" if self.lines[0].row.backbone else f"× {anchor}"
+        named = {"ratio": over, "macs": "MACs", "peak_memory_bytes": "memory"}
         return named.get(column, column)
 
 
 def summaries(rows: Sequence[Row], anchor: str) -> Iterator[Summary]:
-    """One for each shape and condition, in the order of `rows`; unsupported cases left out."""
-    for title, group in groupby((row for row in rows if row.status != "unsupported"), group_title):
-        yield _summary(title, list(group), anchor)
+    """One for each shape (and backbone) and condition, in the order of `rows`; unsupported cases
+    left out."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.status != "unsupported":
+            groups.setdefault(group_title(row), []).append(row)
+    for title, group in groups.items():
+        of_networks = group[0].backbone is not None
+        yield _network_summary(title, group) if of_networks else _summary(title, group, anchor)
 
 
 def shape_tables(rows: Sequence[Row], anchor: str) -> Iterator[Table]:
     """The summaries as the console shows them."""
     for summary in summaries(rows, anchor):
         yield _shape_table(summary, anchor)
+
+
+def legends(rows: Sequence[Row]) -> list[str]:
+    """What the tables of `rows` need said."""
+    has_networks = {row.backbone is not None for row in rows}
+    return [NETWORK_LEGEND if networks else LEGEND for networks in sorted(has_networks)]
 
 
 def interval_of(row: Row, metric: str) -> Interval | None:
@@ -83,10 +100,11 @@ def memory_multiple(row: Row) -> float | None:
 
 
 def group_title(row: Row) -> str:
-    """What stands above a table: the shape, and what is not as it usually is."""
+    """What stands above a table: backbone, shape, and what is not as it usually is."""
     usual = ("float32", "contiguous", "inference", "cpu")
     conditions = (row.dtype, row.memory_format, row.mode, row.device)
-    return " ".join([shape_in_words(row), *(word for word in conditions if word not in usual)])
+    words = [row.backbone, shape_in_words(row), *(c for c in conditions if c not in usual)]
+    return " ".join(word for word in words if word)
 
 
 def shape_in_words(row: Row) -> str:
@@ -96,7 +114,12 @@ def shape_in_words(row: Row) -> str:
 def name_of(row: Row) -> str:
     """The variant without its extent, which has a column of its own."""
     label = row.variant.replace(f"extent={row.extent}, ", "").replace(f"(extent={row.extent})", "")
-    return f"{label} compiled" if row.execution == "compile" else label
+    words = [label]
+    if row.place not in (None, USUAL_PLACE):
+        words.append(f"at {row.place}")
+    if row.execution == "compile":
+        words.append("compiled")
+    return " ".join(words)
 
 
 def _summary(title: str, rows: Sequence[Row], anchor: str) -> Summary:
@@ -138,6 +161,36 @@ def _shape_table(summary: Summary, anchor: str) -> Table:
         cells = map(_marked, line.cells) if line.cells else [f"[dim]{line.row.status}[/]"]
         table.add_row(escape(line.name), extent, *cells)
     return table
+
+
+def _network_summary(title: str, rows: Sequence[Row]) -> Summary:
+    """The plain backbone in its units, the others as changes of it."""
+    plain = next((row for row in rows if row.variant == PLAIN and row.status == "ok"), None)
+
+    def line(row: Row) -> Line:
+        if row.status != "ok":
+            return Line(row, name_of(row))
+        latency, ratio = interval_of(row, "latency"), interval_of(row, "ratio")
+        shown = [units.with_interval(latency.times(1e-3) if latency else None)]
+        if row is plain:
+            shown += ["", units.count(row.params), units.count(row.macs)]
+            shown.append(units.bytes_(row.peak_memory_bytes))
+        else:
+            shown.append(units.change_with_interval(ratio.times(1.0) if ratio else None))
+            shown += [
+                units.change(_over(row, plain, column))
+                for column in ("params", "macs", "peak_memory_bytes")
+            ]
+        return Line(row, name_of(row), tuple(Cell(text) for text in shown))
+
+    columns = ("latency", "ratio", "params", "macs", "peak_memory_bytes")
+    ordered = sorted(rows, key=lambda row: row is not plain)
+    return Summary(title, "ms", columns, tuple(line(row) for row in ordered))
+
+
+def _over(row: Row, plain: Row | None, column: str) -> float | None:
+    value, of = getattr(row, column), getattr(plain, column, None)
+    return value / of if value is not None and of else None
 
 
 def _is_fastest(row: Row, metric: str, competitors: Sequence[Row]) -> bool:

@@ -16,9 +16,10 @@ def make_rows(
     timings: Timings,
     threads: int | None,
     ended: str = "the budget was spent",
+    timed: bool = True,
 ) -> list[Row]:
     """One row a case, in the plan's order; a case without figures is `skipped`, since the run
-    `ended` before it was reached."""
+    `ended` before it was reached. timed: whether a case without latency lacks anything."""
     never = f"{ended} before this case had enough rounds"
     latencies, device = timings.latencies_us(), timings.device_us()
     ratios = {i: ratio.interval() for i, ratio in timings.ratios(plan.anchor_of).items()}
@@ -28,7 +29,7 @@ def make_rows(
             outcomes.get(case.id, Outcome(case.id, "skipped", never)),
             timings,
             threads,
-            never,
+            never if timed else None,
             *(intervals.get(case.id) for intervals in (latencies, device, ratios)),
         )
         for case in plan.cases
@@ -40,13 +41,13 @@ def _row(
     outcome: Outcome,
     timings: Timings,
     threads: int | None,
-    never: str,
+    never: str | None,
     latency: Interval | None,
     device: Interval | None,
     ratio: Interval | None,
 ) -> Row:
     status, error = outcome.status, outcome.error
-    if status == "ok" and latency is None:
+    if status == "ok" and latency is None and never is not None:
         status, error = "skipped", never
     facts = outcome.facts
     cells: dict[str, Any] = {
@@ -72,7 +73,7 @@ def _row(
 def _static(facts: Facts | None) -> dict[str, float | None]:
     if facts is None:
         return {}
-    run_json_only = ("uncounted", "notes", "source_hash")
+    run_json_only = ("uncounted", "operations", "notes", "source_hash")
     return {name: value for name, value in asdict(facts).items() if name not in run_json_only}
 
 

@@ -53,6 +53,39 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.1f} %" if abs(fraction) < 0.0995 else f"{100 * fraction:.0f} %"
 
 
+def change(ratio: float | None) -> str:
+    """A ratio as what it adds.
+
+    >>> change(1.0990), change(0.997), change(1.0), change(3.5), change(None)
+    ('+9.9 %', '-0.3 %', '0', '+250 %', '–')
+    """
+    if ratio is None:
+        return UNKNOWN
+    if ratio == 1:
+        return "0"
+    percent = 100 * (ratio - 1)
+    return f"{percent:+.0f} %" if abs(percent) >= 99.5 else f"{percent:+.1f} %"
+
+
+def change_with_interval(interval: tuple[float, float, float] | None) -> str:
+    """(ratio, lo, hi) as what it adds ± half-width, in the digits that `with_interval` gives.
+
+    >>> change_with_interval((1.0231, 1.018, 1.028)), change_with_interval((0.98, 0.96, 1.0))
+    ('+2.3 ± 0.5 %', '-2 ± 2 %')
+    >>> change_with_interval((1.0, 1.0, 1.0)), change_with_interval(None)
+    ('0', '–')
+    """
+    if interval is None:
+        return UNKNOWN
+    value, lo, hi = (100 * (end - 1) for end in interval)
+    half_width = (hi - lo) / 2
+    if half_width <= 0:
+        return change(interval[0])
+    places = _places(half_width)
+    shown = max(places, 0)
+    return f"{round(value, places):+.{shown}f} ± {round(half_width, places):.{shown}f} %"
+
+
 def microseconds(value: float | None) -> str:
     """A latency in three digits.
 
@@ -94,9 +127,7 @@ def with_interval(interval: tuple[float, float, float] | None) -> str:
         return f"{value:.4g}"
     if half_width > WIDE * value:
         return f"{_significant(lo, 2)} … {_significant(hi, 2)}"
-    places = -math.floor(math.log10(half_width))
-    if half_width * 10**places < 1.95:
-        places += 1
+    places = _places(half_width)
     shown = max(places, 0)
     return f"{round(value, places):.{shown}f} ± {round(half_width, places):.{shown}f}"
 
@@ -108,6 +139,12 @@ def plain(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return str(value)
+
+
+def _places(half_width: float) -> int:
+    """Decimal places for a half-width in one digit, or in two where it begins with a 1."""
+    places = -math.floor(math.log10(half_width))
+    return places + 1 if half_width * 10**places < 1.95 else places
 
 
 def _significant(value: float, digits: int) -> str:

@@ -34,7 +34,8 @@ from attn_bench.attempt import CaseFailed, attempt
 from attn_bench.devices import Device, open_device
 from attn_bench.errors import RequestError, in_one_line
 from attn_bench.metrics import bound, parameters, work
-from attn_bench.record import Case, Facts, Shape
+from attn_bench.networks import Place
+from attn_bench.record import Case, Facts, Network, Shape
 
 SOFTWARE = ("attn-bench", "torch", "torchvision", "timm", "fvcore", "triton", "numpy")
 SETTINGS = ("OMP_", "GOMP_", "KMP_", "MKL_", "MALLOC_")
@@ -46,16 +47,19 @@ T = TypeVar("T")
 class Built:
     """A case ready to be called, inside `mode()`.
 
-    `module` is the eager one, also where `forward` is compiled; `call` is what is timed.
+    `module` is the eager one, also where `forward` is compiled; `call` is what is timed. `subject`
+    is what is under test: the module; in a network one of those put in, and none in a plain one.
     """
 
     module: nn.Module
+    subject: nn.Module | None
     x: Tensor
     forward: Callable[[Tensor], Any]
     call: Callable[[], Any]
+    is_training: bool
 
     def mode(self) -> torch.inference_mode:
-        return torch.inference_mode(not self.x.requires_grad)
+        return torch.inference_mode(not self.is_training)
 
 
 class Cache:
@@ -152,9 +156,9 @@ class Bench:
         module = built.module
         with built.mode(), warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
-            self._check_behaviour(built)
+            output_bytes = self._check_behaviour(built, case).nbytes
             peak_memory_bytes = attempt("call", lambda: self.device.peak_memory_bytes(built.call))
-        bytes_min = parameters.bytes_min(module, case)
+        bytes_min = parameters.bytes_min(module, case, output_bytes)
         counted, notes = None, [f"warned: {text}" for text in _told(warned)]
         try:
             counted = attempt("counting", lambda: work.count_work(module, built.x.detach()))
@@ -168,7 +172,7 @@ class Bench:
             peak_memory_bytes=peak_memory_bytes,
             bound_us=self._bound_us(request, bytes_min, counted),
             notes=tuple(notes),
-            source_hash=_source_hash(module),
+            source_hash=_source_hash(built.subject),
         )
         return protocol.Inspected(facts)
 
@@ -195,19 +199,12 @@ class Bench:
         shape, device = case.shape, self.device.name
         dtype = getattr(torch, case.dtype)
         layout = _layout(case)
-        entry = attempt("registry", lambda: self.modules.get(case.variant.module))
         torch.manual_seed(zlib.crc32(case.current.id.encode()))
-        module = attempt(
-            "constructor",
-            lambda: entry.build(
-                shape.channels,
-                (shape.height, shape.width),
-                case.variant.extent,
-                **dict(case.variant.arguments),
-            ),
-        )
-        if not isinstance(module, nn.Module):
-            raise CaseFailed("failed", f"constructor: gives {type(module).__name__}, no nn.Module")
+        if case.network is None:
+            module = self._constructed(case, shape.channels, (shape.height, shape.width))
+            subject: nn.Module | None = module
+        else:
+            module, subject = self._network(case, case.network)
         module = module.to(device=device, dtype=dtype).to(memory_format=layout)  # type: ignore[call-overload]
         module.train(case.mode == "training")
         x = attempt("input", lambda: self._tensor("input", case))
@@ -218,16 +215,56 @@ class Bench:
             torch._dynamo.config.fail_on_recompile_limit_hit = True
             run = torch.compile(module, dynamic=False)
         if case.mode == "inference":
-            return Built(module, x, run, partial(run, x))
-        x = x.detach().requires_grad_()
-        wanted = [x, *(p for p in module.parameters() if p.requires_grad)]
-        gradient = attempt("input", lambda: self._tensor("gradient", case))
+            return Built(module, subject, x, run, partial(run, x), is_training=False)
+        wanted = [p for p in module.parameters() if p.requires_grad]
+        if case.network is None:
+            x = x.detach().requires_grad_()
+            wanted = [x, *wanted]
+            gradient = attempt("input", lambda: self._tensor("gradient", case))
+        else:  # images need no gradient, and a network's result has not their shape
+            gradient = attempt("forward", lambda: torch.ones_like(run(x)))
 
         def forward_and_backward() -> tuple[Tensor | None, ...]:
             """Fresh gradients each time, as after `zero_grad(set_to_none=True)`."""
             return torch.autograd.grad(run(x), wanted, gradient, allow_unused=True)
 
-        return Built(module, x, run, forward_and_backward)
+        return Built(module, subject, x, run, forward_and_backward, is_training=True)
+
+    def _constructed(
+        self, case: Case, channels: int, feat_size: tuple[int, int], stage: int = 1
+    ) -> nn.Module:
+        """The variant of `case` for maps of that size."""
+        entry = attempt("registry", lambda: self.modules.get(case.variant.module))
+        extent, arguments = case.variant.at_stage(stage), dict(case.variant.arguments)
+        module = attempt(
+            "constructor", lambda: entry.build(channels, feat_size, extent, **arguments)
+        )
+        if not isinstance(module, nn.Module):
+            raise CaseFailed("failed", f"constructor: gives {type(module).__name__}, no nn.Module")
+        return module
+
+    def _network(self, case: Case, network: Network) -> tuple[nn.Module, nn.Module | None]:
+        """The network of `case`, and the last of the modules that were put into it."""
+        made: list[nn.Module] = []
+
+        def make(channels: int, feat_size: tuple[int, int], stage: int) -> nn.Module:
+            made.append(self._constructed(case, channels, feat_size, stage))
+            return made[-1]
+
+        from attn_bench.modules import backbones  # and timm's models, which take a second
+
+        place = Place.read(network.place)
+        model = attempt(
+            "backbone",
+            lambda: backbones.build(
+                network.backbone,
+                None if case.is_plain else make,
+                place=place.kind,
+                stages=place.stages,
+                input_size=case.shape.height,
+            ),
+        )
+        return model, made[-1] if made else None
 
     def _tensor(self, purpose: str, case: Case) -> Tensor:
         """Standard normal values, shared by all cases of one shape, dtype and layout."""
@@ -246,14 +283,17 @@ class Bench:
 
         return self._tensors.get((purpose, *case.input_key), make, lambda t: t.nbytes)
 
-    def _check_behaviour(self, built: Built) -> None:
-        """Same shape and dtype out, finite, the input untouched; finite gradients in training."""
+    def _check_behaviour(self, built: Built, case: Case) -> Tensor:
+        """Same shape (of a network: one row an image) and dtype out, finite, the input untouched;
+        finite gradients in training. Gives the result."""
         x, shape = built.x, tuple(built.x.shape)
         before = x.detach().clone()
         result = attempt("forward", lambda: built.forward(x))
         attempt("forward", self.device.drain)
         if not isinstance(result, Tensor):
             raise CaseFailed("failed", f"forward: returned {type(result).__name__}, not a tensor")
+        if case.network is not None:
+            shape = (shape[0], *result.shape[1:2])
         if tuple(result.shape) != shape:
             raise CaseFailed(
                 "failed", f"forward: returned shape {tuple(result.shape)}, not the input's {shape}"
@@ -265,12 +305,14 @@ class Bench:
         if not torch.equal(x.detach(), before):
             self._tensors.forget()  # others are to be measured on the same input
             raise CaseFailed("failed", "forward: changed its input in place")
-        if x.requires_grad:
+        if built.is_training:
             gradients = attempt("backward", built.call)
             if gradients[0] is None:
-                raise CaseFailed("failed", "backward: no gradient reaches the input")
+                first = "input" if case.network is None else "first layer"
+                raise CaseFailed("failed", f"backward: no gradient reaches the {first}")
             if not all(bool(torch.isfinite(g).all()) for g in gradients if g is not None):
                 raise CaseFailed("failed", "backward: gave a gradient with NaN or infinity")
+        return result
 
 
 def _layout(case: Case) -> torch.memory_format:
@@ -283,9 +325,11 @@ def _told(warned: Iterable[warnings.WarningMessage]) -> list[str]:
     return sorted({in_one_line(w.message) for w in warned if isinstance(w.message, Warning)})
 
 
-def _source_hash(module: nn.Module) -> str | None:
+def _source_hash(module: nn.Module | None) -> str | None:
     """Of the file that defines the module, or of all files of its package, so that results of
     another code are not confused."""
+    if module is None:
+        return None
     try:
         file = inspect.getsourcefile(type(module))
     except TypeError:  # defined where there is no file

@@ -10,6 +10,7 @@ from attn_bench.registry import Extents, register
 EVEN: Extents = (2, 4, 8, 16, "global")
 GE, TIMM = "gather_excite", "timm_layers:timm_attention"
 GE_PAPER, ECA_PAPER, GC_PAPER = "arXiv:1810.12348", "arXiv:1910.03151", "arXiv:1904.11492"
+COORD_PAPER = "arXiv:2103.02907"
 
 # Name, where it is, extents, paper, summary. A paper is named where the module was published on
 # arXiv; what timm made of a published module on its own has none.
@@ -23,6 +24,17 @@ TABLE: tuple[tuple[str, str, Extents | None, str | None, str], ...] = (
     ("ge_listing", f"{GE}:ge_listing", EVEN, GE_PAPER, "GE-θ⁻ in timm's own code"),
     ("se", "references:se", None, "arXiv:1709.01507", "Squeeze-and-Excitation, ratio 16, biases"),
     ("cbam", "references:cbam", None, "arXiv:1807.06521", "CBAM: channel, then spatial, ratio 16"),
+    ("bam", "bam:BAM", None, "arXiv:1807.06514", "BAM: channel times spatial branch, ratio 16"),
+    ("gc", "references:gc", None, GC_PAPER, "GCNet's block: context added, ratio 16"),
+    (
+        "simam",
+        "simam:SimAM",
+        None,
+        None,
+        "SimAM (ICML 2021): by distance from the mean, no parameters",
+    ),
+    ("triplet", "triplet:TripletAttention", None, "arXiv:2010.03045", "triplet attention, 7×7"),
+    ("coord", "references:coord", None, COORD_PAPER, "coordinate attention, ratio 32, biases"),
     ("timm/ese", TIMM, None, "arXiv:1911.06667", "effective SE: one 1×1, no reduction"),
     ("timm/eca", TIMM, None, ECA_PAPER, "ECA: 1-d convolution across channels"),
     ("timm/ecam", TIMM, None, None, "ECA with two convolutions, timm's experiment"),
@@ -31,7 +43,7 @@ TABLE: tuple[tuple[str, str, Extents | None, str | None, str], ...] = (
     ("timm/gc", TIMM, None, GC_PAPER, "global context, fused by multiplication"),
     ("timm/gca", TIMM, None, GC_PAPER, "global context, fused by addition: GCNet's form"),
     ("timm/lcbam", TIMM, None, None, "CBAM on the average of mean and maximum, timm's"),
-    ("timm/coord", TIMM, None, "arXiv:2103.02907", "coordinate attention"),
+    ("timm/coord", TIMM, None, COORD_PAPER, "coordinate attention"),
     ("timm/scoord", TIMM, None, None, "coordinate attention simplified, timm's"),
     ("timm/ela", TIMM, None, "arXiv:2403.01123", "ELA: 1-d convolutions along rows and columns"),
     ("timm/strip", TIMM, None, None, "strip pooling with 1-d depthwise convolutions, timm's"),

@@ -1,4 +1,4 @@
-"""Squeeze-and-Excitation and CBAM as published: timm's layers with the papers' arguments.
+"""SE, CBAM, GCNet's block and coordinate attention as published: timm's layers, papers' arguments.
 
 Source card: SE
   paper       Squeeze-and-Excitation Networks. Jie Hu, Li Shen, Samuel Albanie, Gang Sun, Enhua Wu.
@@ -19,11 +19,31 @@ Source card: CBAM
               followed by a BatchNorm; this gives the paper's 28.09 M in ResNet-50.
   timm        `CbamModule` leaves the biases out by default; the 7×7 takes the two maps in the order
               above, the authors' code in the other.
+
+Source card: GC
+  paper       GCNet: Non-local Networks Meet Squeeze-Excitation Networks and Beyond. Yue Cao,
+              Jiarui Xu, Stephen Lin, Fangyun Wei, Han Hu. ICCV Workshops 2019. arXiv:1904.11492
+  formula     y = x + W₂ relu(ln(W₁ Σ_hw softmax(w·x)_hw x_hw)), equation 7
+  place       stages 2 to 4 (c3 to c5), in every block after the last 1×1
+  left open   biases. Chosen: with, as in the authors' code; 28.08 M in ResNet-50.
+  timm        `GlobalContext` multiplies by default, and has ratio 1/8 for the paper's 1/16.
+
+Source card: coordinate attention
+  paper       Coordinate Attention for Efficient Mobile Network Design. Qibin Hou, Daquan Zhou,
+              Jiashi Feng. CVPR 2021. arXiv:2103.02907
+  formula     y = x ⊙ σ(F_h(f_h)) ⊙ σ(F_w(f_w)), [f_h, f_w] = δ(bn(F₁([mean_w(x), mean_h(x)]))),
+              equations 4 to 8; δ is hard swish
+  place       MobileNetV2: after the depthwise 3×3 of every block that expands (`inner 2-7`)
+  left open   nothing; from the authors' code (github.com/houqb/CoordAttention) F₁ is C/32 wide and
+              at least 8, and the three 1×1 have biases.
+  timm        `CoordAttn` is C/24 wide and has no biases by default.
 """
 
 from __future__ import annotations
 
 from timm.layers.cbam import CbamModule
+from timm.layers.create_attn import create_attn
+from timm.layers.global_context import GlobalContext
 from timm.layers.squeeze_excite import SEModule
 from torch import nn
 
@@ -34,7 +54,23 @@ def se(channels: int, rd_ratio: float = 1 / 16, bias: bool = True) -> nn.Module:
     return module
 
 
-def cbam(channels: int, rd_ratio: float = 1 / 16) -> nn.Module:
-    """CBAM with the MLP's biases, C·rd_ratio wide inside: N×C×H×W to the same."""
-    module: nn.Module = CbamModule(channels, rd_ratio=rd_ratio, rd_divisor=1, mlp_bias=True)
+def cbam(channels: int, rd_ratio: float = 1 / 16, bias: bool = True) -> nn.Module:
+    """CBAM, its MLP C·rd_ratio wide inside: N×C×H×W to the same."""
+    module: nn.Module = CbamModule(channels, rd_ratio=rd_ratio, rd_divisor=1, mlp_bias=bias)
+    return module
+
+
+def gc(channels: int, rd_ratio: float = 1 / 16) -> nn.Module:
+    """GCNet's block, C·rd_ratio wide inside: N×C×H×W to the same."""
+    module: nn.Module = GlobalContext(channels, rd_ratio=rd_ratio, fuse_add=True, fuse_scale=False)
+    return module
+
+
+def coord(channels: int, rd_ratio: float = 1 / 32) -> nn.Module:
+    """Coordinate attention, C·rd_ratio wide inside and at least 8: N×C×H×W to the same.
+
+    Raises what timm raises before 1.0.23, which has no such layer.
+    """
+    width = max(8, int(channels * rd_ratio))
+    module: nn.Module = create_attn("coord", channels, rd_channels=width, bias=True)
     return module

@@ -66,7 +66,7 @@ def test_rows_come_back_as_they_were(smoke: ProgramRun) -> None:
     ("name", "content", "reason"),
     [
         ("run.json", "{", "run.json: cannot be read"),
-        ("run.json", '{"schema": 99}', "run.json: schema 99, and this version reads schema 1"),
+        ("run.json", '{"schema": 99}', "run.json: schema 99, and this version reads schema 2"),
         ("run.json", "[]", "run.json: schema None"),
         ("table.parquet", "no parquet", "table.parquet: cannot be read"),
         ("table.parquet", None, "the run was not finished"),

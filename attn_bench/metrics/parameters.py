@@ -17,11 +17,11 @@ def buffers(module: nn.Module) -> int:
     return sum(b.numel() for b in module.buffers() if b.is_floating_point())
 
 
-def bytes_min(module: nn.Module, case: Case) -> int:
-    """The least traffic: input once, output once (of the same shape), parameters once.
+def bytes_min(module: nn.Module, case: Case, output_bytes: int) -> int:
+    """The least traffic: input once, output once, parameters once.
 
     Training moves at least the gradients of the same three as well.
     """
     weights = sum(p.numel() * p.element_size() for p in module.parameters())
-    forward = 2 * case.input_bytes + weights
+    forward = case.input_bytes + output_bytes + weights
     return forward if case.mode == "inference" else 2 * forward

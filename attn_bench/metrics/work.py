@@ -15,30 +15,42 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from typing import Any
 
 import torch
-from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis, jit_handles
+from fvcore.nn import jit_handles
+
+# fvcore shows these through analyses that trace the module anew for each.
+from fvcore.nn.activation_count import _DEFAULT_SUPPORTED_OPS as FVCORE_ACTIVATIONS
+from fvcore.nn.flop_count import _DEFAULT_SUPPORTED_OPS as FVCORE_FLOPS
 from fvcore.nn.jit_analysis import JitModelAnalysis
 from torch import Tensor, nn
 
 Handle = Callable[[list[Any], list[Any]], "Counter[str]"]
 
-MACS, OPS = "macs", "elementwise_ops"
+MACS, OPS, FLOPS, ACTIVATIONS = "macs", "elementwise_ops", "macs_fvcore", "activations"
+TOTALS = (MACS, OPS, FLOPS, ACTIVATIONS)
+ATEN = "aten::"
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The arithmetic of one forward pass of the whole batch; `uncounted` maps operator -> calls."""
+    """The arithmetic of one forward pass of the whole batch.
+
+    operations: what each operator makes of `macs` and `elementwise_ops`: "convolution", "mul".
+    uncounted: operator -> calls.
+    """
 
     macs_fvcore: int
     macs: int
     elementwise_ops: int
     activations: int
+    operations: Mapping[str, int]
     uncounted: Mapping[str, int]
 
 
@@ -48,24 +60,44 @@ def count_work(module: nn.Module, x: Tensor) -> Work:
     Raises whatever tracing raises for a module that cannot be traced.
     """
     with torch.no_grad(), _quiet_tracer():
-        flops = _silent(FlopCountAnalysis(module, x))
-        activations = _silent(ActivationCountAnalysis(module, x))
-        split = _silent(JitModelAnalysis(module, x)).set_op_handle(**HANDLES)
-        ours = split.by_operator()
-        return Work(
-            macs_fvcore=int(flops.total()),
-            macs=int(ours[MACS]),
-            elementwise_ops=int(ours[OPS]),
-            activations=int(activations.total()),
-            uncounted=dict(split.unsupported_ops()),
-        )
+        analysis = JitModelAnalysis(module, x).set_op_handle(**_all_handles())
+        analysis.unsupported_ops_warnings(False)
+        analysis.uncalled_modules_warnings(False)
+        analysis.tracer_warnings("none")
+        counted = {name: int(total) for name, total in analysis.by_operator().items()}
+        unknown = Counter(analysis.unsupported_ops())
+    totals = {name: counted.pop(name, 0) for name in TOTALS}
+    unknown.update({name: n for name, n in counted.items() if name.startswith(ATEN)})
+    operations = {name: n for name, n in counted.items() if n and not name.startswith(ATEN)}
+    return Work(**totals, operations=operations, uncounted=dict(unknown))
 
 
-def _silent(analysis: Any) -> Any:
-    analysis.unsupported_ops_warnings(False)
-    analysis.uncalled_modules_warnings(False)
-    analysis.tracer_warnings("none")
-    return analysis
+@cache
+def _all_handles() -> Mapping[str, Handle]:
+    """fvcore's two analyses and ours in one: tracing is what takes time, and one trace will do.
+
+    An operator that fvcore counts and we do not is put under its whole name, once a call.
+    """
+    handles: dict[str, list[Handle]] = {name: [handle] for name, handle in HANDLES.items()}
+    for kind, known in ((FLOPS, FVCORE_FLOPS), (ACTIVATIONS, FVCORE_ACTIVATIONS)):
+        for name, handle in known.items():
+            if handle is not None:
+                handles.setdefault(name, [_a_call_of(name)]).append(_as(kind, handle))
+    return {name: _together(several) for name, several in handles.items()}
+
+
+def _a_call_of(name: str) -> Handle:
+    return lambda inputs, outputs: Counter({name: 1})
+
+
+def _together(handles: Sequence[Handle]) -> Handle:
+    def together(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+        total: Counter[str] = Counter()
+        for handle in handles:
+            total.update(handle(inputs, outputs))
+        return total
+
+    return together
 
 
 @contextmanager
@@ -137,6 +169,17 @@ def _attention(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
 
 _SOFTMAX = 5  # maximum, difference, exp, sum, quotient
 
+
+def _named(name: str, handle: Handle) -> Handle:
+    """`handle`, what it counts also put under the operator's own name."""
+
+    def named(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+        counted = handle(inputs, outputs)
+        return counted + Counter({name.strip("_"): counted[OPS] + counted[MACS]})
+
+    return named
+
+
 _TABLE: Mapping[Any, str] = {
     _as(MACS, jit_handles.conv_flop_jit): "_convolution",
     _as(MACS, jit_handles.addmm_flop_jit): "addmm",
@@ -165,7 +208,7 @@ _TABLE: Mapping[Any, str] = {
     ),
 }
 HANDLES: Mapping[str, Handle] = {
-    f"aten::{name}{in_place}": handle
+    f"{ATEN}{name}{in_place}": _named(name, handle)
     for handle, names in _TABLE.items()
     for name in names.split()
     for in_place in ("", "_")

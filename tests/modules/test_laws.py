@@ -26,7 +26,7 @@ def is_timm(versions):
 def known_faults(subject):
     """The checks that this version of timm is known to fail, and why."""
     variant, arguments = subject.variant, dict(subject.variant.arguments)
-    if variant.module in ("timm/coord", "timm/scoord", "timm/ela", "timm/strip"):
+    if variant.module in ("coord", "timm/coord", "timm/scoord", "timm/ela", "timm/strip"):
         return {"builds"} if is_timm("<1.0.23") else set()  # not there yet
     if variant.module == "timm/lambda":
         return {"channels_last"}  # its Conv3d has weights of five dimensions

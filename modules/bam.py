@@ -1,0 +1,51 @@
+"""The Bottleneck Attention Module: one gate from a channel branch times a spatial branch.
+
+Source card
+  paper       BAM: Bottleneck Attention Module. Jongchan Park, Sanghyun Woo, Joon-Young Lee,
+              In So Kweon. BMVC 2018. arXiv:1807.06514
+  formula     y = x + x ⊙ σ(Mc(x) · Ms(x)), equations 1 to 4:
+              Mc: mean over H×W → C/r → C                             N×C×1×1
+              Ms: 1×1 to C/r → two 3×3, dilation d → 1×1 to one map   N×1×H×W
+  place       after the last block of stages 1 to 3, at the network's bottlenecks
+  left open   the paper puts a BatchNorm at the end of each branch. Chosen: as in the authors' code
+              (github.com/Jongchan/attention-module), each convolution but the last of a branch is
+              followed by BatchNorm and ReLU; all have biases. The branches are multiplied, as in
+              that code; the paper adds them (its table 2 has both).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class BAM(nn.Module):
+    """y = x ⊙ (1 + σ(Mc(x) · Ms(x))): N×C×H×W to the same.
+
+    In training the channel branch normalises one value a channel and image: the batch is 2 or more.
+
+    rd_ratio: 1/r, the width inside as a part of C. dilation: d of the two 3×3.
+    """
+
+    def __init__(self, channels: int, rd_ratio: float = 1 / 16, dilation: int = 4) -> None:
+        super().__init__()
+        width = max(1, int(channels * rd_ratio))
+        wide = {"padding": dilation, "dilation": dilation}
+        self.channel = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            *_layer(channels, width, 1),
+            nn.Conv2d(width, channels, 1),
+        )
+        self.spatial = nn.Sequential(
+            *_layer(channels, width, 1),
+            *_layer(width, width, 3, **wide),
+            *_layer(width, width, 3, **wide),
+            nn.Conv2d(width, 1, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate: Tensor = (self.channel(x) * self.spatial(x)).sigmoid()  # N×C×1×1 · N×1×H×W
+        return x * (1 + gate)
+
+
+def _layer(channels: int, width: int, kernel: int, **options: int) -> tuple[nn.Module, ...]:
+    return nn.Conv2d(channels, width, kernel, **options), nn.BatchNorm2d(width), nn.ReLU()  # type: ignore[arg-type]
