@@ -205,7 +205,10 @@ class Bench:
             subject: nn.Module | None = module
         else:
             module, subject = self._network(case, case.network)
-        module = module.to(device=device, dtype=dtype).to(memory_format=layout)  # type: ignore[call-overload]
+        module = attempt(
+            "memory format",
+            lambda: module.to(device=device, dtype=dtype).to(memory_format=layout),  # type: ignore[call-overload]
+        )
         module.train(case.mode == "training")
         x = attempt("input", lambda: self._tensor("input", case))
         run: Callable[[Tensor], Tensor] = module
