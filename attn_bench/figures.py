@@ -506,13 +506,14 @@ def _extent_order(extent: Extent | str) -> float:
 def _plain_numbers(axis: object) -> None:
     """Ticks of a logarithmic axis as people write them: 0.5, 1, 2, 5, 10."""
     from matplotlib.axis import Axis
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     assert isinstance(axis, Axis)
     low, high = axis.get_view_interval()
     decades = log(high / low, 10)
     steps = (1.0, 2.0, 5.0) if decades < 2.2 else (1.0, 3.0) if decades < 3 else (1.0,)
     number: Callable[[float, int], str] = lambda value, _: f"{value:g}"  # noqa: E731
-    axis.set_major_locator(LogLocator(subs=steps))
+    is_narrow = decades < 0.5  # fewer than two of those ticks: four evenly spaced ones say more
+    axis.set_major_locator(MaxNLocator(4) if is_narrow else LogLocator(subs=steps))
     axis.set_major_formatter(FuncFormatter(number))
     axis.set_minor_formatter(NullFormatter())
