@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from program import ROOT, Cli, ProgramRun, program
 
+from attn_bench.store import SCHEMA
+
 MINE = """\
 from torch import nn
 from attn_bench import register
@@ -475,7 +477,7 @@ def test_a_file_outside_the_repository(
 def test_an_unreadable_baseline(stored: Path) -> None:
     """Another schema, half written, or of another suite: one line, status 2."""
     info = (stored / "run.json").read_text()
-    (stored / "run.json").write_text(info.replace('"schema": 1', '"schema": 99'))
+    (stored / "run.json").write_text(info.replace(f'"schema": {SCHEMA}', '"schema": 99'))
     assert "schema 99" in against(stored)[0].stderr
     (stored / "run.json").write_text(info[: len(info) // 2])
     assert "cannot be read" in against(stored)[0].stderr
