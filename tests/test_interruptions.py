@@ -145,7 +145,8 @@ def test_a_full_disk_is_told_and_keeps_what_was_written(tmp_path: Path, cli: Cli
     """When no more can be written the run ends with status 3, and --resume goes on from there."""
 
     def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))  # the table fits, the journal does not
+        most = 30_000  # the table has room, the journal has not
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 
     run = Running(tmp_path, preexec_fn=limit)
     assert run.end() == 3
