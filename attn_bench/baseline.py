@@ -8,6 +8,7 @@ from math import hypot
 from typing import Any
 
 from attn_bench import store
+from attn_bench.record import PLAIN, Row
 from attn_bench.stats import RATIO_SD, Estimate, Timings
 from attn_bench.store import StoredRun
 from attn_bench.verdicts import (
@@ -25,7 +26,10 @@ from attn_bench.verdicts import (
 RUN_TO_RUN_SD = 0.02
 MOST_OTHER_LOAD = 0.5  # cores: beyond, a ratio to the anchor is that of another situation
 BROKEN = ("failed", "timeout", "out_of_memory")
-SAME_SHAPE = ("batch", "channels", "height", "width", "dtype", "memory_format", "mode", "device")
+SAME_INPUT = (
+    *("backbone", "batch", "channels", "height", "width"),
+    *("dtype", "memory_format", "mode", "device"),
+)
 
 
 def incomparable(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
@@ -86,7 +90,7 @@ def compare(
             if case_id in ratios:
                 values = then.latency_us, row.latency_us
                 finding = together(finding, trial.finding(case_id, ratios[case_id], values))
-            elif row.variant == new.info["suite"].get("anchor"):
+            elif _is_anchor(row, new):
                 finding = replace(finding, is_anchor=True)
             elif run_to_run is None:
                 finding = replace(finding, reason="time was not compared")
@@ -121,18 +125,22 @@ def _difference_of(old: Estimate, new: Estimate, run_to_run: float) -> Estimate:
 
 def _anchors(run: StoredRun) -> dict[str, str]:
     """The anchor of each case but the anchors themselves, whose ratio says nothing."""
-    variant = run.info["suite"].get("anchor")
-    anchors = {
-        tuple(getattr(row, name) for name in SAME_SHAPE): row.case_id
+
+    def of(row: Row) -> tuple[Any, ...]:
+        return tuple(getattr(row, name) for name in SAME_INPUT)
+
+    anchors = {of(row): row.case_id for row in run.rows if _is_anchor(row, run)}
+    return {
+        row.case_id: anchor
         for row in run.rows
-        if row.variant == variant and row.execution == "eager"
+        if (anchor := anchors.get(of(row))) is not None and anchor != row.case_id
     }
-    found = {}
-    for row in run.rows:
-        anchor = anchors.get(tuple(getattr(row, name) for name in SAME_SHAPE))
-        if anchor is not None and anchor != row.case_id:
-            found[row.case_id] = anchor
-    return found
+
+
+def _is_anchor(row: Row, run: StoredRun) -> bool:
+    """Of a network, the plain backbone; else what the suite names."""
+    variant = PLAIN if row.backbone else run.info["suite"].get("anchor")
+    return row.variant == variant and row.execution == "eager"
 
 
 def _difference(then: Any, now: Any) -> str:
