@@ -138,16 +138,31 @@ class GatherExcite(nn.Module):
         kernel = self._kernel(x)
         if kernel is not None and self._is_mean_alone():
             return kernel(x, None, self.extent)
-        context = self.gather(x)  # N×C×H×W → N×C×⌈H/e⌉×⌈W/e⌉; the global extent: N×C×1×1
+        steps = self._steps(x) if kernel is ge_cpu.excite else None
+        if steps is not None and self._is_gather_alone():
+            return ge_cpu.gather_excite(x, steps, self.extent)
+        if steps is not None:
+            context = ge_cpu.gather(x, steps, self.extent)
+        else:
+            context = self.gather(x)  # N×C×H×W → N×C×⌈H/e⌉×⌈W/e⌉; the global extent: N×C×1×1
         logits = self.mlp(self.gather_act(context))  # the same shape
         if kernel is not None:
             return kernel(x, logits, self.extent)
         return self.excite(x, self.gate(logits))  # N×C×H×W
 
+    def _is_gather_alone(self) -> bool:
+        """Whether nothing stands between the gather and the gate."""
+        return isinstance(self.mlp, nn.Identity) and isinstance(self.gather_act, nn.Identity)
+
     def _is_mean_alone(self) -> bool:
-        """Whether nothing stands between the mean and the gate."""
-        between = isinstance(self.mlp, nn.Identity) and isinstance(self.gather_act, nn.Identity)
-        return between and isinstance(self.gather, PooledGather) and not self.gather.add_maxpool
+        is_mean = isinstance(self.gather, PooledGather) and not self.gather.add_maxpool
+        return is_mean and self._is_gather_alone()
+
+    def _steps(self, x: Tensor) -> ge_cpu.Steps | None:
+        """The gather's convolutions for the kernel; None where they have to be called."""
+        if not isinstance(self.gather, DepthwiseGather | GlobalDepthwiseGather):
+            return None
+        return ge_cpu.steps_of(self.gather, x, self.extent)
 
     def _kernel(self, x: Tensor) -> Excite | None:
         """`excite` of the kernel that takes x; None for PyTorch's operators."""

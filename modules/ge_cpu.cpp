@@ -1,11 +1,13 @@
 // Gather-Excite on a CPU, forward and backward: y = x * up(sigmoid(p)), where p are the means of x
-// over clipped windows, or given. Compiled by ge_cpu.py; nothing here knows of PyTorch.
+// over clipped windows, or given, or (forward) gathered from x by convolutions. Compiled by ge_cpu.py;
+// nothing here knows of PyTorch.
 //
 // A tile is one plane, or LANES planes side by side (the channels of channels_last; small maps). It
 // stays in the nearest cache, so that memory is read once and written once. Within a tile, a row is
 // `width * L` floats, whatever the type and the layout outside.
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <vector>
@@ -122,6 +124,7 @@ inline long window(long index, long extent, long size) {
 constexpr long BAND = 4096;  // elements
 constexpr long STEP = 8;
 typedef float Vec __attribute__((vector_size(4 * STEP)));
+typedef float Side __attribute__((vector_size(4 * LANES)));
 
 template <class V>
 inline V get(const float *from) {
@@ -150,8 +153,9 @@ struct Scratch {
     long band;         // rows
     std::vector<float> gate, share, slope;  // (h + 1) x (w + 1); share: one over a window's elements
     std::vector<float> tail, sums, up, both, spread, spread_of_both;
+    std::vector<float> zeros, here, left, maps[2];  // of the convolutions
 
-    Scratch(const Geometry &g, bool is_backward)
+    Scratch(const Geometry &g, bool is_backward, long steps)
         : row((g.w + 1) * g.extent * L), before(g.extent * L),
           band(std::clamp(BAND / row, 1L, g.h)), gate((g.h + 1) * (g.w + 1) * L), share(gate.size() / L), slope(gate.size()), tail(row + STEP),
           sums(before + band * row + STEP), up(sums.size()),
@@ -161,6 +165,12 @@ struct Scratch {
             for (long b = 0; b < g.w; b++)
                 share[a * (g.w + 1) + b] =
                     1.0f / window(a, g.extent, g.height) / window(b, g.extent, g.width);
+        if (!steps) return;
+        const long h = (g.height + 1) / 2, w = (g.width + 1) / 2, wide = 2 * (w + 1);
+        zeros.resize(std::max((g.width + STEP) * L, 3 * LANES));
+        if (L == 1) here.resize(2 + std::max(BAND, wide)), left.resize(here.size());
+        if (steps > 1) maps[0].resize(h * (w + 1) * L);
+        if (steps > 2) maps[1].resize((h + 1) / 2 * ((w + 1) / 2 + 1) * L);
     }
 
     float *first_row() { return sums.data() + before; }
@@ -342,26 +352,191 @@ void backward_tile(const float *x, const float *dy, float *dx, const Geometry &g
     }
 }
 
+// --- a gather by convolutions ----------------------------------------------------------------
+//
+// A step is a depthwise convolution, 3 x 3 with stride 2 and zeros around, and its norm: a scale and a
+// shift. A ReLU follows each but the last. The global extent is a single step, of one position.
+
+struct Step {
+    const float *weight;              // channels x 3 x 3; the global extent: as x, of one sample
+    std::vector<float> scale, shift;  // of a channel
+
+    // at: the weight, and the norm's weight, bias, mean and variance (null where there is no norm).
+    Step(const float *const *at, float eps, long channels)
+        : weight(at[0]), scale(channels, 1.0f), shift(channels) {
+        for (long c = 0; c < channels && at[1]; c++) {
+            scale[c] = at[1][c] / std::sqrt(at[4][c] + eps);
+            shift[c] = at[2][c] - at[3][c] * scale[c];
+        }
+    }
+};
+
+struct Gather {
+    std::vector<Step> steps;
+    bool is_global;
+};
+
+struct Map {
+    const float *data;
+    long height, width, pitch;  // pitch: elements from row to row
+};
+
+// What a step needs of the channels of a tile. A row of taps: the middle's, the right's, the left's; for
+// a single plane 8 columns' in turn of the first two, and 8 times the third.
+template <long L>
+struct Taps {
+    float row[3][3 * LANES] = {}, scale[L] = {}, shift[L] = {};
+
+    Taps(const Step &step, long first, long lanes) {
+        for (long l = 0; l < lanes; l++) {
+            const long c = (first + l) % long(step.scale.size());
+            scale[l] = step.scale[c], shift[l] = step.shift[c];
+            for (long u = 0; u < 3; u++) {
+                const float *tap = step.weight + (c * 3 + u) * 3;
+                if (L > 1)
+                    row[u][l] = tap[1], row[u][L + l] = tap[2], row[u][2 * L + l] = tap[0];
+                for (long k = 0; k < STEP && L == 1; k++)
+                    row[u][k] = tap[1 + k % 2], row[u][STEP + k] = tap[0];
+            }
+        }
+    }
+};
+
+// max(value, 0) that keeps a NaN
+template <class V>
+inline V relu(V value) {
+    return value < 0.0f ? V{} : value;
+}
+
+// The rows that a row of gates is made of, and their taps; zeros by zeros outside of the map.
+template <long L>
+struct Rows {
+    const float *in[3], *taps[3];
+    long last;
+
+    Rows(const Map &map, long a, const Taps<L> &taps_of, const float *zeros) {
+        for (long u = 0; u < 3; u++) {
+            const long i = 2 * a + u - 1;
+            const bool is_inside = i >= 0 && i < map.height;
+            in[u] = is_inside ? map.data + i * map.pitch : zeros;
+            taps[u] = is_inside ? taps_of.row[u] : zeros;
+            if (is_inside) last = i;
+        }
+    }
+};
+
+// Planes side by side: an element is read once, and what it adds to the next gate is carried there.
+inline void convolve(const Map &map, const Taps<LANES> &taps, bool is_last, float *out,
+                     Scratch<LANES> &s) {
+    const long w = (map.width + 1) / 2;
+    const Side scale = get<Side>(taps.scale), shift = get<Side>(taps.shift);
+    for (long a = 0; a < (map.height + 1) / 2; a++, out += LANES) {  // past the zero behind each row
+        const Rows<LANES> rows(map, a, taps, s.zeros.data());
+        Side middle[3], right[3], left[3], carried{};
+        for (long u = 0; u < 3; u++) {
+            middle[u] = get<Side>(rows.taps[u]);
+            right[u] = get<Side>(rows.taps[u] + LANES);
+            left[u] = get<Side>(rows.taps[u] + 2 * LANES);
+        }
+        for (long b = 0; b < w; b++, out += LANES) {
+            Side sum = carried;
+            for (long u = 0; u < 3; u++) sum += middle[u] * get<Side>(rows.in[u] + 2 * b * LANES);
+            if (2 * b + 1 < map.width) {
+                carried = Side{};
+                for (long u = 0; u < 3; u++) {
+                    const Side x = get<Side>(rows.in[u] + (2 * b + 1) * LANES);
+                    sum += right[u] * x, carried += left[u] * x;
+                }
+            }
+            sum = sum * scale + shift;
+            put(out, is_last ? sum : relu(sum));
+        }
+    }
+}
+
+// A single plane: the rows are added up under their taps as they lie, 8 columns at a time, in `here` what
+// is a gate's own two columns', in `left` what is the next gate's. Then one loop adds up the columns.
+inline void convolve(const Map &map, const Taps<1> &taps, bool is_last, float *out, Scratch<1> &s) {
+    const long h = (map.height + 1) / 2, w = (map.width + 1) / 2, row = 2 * (w + 1);
+    const long band = std::clamp(BAND / row, 1L, h);
+    const float scale = taps.scale[0], shift = taps.shift[0];
+    for (long top = 0; top < h; top += band) {
+        const long end = top + band < h ? top + band : h;
+        for (long a = top; a < end; a++) {
+            const Rows<1> rows(map, a, taps, s.zeros.data());
+            const Vec own[3] = {get<Vec>(rows.taps[0]), get<Vec>(rows.taps[1]), get<Vec>(rows.taps[2])};
+            const Vec next[3] = {get<Vec>(rows.taps[0] + STEP), get<Vec>(rows.taps[1] + STEP),
+                                 get<Vec>(rows.taps[2] + STEP)};
+            float *here = s.here.data() + 2 + (a - top) * row, *left = s.left.data() + 2 + (a - top) * row;
+            in_steps(map.width, (map.height - rows.last) * map.pitch, [&](auto kind, long j) {
+                using V = decltype(kind);
+                V sum{}, sum_of_next{};
+                for (long u = 0; u < 3; u++) {
+                    const V x = get<V>(rows.in[u] + j);
+                    if constexpr (sizeof(V) == sizeof(Vec))
+                        sum += own[u] * x, sum_of_next += next[u] * x;
+                    else
+                        sum += own[u][j % 2] * x, sum_of_next += next[u][0] * x;
+                }
+                put(here + j, sum), put(left + j, sum_of_next);
+            });
+            std::fill(here + map.width, here + row, 0.0f);
+            std::fill(left + map.width, left + row, 0.0f);
+        }
+        const float *__restrict here = s.here.data() + 2, *__restrict left = s.left.data() + 2;
+        float *__restrict to = out + top * (w + 1);
+        for (long q = 0; q < (end - top) * (w + 1); q++) {
+            const float sum = here[2 * q] + here[2 * q + 1] + left[2 * q - 1];
+            const float value = sum * scale + shift;
+            to[q] = is_last ? value : relu(value);
+        }
+    }
+}
+
+// The sum of n terms, in LANES parts side by side; of partial sums: a long one loses digits.
+template <class F>
+inline void add_up(long n, float *sum, F term) {
+    const long whole = n / LANES * LANES;
+    for (long from = 0; from < whole; from += CHUNK) {
+        const long to = from + CHUNK < whole ? from + CHUNK : whole;
+        float part[LANES] = {};
+        for (long i = from; i < to; i += LANES)
+            for (long k = 0; k < LANES; k++) part[k] += term(i + k);
+        for (long k = 0; k < LANES; k++) sum[k] += part[k];
+    }
+    for (long i = whole; i < n; i++) sum[0] += term(i);
+}
+
+// The context of a tile whose channels begin with `first`, in s.gate.
+template <long L>
+void context(const float *x, const float *weight, const Gather &gather, long first, long lanes,
+             const Geometry &g, Scratch<L> &s) {
+    if (gather.is_global) {
+        float sum[LANES] = {};
+        add_up(g.height * g.width * L, sum, [&](long i) { return x[i] * weight[i]; });
+        for (long k = L; k < LANES; k++) sum[0] += sum[k];
+        const Step &step = gather.steps[0];
+        for (long l = 0; l < lanes; l++) s.gate[l] = sum[l] * step.scale[first + l] + step.shift[first + l];
+        return;
+    }
+    Map map{x, g.height, g.width, g.width * L};
+    for (size_t k = 0; k < gather.steps.size(); k++) {
+        const bool is_last = k + 1 == gather.steps.size();
+        float *out = is_last ? s.gate.data() : s.maps[k % 2].data();
+        convolve(map, Taps<L>(gather.steps[k], first, lanes), is_last, out, s);
+        const long w = (map.width + 1) / 2;
+        map = {out, (map.height + 1) / 2, w, (w + 1) * L};
+    }
+}
+
 // The global extent: one gate a plane. Forward where dy is null; out may be x, or dy.
 template <long L>
 void global_tile(const float *x, const float *dy, float *out, long pixels, Scratch<L> &s,
                  bool is_given) {
     const long n = pixels * L;
     float sum[LANES] = {}, product[LANES] = {};  // side by side; the lanes, or parts of one sum
-    const long whole = n / LANES * LANES;
-    for (long from = 0; from < whole; from += CHUNK) {  // partial sums: a long one loses digits
-        const long to = from + CHUNK < whole ? from + CHUNK : whole;
-        float part[LANES] = {}, part_of_products[LANES] = {};
-        for (long i = from; i < to && !is_given; i += LANES)
-            for (long k = 0; k < LANES; k++) part[k] += x[i + k];
-        for (long i = from; i < to && dy; i += LANES)
-            for (long k = 0; k < LANES; k++) part_of_products[k] += dy[i + k] * x[i + k];
-        for (long k = 0; k < LANES; k++) sum[k] += part[k], product[k] += part_of_products[k];
-    }
-    for (long i = whole; i < n; i++) {
-        sum[0] += x[i];
-        if (dy) product[0] += dy[i] * x[i];
-    }
+    if (!is_given) add_up(n, sum, [&](long i) { return x[i]; });
+    if (dy) add_up(n, product, [&](long i) { return dy[i] * x[i]; });
     for (long k = L; k < LANES; k++) sum[0] += sum[k], product[0] += product[k];
     float gate[L], slope[L];
     for (long l = 0; l < L; l++) {
@@ -379,18 +554,19 @@ void global_tile(const float *x, const float *dy, float *out, long pixels, Scrat
 
 struct Tensors {
     const void *x, *dy, *given;
-    void *out, *slope;
+    const Gather *gather;
+    void *out, *slope;  // without out, slope takes the context
     bool is_large;
 };
 
 // A tile's own memory: in float32, what does not lie so outside; and a result that is yet to be written.
 struct Own {
-    std::vector<float> x, dy, out;
+    std::vector<float> x, dy, out, weight;
 };
 
 template <class T, long E, long L>
-void tile(const Tensors &t, long offset, long small, Layout at, Layout at_small, const Geometry &g,
-          Scratch<L> &s, Own &own) {
+void tile(const Tensors &t, long offset, long small, long first, Layout at, Layout at_small,
+          const Geometry &g, Scratch<L> &s, Own &own) {
     const long pixels = g.height * g.width;
     const bool direct = sizeof(T) == 4 && L == 1, is_global = g.h == 1 && g.w == 1 && E == 0;
     const auto tile_of = [&](const void *tensor, std::vector<float> &memory) {
@@ -403,14 +579,25 @@ void tile(const Tensors &t, long offset, long small, Layout at, Layout at_small,
     for (long a = 0; a < g.h && t.given; a++)
         read_tile<L>(s.gate.data() + a * (g.w + 1) * L,
                      static_cast<const T *>(t.given) + small + a * g.w * at_small.pixel, g.w, at_small);
+    if (t.gather) {
+        const float *weight = t.gather->steps[0].weight + (at.lane == 1 ? first : first * pixels);
+        if (t.gather->is_global && L > 1)
+            read_tile<L>(own.weight.data(), weight, pixels, at), weight = own.weight.data();
+        context<L>(x, weight, *t.gather, first, at.lanes, g, s);
+    }
+    for (long a = 0; a < g.h && !t.out; a++)
+        write_tile<L>(static_cast<T *>(t.slope) + small + a * g.w * at_small.pixel,
+                      s.gate.data() + a * (g.w + 1) * L, g.w, at_small);
+    if (!t.out) return;
+    const bool is_given = t.given || t.gather;
     T *to = static_cast<T *>(t.out) + offset;
     float *out = direct && !t.is_large ? reinterpret_cast<float *>(to) : own.out.data();
     if (is_global)
-        global_tile<L>(x, dy, out, pixels, s, t.given);
+        global_tile<L>(x, dy, out, pixels, s, is_given);
     else if (dy)
-        backward_tile<E, L>(x, dy, out, g, s, t.given);
+        backward_tile<E, L>(x, dy, out, g, s, is_given);
     else
-        forward_tile<E, L>(x, out, g, s, t.given);
+        forward_tile<E, L>(x, out, g, s, is_given);
     if (!direct)
         write_tile<L>(to, out, pixels, at);
     else if (t.is_large)
@@ -428,21 +615,22 @@ void all(const Tensors &t, long batch, long channels, bool channels_last, const 
     if (groups * tiles < threads) threads = int(groups * tiles);
 #pragma omp parallel num_threads(threads)
     {
-        Scratch<L> scratch(g, t.dy);
+        Scratch<L> scratch(g, t.dy, t.gather && !t.gather->is_global ? long(t.gather->steps.size()) : 0);
         const bool is_float = sizeof(T) == 4 && L == 1;
         Own own{std::vector<float>(is_float ? 0 : pixels * L),
                 std::vector<float>(is_float || !t.dy ? 0 : pixels * L),
-                std::vector<float>(is_float && !t.is_large ? 0 : pixels * L)};
+                std::vector<float>(is_float && !t.is_large ? 0 : pixels * L),
+                std::vector<float>(L > 1 && t.gather && t.gather->is_global ? pixels * L : 0)};
 #pragma omp for schedule(static)
         for (long index = 0; index < groups * tiles; index++) {
             const long group = index / tiles, plane = index % tiles * L;
             const long lanes = planes - plane < L ? planes - plane : L;
             if (channels_last)
-                tile<T, E, L>(t, group * channels * pixels + plane, group * channels * small + plane,
+                tile<T, E, L>(t, group * channels * pixels + plane, group * channels * small + plane, plane,
                               {channels, 1, lanes}, {channels, 1, lanes}, g, scratch, own);
             else
-                tile<T, E, L>(t, plane * pixels, plane * small, {1, pixels, lanes}, {1, small, lanes},
-                              g, scratch, own);
+                tile<T, E, L>(t, plane * pixels, plane * small, plane % channels, {1, pixels, lanes},
+                              {1, small, lanes}, g, scratch, own);
         }
 #if defined(__AVX__)
         _mm_sfence();
@@ -464,15 +652,19 @@ void by_extent(const Tensors &t, long batch, long channels, bool last, const Geo
 
 // x, dy, out: batch x channels x height x width; given, slope: ... x h x w; NCHW, or NHWC in memory.
 // dy is null for the forward. given is null for the means of x; slope takes the gradient of given.
+// steps: five pointers each (see Step) for a gather by convolutions; without out, slope takes the context.
 extern "C" void gather_excite(const void *x, const void *dy, const void *given, void *out, void *slope,
                               long batch, long channels, long height, long width, long extent,
                               const int32_t *row_of, const int32_t *column_of, int is_bf16,
-                              int channels_last, int in_lanes, int threads) {
+                              int channels_last, int in_lanes, int threads, const float *const *steps,
+                              const float *eps, long count, int is_global) {
+    Gather gather{{}, bool(is_global)};
+    for (long k = 0; k < count; k++) gather.steps.emplace_back(steps + 5 * k, eps[k], channels);
     Geometry g{height, width, (height + extent - 1) / extent, (width + extent - 1) / extent,
                extent, row_of, column_of, true};
     for (long j = 0; j < width; j++) g.in_blocks &= column_of[j] == j / extent;
     const long bytes = batch * channels * height * width * (is_bf16 ? 2 : 4);
-    const Tensors t{x, dy, given, out, slope, bytes > CACHED_BYTES};
+    const Tensors t{x, dy, given, count ? &gather : nullptr, out, slope, bytes > CACHED_BYTES};
     const bool lanes = channels_last || in_lanes;
     if (is_bf16)
         lanes ? by_extent<Bf16, LANES>(t, batch, channels, channels_last, g, threads)
