@@ -157,7 +157,7 @@ struct Scratch {
 
     Scratch(const Geometry &g, bool is_backward, long steps)
         : row((g.w + 1) * g.extent * L), before(g.extent * L),
-          band(std::clamp(BAND / row, 1L, g.h)), gate((g.h + 1) * (g.w + 1) * L), share(gate.size() / L), slope(gate.size()), tail(row + STEP),
+          band(std::clamp(BAND / row, 1L, g.h)), gate((g.h + 1) * (g.w + 1) * L + STEP), share(gate.size() / L), slope(gate.size()), tail(row + STEP),
           sums(before + band * row + STEP), up(sums.size()),
           both(is_backward ? (band * (g.w + 1) + 1) * L : 0), spread(is_backward ? sums.size() : 0),
           spread_of_both(spread.size()) {
@@ -167,10 +167,10 @@ struct Scratch {
                     1.0f / window(a, g.extent, g.height) / window(b, g.extent, g.width);
         if (!steps) return;
         const long h = (g.height + 1) / 2, w = (g.width + 1) / 2, wide = 2 * (w + 1);
-        zeros.resize(std::max((g.width + STEP) * L, 3 * LANES));
-        if (L == 1) here.resize(2 + std::max(BAND, wide)), left.resize(here.size());
-        if (steps > 1) maps[0].resize(h * (w + 1) * L);
-        if (steps > 2) maps[1].resize((h + 1) / 2 * ((w + 1) / 2 + 1) * L);
+        zeros.resize((g.width + STEP) * L);
+        if (L == 1) here.resize(2 + std::max(BAND, wide) + 2 * STEP), left.resize(here.size());
+        if (steps > 1) maps[0].resize(h * (w + 1) * L + STEP);
+        if (steps > 2) maps[1].resize((h + 1) / 2 * ((w + 1) / 2 + 1) * L + STEP);
     }
 
     float *first_row() { return sums.data() + before; }
@@ -359,14 +359,24 @@ void backward_tile(const float *x, const float *dy, float *dx, const Geometry &g
 
 struct Step {
     const float *weight;              // channels x 3 x 3; the global extent: as x, of one sample
-    std::vector<float> scale, shift;  // of a channel
+    std::vector<float> scale, shift;  // of a channel; LANES more that begin anew, as all rows here
+    std::vector<float> taps;          // 9 rows of channels, for planes side by side
 
     // at: the weight, and the norm's weight, bias, mean and variance (null where there is no norm).
-    Step(const float *const *at, float eps, long channels)
-        : weight(at[0]), scale(channels, 1.0f), shift(channels) {
+    Step(const float *const *at, float eps, long channels, bool has_taps)
+        : weight(at[0]), scale(channels + LANES, 1.0f), shift(channels + LANES) {
         for (long c = 0; c < channels && at[1]; c++) {
             scale[c] = at[1][c] / std::sqrt(at[4][c] + eps);
             shift[c] = at[2][c] - at[3][c] * scale[c];
+        }
+        for (long l = 0; l < LANES; l++)
+            scale[channels + l] = scale[l % channels], shift[channels + l] = shift[l % channels];
+        if (!has_taps) return;
+        taps.resize(9 * (channels + LANES));
+        for (long k = 0; k < 9; k++) {
+            float *row = taps.data() + k * (channels + LANES);
+            for (long c = 0; c < channels; c++) row[c] = weight[c * 9 + k];
+            for (long l = 0; l < LANES; l++) row[channels + l] = row[l % channels];
         }
     }
 };
@@ -381,23 +391,18 @@ struct Map {
     long height, width, pitch;  // pitch: elements from row to row
 };
 
-// What a step needs of the channels of a tile. A row of taps: the middle's, the right's, the left's; for
-// a single plane 8 columns' in turn of the first two, and 8 times the third.
-template <long L>
-struct Taps {
-    float row[3][3 * LANES] = {}, scale[L] = {}, shift[L] = {};
+// The rows that a row of gates is made of: zeros for one outside of the map, whose taps are zero too.
+struct Rows {
+    const float *in[3];
+    bool is_inside[3];
+    long last;
 
-    Taps(const Step &step, long first, long lanes) {
-        for (long l = 0; l < lanes; l++) {
-            const long c = (first + l) % long(step.scale.size());
-            scale[l] = step.scale[c], shift[l] = step.shift[c];
-            for (long u = 0; u < 3; u++) {
-                const float *tap = step.weight + (c * 3 + u) * 3;
-                if (L > 1)
-                    row[u][l] = tap[1], row[u][L + l] = tap[2], row[u][2 * L + l] = tap[0];
-                for (long k = 0; k < STEP && L == 1; k++)
-                    row[u][k] = tap[1 + k % 2], row[u][STEP + k] = tap[0];
-            }
+    Rows(const Map &map, long a, const float *zeros) {
+        for (long u = 0; u < 3; u++) {
+            const long i = 2 * a + u - 1;
+            is_inside[u] = i >= 0 && i < map.height;
+            in[u] = is_inside[u] ? map.data + i * map.pitch : zeros;
+            if (is_inside[u]) last = i;
         }
     }
 };
@@ -408,35 +413,21 @@ inline V relu(V value) {
     return value < 0.0f ? V{} : value;
 }
 
-// The rows that a row of gates is made of, and their taps; zeros by zeros outside of the map.
-template <long L>
-struct Rows {
-    const float *in[3], *taps[3];
-    long last;
-
-    Rows(const Map &map, long a, const Taps<L> &taps_of, const float *zeros) {
-        for (long u = 0; u < 3; u++) {
-            const long i = 2 * a + u - 1;
-            const bool is_inside = i >= 0 && i < map.height;
-            in[u] = is_inside ? map.data + i * map.pitch : zeros;
-            taps[u] = is_inside ? taps_of.row[u] : zeros;
-            if (is_inside) last = i;
-        }
-    }
-};
-
 // Planes side by side: an element is read once, and what it adds to the next gate is carried there.
-inline void convolve(const Map &map, const Taps<LANES> &taps, bool is_last, float *out,
+inline void convolve(const Map &map, const Step &step, long first, bool is_last, float *out,
                      Scratch<LANES> &s) {
     const long w = (map.width + 1) / 2;
-    const Side scale = get<Side>(taps.scale), shift = get<Side>(taps.shift);
+    const Side scale = get<Side>(step.scale.data() + first), shift = get<Side>(step.shift.data() + first);
+    const auto taps_of = [&](long u, long v, bool is_inside) {
+        return is_inside ? get<Side>(step.taps.data() + (u * 3 + v) * step.scale.size() + first) : Side{};
+    };
     for (long a = 0; a < (map.height + 1) / 2; a++, out += LANES) {  // past the zero behind each row
-        const Rows<LANES> rows(map, a, taps, s.zeros.data());
-        Side middle[3], right[3], left[3], carried{};
+        const Rows rows(map, a, s.zeros.data());
+        Side left[3], middle[3], right[3], carried{};
         for (long u = 0; u < 3; u++) {
-            middle[u] = get<Side>(rows.taps[u]);
-            right[u] = get<Side>(rows.taps[u] + LANES);
-            left[u] = get<Side>(rows.taps[u] + 2 * LANES);
+            left[u] = taps_of(u, 0, rows.is_inside[u]);
+            middle[u] = taps_of(u, 1, rows.is_inside[u]);
+            right[u] = taps_of(u, 2, rows.is_inside[u]);
         }
         for (long b = 0; b < w; b++, out += LANES) {
             Side sum = carried;
@@ -456,17 +447,26 @@ inline void convolve(const Map &map, const Taps<LANES> &taps, bool is_last, floa
 
 // A single plane: the rows are added up under their taps as they lie, 8 columns at a time, in `here` what
 // is a gate's own two columns', in `left` what is the next gate's. Then one loop adds up the columns.
-inline void convolve(const Map &map, const Taps<1> &taps, bool is_last, float *out, Scratch<1> &s) {
+inline void convolve(const Map &map, const Step &step, long first, bool is_last, float *out,
+                     Scratch<1> &s) {
     const long h = (map.height + 1) / 2, w = (map.width + 1) / 2, row = 2 * (w + 1);
     const long band = std::clamp(BAND / row, 1L, h);
-    const float scale = taps.scale[0], shift = taps.shift[0];
+    const float scale = step.scale[first], shift = step.shift[first];
+    Vec taps_here[3], taps_left[3];
+    for (long u = 0; u < 3; u++) {
+        const float *tap = step.weight + (first * 3 + u) * 3, m = tap[1], r = tap[2];
+        taps_here[u] = Vec{m, r, m, r, m, r, m, r};
+        taps_left[u] = Vec{} + tap[0];
+    }
     for (long top = 0; top < h; top += band) {
         const long end = top + band < h ? top + band : h;
         for (long a = top; a < end; a++) {
-            const Rows<1> rows(map, a, taps, s.zeros.data());
-            const Vec own[3] = {get<Vec>(rows.taps[0]), get<Vec>(rows.taps[1]), get<Vec>(rows.taps[2])};
-            const Vec next[3] = {get<Vec>(rows.taps[0] + STEP), get<Vec>(rows.taps[1] + STEP),
-                                 get<Vec>(rows.taps[2] + STEP)};
+            const Rows rows(map, a, s.zeros.data());
+            Vec own[3], next[3];
+            for (long u = 0; u < 3; u++) {
+                own[u] = rows.is_inside[u] ? taps_here[u] : Vec{};
+                next[u] = rows.is_inside[u] ? taps_left[u] : Vec{};
+            }
             float *here = s.here.data() + 2 + (a - top) * row, *left = s.left.data() + 2 + (a - top) * row;
             in_steps(map.width, (map.height - rows.last) * map.pitch, [&](auto kind, long j) {
                 using V = decltype(kind);
@@ -480,12 +480,12 @@ inline void convolve(const Map &map, const Taps<1> &taps, bool is_last, float *o
                 }
                 put(here + j, sum), put(left + j, sum_of_next);
             });
-            std::fill(here + map.width, here + row, 0.0f);
-            std::fill(left + map.width, left + row, 0.0f);
+            here[map.width] = 0, left[row - 1] = 0;  // what the row's last gate and the next row's first take
         }
         const float *__restrict here = s.here.data() + 2, *__restrict left = s.left.data() + 2;
         float *__restrict to = out + top * (w + 1);
-        for (long q = 0; q < (end - top) * (w + 1); q++) {
+        const long groups = ((end - top) * (w + 1) + STEP - 1) / STEP * STEP;  // so that nothing is left over
+        for (long q = 0; q < groups; q++) {
             const float sum = here[2 * q] + here[2 * q + 1] + left[2 * q - 1];
             const float value = sum * scale + shift;
             to[q] = is_last ? value : relu(value);
@@ -523,7 +523,7 @@ void context(const float *x, const float *weight, const Gather &gather, long fir
     for (size_t k = 0; k < gather.steps.size(); k++) {
         const bool is_last = k + 1 == gather.steps.size();
         float *out = is_last ? s.gate.data() : s.maps[k % 2].data();
-        convolve(map, Taps<L>(gather.steps[k], first, lanes), is_last, out, s);
+        convolve(map, gather.steps[k], first, is_last, out, s);
         const long w = (map.width + 1) / 2;
         map = {out, (map.height + 1) / 2, w, (w + 1) * L};
     }
@@ -548,6 +548,32 @@ void global_tile(const float *x, const float *dy, float *out, long pixels, Scrat
 #pragma GCC ivdep
     for (long i = 0; i < pixels; i++)
         for (long l = 0; l < L; l++) out[i * L + l] = in[i * L + l] * gate[l] + (dy ? slope[l] : 0.0f);
+}
+
+// --- small maps: gates, logits, contexts -----------------------------------------------------
+//
+// In a tile they have a zero behind each row, outside they have none.
+
+template <long L, class T>
+void read_small(float *map, const T *from, const Geometry &g, Layout at) {
+    for (long a = 0; a < g.h; a++, map += (g.w + 1) * L, from += g.w * at.pixel)
+        if (sizeof(T) == 4 && L == 1 && at.pixel == 1)
+            in_steps(g.w, (g.h - a) * g.w, [&](auto kind, long j) {
+                put(map + j, get<decltype(kind)>(reinterpret_cast<const float *>(from) + j));
+            });
+        else
+            read_tile<L>(map, from, g.w, at);
+}
+
+template <long L, class T>
+void write_small(T *to, const float *map, const Geometry &g, Layout at) {
+    for (long a = 0; a < g.h; a++, map += (g.w + 1) * L, to += g.w * at.pixel)
+        if (sizeof(T) == 4 && L == 1 && at.pixel == 1)
+            in_steps(g.w, (g.h - a) * g.w, [&](auto kind, long j) {
+                put(reinterpret_cast<float *>(to) + j, get<decltype(kind)>(map + j));
+            });
+        else
+            write_tile<L>(to, map, g.w, at);
 }
 
 // --- all tiles -------------------------------------------------------------------------------
@@ -576,19 +602,14 @@ void tile(const Tensors &t, long offset, long small, long first, Layout at, Layo
         return static_cast<const float *>(memory.data());
     };
     const float *x = tile_of(t.x, own.x), *dy = t.dy ? tile_of(t.dy, own.dy) : nullptr;
-    for (long a = 0; a < g.h && t.given; a++)
-        read_tile<L>(s.gate.data() + a * (g.w + 1) * L,
-                     static_cast<const T *>(t.given) + small + a * g.w * at_small.pixel, g.w, at_small);
+    if (t.given) read_small<L>(s.gate.data(), static_cast<const T *>(t.given) + small, g, at_small);
     if (t.gather) {
         const float *weight = t.gather->steps[0].weight + (at.lane == 1 ? first : first * pixels);
         if (t.gather->is_global && L > 1)
             read_tile<L>(own.weight.data(), weight, pixels, at), weight = own.weight.data();
         context<L>(x, weight, *t.gather, first, at.lanes, g, s);
     }
-    for (long a = 0; a < g.h && !t.out; a++)
-        write_tile<L>(static_cast<T *>(t.slope) + small + a * g.w * at_small.pixel,
-                      s.gate.data() + a * (g.w + 1) * L, g.w, at_small);
-    if (!t.out) return;
+    if (!t.out) return write_small<L>(static_cast<T *>(t.slope) + small, s.gate.data(), g, at_small);
     const bool is_given = t.given || t.gather;
     T *to = static_cast<T *>(t.out) + offset;
     float *out = direct && !t.is_large ? reinterpret_cast<float *>(to) : own.out.data();
@@ -602,9 +623,7 @@ void tile(const Tensors &t, long offset, long small, long first, Layout at, Layo
         write_tile<L>(to, out, pixels, at);
     else if (t.is_large)
         write_past_caches(reinterpret_cast<float *>(to), out, pixels);
-    for (long a = 0; a < g.h && t.slope; a++)
-        write_tile<L>(static_cast<T *>(t.slope) + small + a * g.w * at_small.pixel,
-                      s.slope.data() + a * (g.w + 1) * L, g.w, at_small);
+    if (t.slope) write_small<L>(static_cast<T *>(t.slope) + small, s.slope.data(), g, at_small);
 }
 
 template <class T, long E, long L>
@@ -658,14 +677,15 @@ extern "C" void gather_excite(const void *x, const void *dy, const void *given, 
                               const int32_t *row_of, const int32_t *column_of, int is_bf16,
                               int channels_last, int in_lanes, int threads, const float *const *steps,
                               const float *eps, long count, int is_global) {
-    Gather gather{{}, bool(is_global)};
-    for (long k = 0; k < count; k++) gather.steps.emplace_back(steps + 5 * k, eps[k], channels);
     Geometry g{height, width, (height + extent - 1) / extent, (width + extent - 1) / extent,
                extent, row_of, column_of, true};
     for (long j = 0; j < width; j++) g.in_blocks &= column_of[j] == j / extent;
     const long bytes = batch * channels * height * width * (is_bf16 ? 2 : 4);
-    const Tensors t{x, dy, given, count ? &gather : nullptr, out, slope, bytes > CACHED_BYTES};
     const bool lanes = channels_last || in_lanes;
+    Gather gather{{}, bool(is_global)};
+    for (long k = 0; k < count; k++)
+        gather.steps.emplace_back(steps + 5 * k, eps[k], channels, lanes && !is_global);
+    const Tensors t{x, dy, given, count ? &gather : nullptr, out, slope, bytes > CACHED_BYTES};
     if (is_bf16)
         lanes ? by_extent<Bf16, LANES>(t, batch, channels, channels_last, g, threads)
               : by_extent<Bf16, 1>(t, batch, channels, channels_last, g, threads);
