@@ -19,6 +19,7 @@ namespace {
 
 constexpr long LANES = 16;
 constexpr long CHUNK = 256 * LANES;
+constexpr long STRIP = 1024;  // channels: as a rule all, so that memory is read as it lies
 constexpr long CACHED_BYTES = 8 << 20;  // an output beyond this is gone from the caches when it is read
 
 // --- elements --------------------------------------------------------------------------------
@@ -131,6 +132,13 @@ inline V get(const float *from) {
     V value;
     std::memcpy(&value, from, sizeof value);
     return value;
+}
+
+template <class V, class T>
+inline V load_as(const T *from) {
+    float values[sizeof(V) / sizeof(float)];
+    for (size_t l = 0; l < sizeof(V) / sizeof(float); l++) values[l] = load(from[l]);
+    return get<V>(values);
 }
 
 template <class V>
@@ -413,36 +421,36 @@ inline V relu(V value) {
     return value < 0.0f ? V{} : value;
 }
 
-// Planes side by side: an element is read once, and what it adds to the next gate is carried there.
-inline void convolve(const Map &map, const Step &step, long first, bool is_last, float *out,
-                     Scratch<LANES> &s) {
-    const long w = (map.width + 1) / 2;
-    const Side scale = get<Side>(step.scale.data() + first), shift = get<Side>(step.shift.data() + first);
-    const auto taps_of = [&](long u, long v, bool is_inside) {
-        return is_inside ? get<Side>(step.taps.data() + (u * 3 + v) * step.scale.size() + first) : Side{};
-    };
-    for (long a = 0; a < (map.height + 1) / 2; a++, out += LANES) {  // past the zero behind each row
-        const Rows rows(map, a, s.zeros.data());
-        Side left[3], middle[3], right[3], carried{};
-        for (long u = 0; u < 3; u++) {
-            left[u] = taps_of(u, 0, rows.is_inside[u]);
-            middle[u] = taps_of(u, 1, rows.is_inside[u]);
-            right[u] = taps_of(u, 2, rows.is_inside[u]);
-        }
-        for (long b = 0; b < w; b++, out += LANES) {
-            Side sum = carried;
-            for (long u = 0; u < 3; u++) sum += middle[u] * get<Side>(rows.in[u] + 2 * b * LANES);
-            if (2 * b + 1 < map.width) {
-                carried = Side{};
-                for (long u = 0; u < 3; u++) {
-                    const Side x = get<Side>(rows.in[u] + (2 * b + 1) * LANES);
-                    sum += right[u] * x, carried += left[u] * x;
-                }
+// Channels side by side: `lanes` of them, `pixel` elements from one place of the map to the next, rows of
+// `pitch` places.
+template <class T>
+inline void convolve(const T *in, long height, long width, long pitch, long pixel, const Step &step, long first,
+                     long lanes, bool is_last, float *out, long out_pixel, long out_row) {
+    static const T nothing[STRIP] = {};
+    static const float none[STRIP] = {};
+    const float *__restrict scale = step.scale.data() + first, *__restrict shift = step.shift.data() + first;
+    for (long a = 0; a < (height + 1) / 2; a++)
+        for (long b = 0; b < (width + 1) / 2; b++) {
+            const T *from[9];
+            const float *taps[9];
+            for (long k = 0; k < 9; k++) {  // zeros by zeros outside of the map
+                const long i = 2 * a + k / 3 - 1, j = 2 * b + k % 3 - 1;
+                const bool is_inside = i >= 0 && i < height && j >= 0 && j < width;
+                from[k] = is_inside ? in + (i * pitch + j) * pixel : nothing;
+                taps[k] = is_inside ? step.taps.data() + k * step.scale.size() + first : none;
             }
-            sum = sum * scale + shift;
-            put(out, is_last ? sum : relu(sum));
+            float *__restrict to = out + a * out_row + b * out_pixel;
+            const auto add = [&](auto kind, long l) {
+                using V = decltype(kind);
+                V sum{};
+                for (long k = 0; k < 9; k++) sum += get<V>(taps[k] + l) * load_as<V>(from[k] + l);
+                sum = sum * get<V>(scale + l) + get<V>(shift + l);
+                put(to + l, is_last ? sum : relu(sum));
+            };
+            long l = 0;
+            for (; l + LANES <= lanes; l += LANES) add(Side{}, l);
+            for (; l < lanes; l++) add(float{}, l);
         }
-    }
 }
 
 // A single plane: the rows are added up under their taps as they lie, 8 columns at a time, in `here` what
@@ -509,23 +517,27 @@ inline void add_up(long n, float *sum, F term) {
 
 // The context of a tile whose channels begin with `first`, in s.gate.
 template <long L>
-void context(const float *x, const float *weight, const Gather &gather, long first, long lanes,
-             const Geometry &g, Scratch<L> &s) {
-    if (gather.is_global) {
-        float sum[LANES] = {};
-        add_up(g.height * g.width * L, sum, [&](long i) { return x[i] * weight[i]; });
-        for (long k = L; k < LANES; k++) sum[0] += sum[k];
+void context(const float *x, const Gather &gather, long first, const Geometry &g, Scratch<L> &s) {
+    if (gather.is_global) {  // planes, not side by side
         const Step &step = gather.steps[0];
-        for (long l = 0; l < lanes; l++) s.gate[l] = sum[l] * step.scale[first + l] + step.shift[first + l];
+        const float *weight = step.weight + first * g.height * g.width;
+        float sum[LANES] = {};
+        add_up(g.height * g.width, sum, [&](long i) { return x[i] * weight[i]; });
+        for (long k = 1; k < LANES; k++) sum[0] += sum[k];
+        s.gate[0] = sum[0] * step.scale[first] + step.shift[first];
         return;
     }
-    Map map{x, g.height, g.width, g.width * L};
+    const float *in = x;
+    long height = g.height, width = g.width, pitch = width * L;
     for (size_t k = 0; k < gather.steps.size(); k++) {
         const bool is_last = k + 1 == gather.steps.size();
+        const long w = (width + 1) / 2;
         float *out = is_last ? s.gate.data() : s.maps[k % 2].data();
-        convolve(map, gather.steps[k], first, is_last, out, s);
-        const long w = (map.width + 1) / 2;
-        map = {out, (map.height + 1) / 2, w, (w + 1) * L};
+        if constexpr (L == 1)
+            convolve({in, height, width, pitch}, gather.steps[k], first, is_last, out, s);
+        else
+            convolve(in, height, width, pitch / L, L, gather.steps[k], first, L, is_last, out, L, (w + 1) * L);
+        in = out, height = (height + 1) / 2, width = w, pitch = (w + 1) * L;
     }
 }
 
@@ -587,7 +599,7 @@ struct Tensors {
 
 // A tile's own memory: in float32, what does not lie so outside; and a result that is yet to be written.
 struct Own {
-    std::vector<float> x, dy, out, weight;
+    std::vector<float> x, dy, out;
 };
 
 template <class T, long E, long L>
@@ -603,12 +615,7 @@ void tile(const Tensors &t, long offset, long small, long first, Layout at, Layo
     };
     const float *x = tile_of(t.x, own.x), *dy = t.dy ? tile_of(t.dy, own.dy) : nullptr;
     if (t.given) read_small<L>(s.gate.data(), static_cast<const T *>(t.given) + small, g, at_small);
-    if (t.gather) {
-        const float *weight = t.gather->steps[0].weight + (at.lane == 1 ? first : first * pixels);
-        if (t.gather->is_global && L > 1)
-            read_tile<L>(own.weight.data(), weight, pixels, at), weight = own.weight.data();
-        context<L>(x, weight, *t.gather, first, at.lanes, g, s);
-    }
+    if (t.gather) context<L>(x, *t.gather, first, g, s);
     if (!t.out) return write_small<L>(static_cast<T *>(t.slope) + small, s.gate.data(), g, at_small);
     const bool is_given = t.given || t.gather;
     T *to = static_cast<T *>(t.out) + offset;
@@ -638,8 +645,7 @@ void all(const Tensors &t, long batch, long channels, bool channels_last, const 
         const bool is_float = sizeof(T) == 4 && L == 1;
         Own own{std::vector<float>(is_float ? 0 : pixels * L),
                 std::vector<float>(is_float || !t.dy ? 0 : pixels * L),
-                std::vector<float>(is_float && !t.is_large ? 0 : pixels * L),
-                std::vector<float>(L > 1 && t.gather && t.gather->is_global ? pixels * L : 0)};
+                std::vector<float>(is_float && !t.is_large ? 0 : pixels * L)};
 #pragma omp for schedule(static)
         for (long index = 0; index < groups * tiles; index++) {
             const long group = index / tiles, plane = index % tiles * L;
@@ -654,6 +660,92 @@ void all(const Tensors &t, long batch, long channels, bool channels_last, const 
 #if defined(__AVX__)
         _mm_sfence();
 #endif
+    }
+}
+
+// --- strips ----------------------------------------------------------------------------------
+//
+// What channels_last takes where no means are: a sample's maps of up to STRIP channels, gone through as
+// they lie. A tile of them would be gathered line by line from as many pages as the map has places.
+
+struct Strip {
+    long first, lanes, channels;
+    std::vector<float> gate, maps[2];  // rows of `lanes`
+};
+
+template <class T>
+void strip_context(const T *x, const Gather &gather, const Geometry &g, Strip &s) {
+    if (gather.is_global) {
+        const Step &step = gather.steps[0];
+        const float *weight = step.weight + s.first;
+        float sum[STRIP] = {};
+        for (long from = 0; from < g.height * g.width; from += CHUNK / LANES) {
+            const long to = std::min(from + CHUNK / LANES, g.height * g.width);
+            float part[STRIP] = {};  // partial sums: a long one loses digits
+            for (long i = from; i < to; i++)
+                for (long l = 0; l < s.lanes; l++)
+                    part[l] += load(x[i * s.channels + l]) * weight[i * s.channels + l];
+            for (long l = 0; l < s.lanes; l++) sum[l] += part[l];
+        }
+        for (long l = 0; l < s.lanes; l++)
+            s.gate[l] = sum[l] * step.scale[s.first + l] + step.shift[s.first + l];
+        return;
+    }
+    long height = g.height, width = g.width;
+    for (size_t k = 0; k < gather.steps.size(); k++) {
+        const bool is_last = k + 1 == gather.steps.size();
+        const long w = (width + 1) / 2;
+        float *out = is_last ? s.gate.data() : s.maps[k % 2].data();
+        if (k)
+            convolve(s.maps[(k - 1) % 2].data(), height, width, width, s.lanes, gather.steps[k], s.first,
+                     s.lanes, is_last, out, s.lanes, w * s.lanes);
+        else
+            convolve(x, height, width, width, s.channels, gather.steps[k], s.first, s.lanes, is_last, out,
+                     s.lanes, w * s.lanes);
+        height = (height + 1) / 2, width = w;
+    }
+}
+
+template <class T>
+void strip(const Tensors &t, long sample, const Geometry &g, Strip &s) {
+    const long pixels = g.height * g.width, small = g.h * g.w, lanes = s.lanes;
+    const T *x = static_cast<const T *>(t.x) + sample * pixels * s.channels + s.first;
+    const long at_small = sample * small * s.channels + s.first;
+    float *__restrict gate = s.gate.data();
+    if (t.gather) strip_context(x, *t.gather, g, s);
+    for (long i = 0; i < small && t.given; i++)
+        for (long l = 0; l < lanes; l++)
+            gate[i * lanes + l] = load(static_cast<const T *>(t.given)[at_small + i * s.channels + l]);
+    for (long i = 0; i < small && !t.out; i++)
+        for (long l = 0; l < lanes; l++)
+            store(static_cast<T *>(t.slope)[at_small + i * s.channels + l], gate[i * lanes + l]);
+    if (!t.out) return;
+    for (long i = 0; i < small * lanes; i++) gate[i] = sigmoid(gate[i]);
+    T *__restrict y = static_cast<T *>(t.out) + sample * pixels * s.channels + s.first;
+    for (long i = 0; i < g.height; i++)
+        for (long j = 0; j < g.width; j++, x += s.channels, y += s.channels) {
+            const float *from = gate + (g.row_of[i] * g.w + g.column_of[j]) * lanes;
+            for (long l = 0; l < lanes; l++) store(y[l], load(x[l]) * from[l]);
+        }
+}
+
+template <class T>
+void strips(const Tensors &t, long batch, long channels, const Geometry &g, int threads) {
+    long most = STRIP;
+    while (most > LANES && batch * ((channels + most - 1) / most) < threads) most /= 2;
+    const long parts = (channels + most - 1) / most, h = (g.height + 1) / 2, w = (g.width + 1) / 2;
+    if (batch * parts < threads) threads = int(batch * parts);
+    const long steps = t.gather && !t.gather->is_global ? long(t.gather->steps.size()) : 0;
+#pragma omp parallel num_threads(threads)
+    {
+        Strip s{0, 0, channels, std::vector<float>(g.h * g.w * most),
+                {std::vector<float>(steps > 1 ? h * w * most : 0),
+                 std::vector<float>(steps > 2 ? (h + 1) / 2 * ((w + 1) / 2) * most : 0)}};
+#pragma omp for schedule(static)
+        for (long index = 0; index < batch * parts; index++) {
+            s.first = index % parts * most, s.lanes = std::min(most, channels - s.first);
+            strip<T>(t, index / parts, g, s);
+        }
     }
 }
 
@@ -686,7 +778,9 @@ extern "C" void gather_excite(const void *x, const void *dy, const void *given, 
     for (long k = 0; k < count; k++)
         gather.steps.emplace_back(steps + 5 * k, eps[k], channels, lanes && !is_global);
     const Tensors t{x, dy, given, count ? &gather : nullptr, out, slope, bytes > CACHED_BYTES};
-    if (is_bf16)
+    if (channels_last && !dy && (given || count))
+        is_bf16 ? strips<Bf16>(t, batch, channels, g, threads) : strips<float>(t, batch, channels, g, threads);
+    else if (is_bf16)
         lanes ? by_extent<Bf16, LANES>(t, batch, channels, channels_last, g, threads)
               : by_extent<Bf16, 1>(t, batch, channels, channels_last, g, threads);
     else
