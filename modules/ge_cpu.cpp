@@ -399,22 +399,6 @@ struct Map {
     long height, width, pitch;  // pitch: elements from row to row
 };
 
-// The rows that a row of gates is made of: zeros for one outside of the map, whose taps are zero too.
-struct Rows {
-    const float *in[3];
-    bool is_inside[3];
-    long last;
-
-    Rows(const Map &map, long a, const float *zeros) {
-        for (long u = 0; u < 3; u++) {
-            const long i = 2 * a + u - 1;
-            is_inside[u] = i >= 0 && i < map.height;
-            in[u] = is_inside[u] ? map.data + i * map.pitch : zeros;
-            if (is_inside[u]) last = i;
-        }
-    }
-};
-
 // max(value, 0) that keeps a NaN
 template <class V>
 inline V relu(V value) {
@@ -427,23 +411,22 @@ template <class T>
 inline void convolve(const T *in, long height, long width, long pitch, long pixel, const Step &step, long first,
                      long lanes, bool is_last, float *out, long out_pixel, long out_row) {
     static const T nothing[STRIP] = {};
-    static const float none[STRIP] = {};
     const float *__restrict scale = step.scale.data() + first, *__restrict shift = step.shift.data() + first;
+    const float *__restrict taps = step.taps.data() + first;
+    const size_t row = step.scale.size();
     for (long a = 0; a < (height + 1) / 2; a++)
         for (long b = 0; b < (width + 1) / 2; b++) {
             const T *from[9];
-            const float *taps[9];
-            for (long k = 0; k < 9; k++) {  // zeros by zeros outside of the map
+            for (long k = 0; k < 9; k++) {
                 const long i = 2 * a + k / 3 - 1, j = 2 * b + k % 3 - 1;
                 const bool is_inside = i >= 0 && i < height && j >= 0 && j < width;
                 from[k] = is_inside ? in + (i * pitch + j) * pixel : nothing;
-                taps[k] = is_inside ? step.taps.data() + k * step.scale.size() + first : none;
             }
             float *__restrict to = out + a * out_row + b * out_pixel;
             const auto add = [&](auto kind, long l) {
                 using V = decltype(kind);
                 V sum{};
-                for (long k = 0; k < 9; k++) sum += get<V>(taps[k] + l) * load_as<V>(from[k] + l);
+                for (long k = 0; k < 9; k++) sum += get<V>(taps + k * row + l) * load_as<V>(from[k] + l);
                 sum = sum * get<V>(scale + l) + get<V>(shift + l);
                 put(to + l, is_last ? sum : relu(sum));
             };
@@ -463,28 +446,25 @@ inline void convolve(const Map &map, const Step &step, long first, bool is_last,
     Vec taps_here[3], taps_left[3];
     for (long u = 0; u < 3; u++) {
         const float *tap = step.weight + (first * 3 + u) * 3, m = tap[1], r = tap[2];
-        taps_here[u] = Vec{m, r, m, r, m, r, m, r};
-        taps_left[u] = Vec{} + tap[0];
+        taps_here[u] = Vec{m, r, m, r, m, r, m, r}, taps_left[u] = Vec{} + tap[0];
     }
     for (long top = 0; top < h; top += band) {
         const long end = top + band < h ? top + band : h;
         for (long a = top; a < end; a++) {
-            const Rows rows(map, a, s.zeros.data());
-            Vec own[3], next[3];
-            for (long u = 0; u < 3; u++) {
-                own[u] = rows.is_inside[u] ? taps_here[u] : Vec{};
-                next[u] = rows.is_inside[u] ? taps_left[u] : Vec{};
-            }
+            const long above = 2 * a - 1, below = 2 * a + 1;
+            const float *at = map.data + 2 * a * map.pitch, *zeros = s.zeros.data();
+            const float *in[3] = {above < 0 ? zeros : at - map.pitch, at,
+                                  below < map.height ? at + map.pitch : zeros};
             float *here = s.here.data() + 2 + (a - top) * row, *left = s.left.data() + 2 + (a - top) * row;
-            in_steps(map.width, (map.height - rows.last) * map.pitch, [&](auto kind, long j) {
+            in_steps(map.width, (map.height - std::min(below, map.height - 1)) * map.pitch, [&](auto kind, long j) {
                 using V = decltype(kind);
                 V sum{}, sum_of_next{};
                 for (long u = 0; u < 3; u++) {
-                    const V x = get<V>(rows.in[u] + j);
+                    const V x = get<V>(in[u] + j);
                     if constexpr (sizeof(V) == sizeof(Vec))
-                        sum += own[u] * x, sum_of_next += next[u] * x;
+                        sum += taps_here[u] * x, sum_of_next += taps_left[u] * x;
                     else
-                        sum += own[u][j % 2] * x, sum_of_next += next[u][0] * x;
+                        sum += taps_here[u][j % 2] * x, sum_of_next += taps_left[u][0] * x;
                 }
                 put(here + j, sum), put(left + j, sum_of_next);
             });
