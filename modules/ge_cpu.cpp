@@ -399,11 +399,13 @@ struct Map {
     long height, width, pitch;  // pitch: elements from row to row
 };
 
-// max(value, 0) that keeps a NaN
+// The ReLU of all steps but the last, without a branch; it keeps a NaN.
 template <class V>
-inline V relu(V value) {
-    return value < 0.0f ? V{} : value;
+inline V at_least(V least, V value) {
+    return value < least ? least : value;
 }
+
+inline float least(bool is_last) { return is_last ? -INFINITY : 0.0f; }
 
 // Channels side by side: `lanes` of them, `pixel` elements from one place of the map to the next, rows of
 // `pitch` places.
@@ -413,6 +415,7 @@ inline void convolve(const T *in, long height, long width, long pitch, long pixe
     static const T nothing[STRIP] = {};
     const float *__restrict scale = step.scale.data() + first, *__restrict shift = step.shift.data() + first;
     const float *__restrict taps = step.taps.data() + first;
+    const float floor = least(is_last);
     const size_t row = step.scale.size();
     for (long a = 0; a < (height + 1) / 2; a++)
         for (long b = 0; b < (width + 1) / 2; b++) {
@@ -428,7 +431,7 @@ inline void convolve(const T *in, long height, long width, long pitch, long pixe
                 V sum{};
                 for (long k = 0; k < 9; k++) sum += get<V>(taps + k * row + l) * load_as<V>(from[k] + l);
                 sum = sum * get<V>(scale + l) + get<V>(shift + l);
-                put(to + l, is_last ? sum : relu(sum));
+                put(to + l, at_least(V{} + floor, sum));
             };
             long l = 0;
             for (; l + LANES <= lanes; l += LANES) add(Side{}, l);
@@ -442,7 +445,7 @@ inline void convolve(const Map &map, const Step &step, long first, bool is_last,
                      Scratch<1> &s) {
     const long h = (map.height + 1) / 2, w = (map.width + 1) / 2, row = 2 * (w + 1);
     const long band = std::clamp(BAND / row, 1L, h);
-    const float scale = step.scale[first], shift = step.shift[first];
+    const float scale = step.scale[first], shift = step.shift[first], floor = least(is_last);
     Vec taps_here[3], taps_left[3];
     for (long u = 0; u < 3; u++) {
         const float *tap = step.weight + (first * 3 + u) * 3, m = tap[1], r = tap[2];
@@ -476,7 +479,7 @@ inline void convolve(const Map &map, const Step &step, long first, bool is_last,
         for (long q = 0; q < groups; q++) {
             const float sum = here[2 * q] + here[2 * q + 1] + left[2 * q - 1];
             const float value = sum * scale + shift;
-            to[q] = is_last ? value : relu(value);
+            to[q] = at_least(floor, value);
         }
     }
 }
