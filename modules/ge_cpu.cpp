@@ -366,12 +366,12 @@ void backward_tile(const float *x, const float *dy, float *dx, const Geometry &g
 // shift. A ReLU follows each but the last. The global extent is a single step, of one position.
 
 struct Step {
-    const float *weight;              // channels x 3 x 3; the global extent: as x, of one sample
+    const float *weight;              // channels x 3 x 3, or channels x height x width
     std::vector<float> scale, shift;  // of a channel; LANES more that begin anew, as all rows here
-    std::vector<float> taps;          // 9 rows of channels, for planes side by side
+    std::vector<float> taps;          // the weight for channels side by side: a row of them for each place
 
     // at: the weight, and the norm's weight, bias, mean and variance (null where there is no norm).
-    Step(const float *const *at, float eps, long channels, bool has_taps)
+    Step(const float *const *at, float eps, long channels)
         : weight(at[0]), scale(channels + LANES, 1.0f), shift(channels + LANES) {
         for (long c = 0; c < channels && at[1]; c++) {
             scale[c] = at[1][c] / std::sqrt(at[4][c] + eps);
@@ -379,12 +379,16 @@ struct Step {
         }
         for (long l = 0; l < LANES; l++)
             scale[channels + l] = scale[l % channels], shift[channels + l] = shift[l % channels];
-        if (!has_taps) return;
-        taps.resize(9 * (channels + LANES));
-        for (long k = 0; k < 9; k++) {
-            float *row = taps.data() + k * (channels + LANES);
-            for (long c = 0; c < channels; c++) row[c] = weight[c * 9 + k];
-            for (long l = 0; l < LANES; l++) row[channels + l] = row[l % channels];
+    }
+
+    void turn(long channels, long places, int threads) {
+        const long row = channels + LANES;
+        taps.resize(places * row);
+#pragma omp parallel for num_threads(threads)
+        for (long from = 0; from < places; from += LANES) {
+            const long to = std::min(from + LANES, places);
+            for (long c = 0; c < row; c++)
+                for (long k = from; k < to; k++) taps[k * row + c] = weight[c % channels * places + k];
         }
     }
 };
@@ -660,14 +664,15 @@ template <class T>
 void strip_context(const T *x, const Gather &gather, const Geometry &g, Strip &s) {
     if (gather.is_global) {
         const Step &step = gather.steps[0];
-        const float *weight = step.weight + s.first;
+        const float *weight = step.taps.data() + s.first;
+        const size_t row = step.scale.size();
         float sum[STRIP] = {};
         for (long from = 0; from < g.height * g.width; from += CHUNK / LANES) {
             const long to = std::min(from + CHUNK / LANES, g.height * g.width);
             float part[STRIP] = {};  // partial sums: a long one loses digits
             for (long i = from; i < to; i++)
                 for (long l = 0; l < s.lanes; l++)
-                    part[l] += load(x[i * s.channels + l]) * weight[i * s.channels + l];
+                    part[l] += load(x[i * s.channels + l]) * weight[i * row + l];
             for (long l = 0; l < s.lanes; l++) sum[l] += part[l];
         }
         for (long l = 0; l < s.lanes; l++)
@@ -758,8 +763,9 @@ extern "C" void gather_excite(const void *x, const void *dy, const void *given, 
     const long bytes = batch * channels * height * width * (is_bf16 ? 2 : 4);
     const bool lanes = channels_last || in_lanes;
     Gather gather{{}, bool(is_global)};
-    for (long k = 0; k < count; k++)
-        gather.steps.emplace_back(steps + 5 * k, eps[k], channels, lanes && !is_global);
+    for (long k = 0; k < count; k++) gather.steps.emplace_back(steps + 5 * k, eps[k], channels);
+    for (Step &step : gather.steps)
+        if (lanes) step.turn(channels, is_global ? height * width : 9, threads);
     const Tensors t{x, dy, given, count ? &gather : nullptr, out, slope, bytes > CACHED_BYTES};
     if (channels_last && !dy && (given || count))
         is_bf16 ? strips<Bf16>(t, batch, channels, g, threads) : strips<float>(t, batch, channels, g, threads);

@@ -245,7 +245,7 @@ def _run(
             slope = torch.empty_like(logits, memory_format=layout)
     rows, columns = _sources(height, width, extent)
     out = torch.empty_like(x, memory_format=layout) if is_gated else x.new_empty(0)
-    tensors, eps = _for_kernel(steps, layout, is_global)
+    tensors, eps = _for_kernel(steps)
     is_narrow = width < NARROW and height * width <= MOST_PIXELS
     has_planes = is_global if steps else extent >= max(height, width)  # with one gate for all of it
     if x.numel():
@@ -265,15 +265,11 @@ def _run(
     return out, slope if logits is None else slope.to(given_dtype)
 
 
-def _for_kernel(
-    steps: Steps | None, layout: torch.memory_format, is_global: bool
-) -> tuple[list[Tensor | None], list[float]]:
+def _for_kernel(steps: Steps | None) -> tuple[list[Tensor | None], list[float]]:
     """Five tensors of float32 a step, None for those of a norm that is not there; and its eps."""
     if steps is None:
         return [], []
     tensors: list[Tensor | None] = [tensor.float().contiguous() for tensor in steps.tensors]
-    if is_global and layout == torch.channels_last:  # as the maps are: H×W×C
-        tensors[0] = steps.tensors[0].float().flatten(1).t().contiguous()
     if not steps.eps:
         tensors = [entry for weight in tensors for entry in (weight, None, None, None, None)]
     return tensors, steps.eps or [0.0] * (len(tensors) // 5)
