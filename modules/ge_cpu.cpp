@@ -61,6 +61,7 @@ inline float sigmoid(float p) {
     q = q * r * r + r + 1.0f;
     uint32_t power = bits_of<uint32_t>(shifted) + 127;
     float value = 1.0f / (1.0f + q * bits_of<float>(power << 23));
+    value = p < -87.0f ? 0.0f : value;  // so that an infinity times no gate is no number
     return p == p ? value : p;
 }
 
