@@ -166,7 +166,8 @@ struct Scratch {
 
     Scratch(const Geometry &g, bool is_backward, long steps)
         : row((g.w + 1) * g.extent * L), before(g.extent * L),
-          band(std::clamp(BAND / row, 1L, g.h)), gate((g.h + 1) * (g.w + 1) * L + STEP), share(gate.size() / L), slope(gate.size()), tail(row + STEP),
+          band(std::clamp(BAND / row, 1L, g.h)), gate((g.h + 1) * (g.w + 1) * L + STEP),
+          share(gate.size() / L), slope(gate.size()), tail(row + STEP),
           sums(before + band * row + STEP), up(sums.size()),
           both(is_backward ? (band * (g.w + 1) + 1) * L : 0), spread(is_backward ? sums.size() : 0),
           spread_of_both(spread.size()) {
@@ -364,7 +365,8 @@ void backward_tile(const float *x, const float *dy, float *dx, const Geometry &g
 // --- a gather by convolutions ----------------------------------------------------------------
 //
 // A step is a depthwise convolution, 3 x 3 with stride 2 and zeros around, and its norm: a scale and a
-// shift. A ReLU follows each but the last. The global extent is a single step, of one position.
+// shift. A ReLU follows each but the last. The global extent is a single step, of one position. What is
+// outside of a map is zeros under the taps as they are: a weight that is no number counts there too.
 
 struct Step {
     const float *weight;              // channels x 3 x 3, or channels x height x width
@@ -397,9 +399,10 @@ struct Gather {
     bool is_global;
 };
 
+template <class T>
 struct Map {
-    const float *data;
-    long height, width, pitch;  // pitch: elements from row to row
+    const T *data;
+    long height, width, pitch, pixel;  // elements from row to row, and from place to place
 };
 
 // The ReLU of all steps but the last, without a branch; it keeps a NaN.
@@ -410,25 +413,24 @@ inline V at_least(V least, V value) {
 
 inline float least(bool is_last) { return is_last ? -INFINITY : 0.0f; }
 
-// Channels side by side: `lanes` of them, `pixel` elements from one place of the map to the next, rows of
-// `pitch` places.
+// Channels side by side: `lanes` of them, to places of as many elements in rows of `out_pitch`.
 template <class T>
-inline void convolve(const T *in, long height, long width, long pitch, long pixel, const Step &step, long first,
-                     long lanes, bool is_last, float *out, long out_pixel, long out_row) {
+inline void convolve(const Map<T> &map, const Step &step, long first, long lanes, bool is_last, float *out,
+                     long out_pitch) {
     static const T nothing[STRIP] = {};
     const float *__restrict scale = step.scale.data() + first, *__restrict shift = step.shift.data() + first;
     const float *__restrict taps = step.taps.data() + first;
     const float floor = least(is_last);
     const size_t row = step.scale.size();
-    for (long a = 0; a < (height + 1) / 2; a++)
-        for (long b = 0; b < (width + 1) / 2; b++) {
+    for (long a = 0; a < (map.height + 1) / 2; a++)
+        for (long b = 0; b < (map.width + 1) / 2; b++) {
             const T *from[9];
             for (long k = 0; k < 9; k++) {
                 const long i = 2 * a + k / 3 - 1, j = 2 * b + k % 3 - 1;
-                const bool is_inside = i >= 0 && i < height && j >= 0 && j < width;
-                from[k] = is_inside ? in + (i * pitch + j) * pixel : nothing;
+                const bool is_inside = i >= 0 && i < map.height && j >= 0 && j < map.width;
+                from[k] = is_inside ? map.data + i * map.pitch + j * map.pixel : nothing;
             }
-            float *__restrict to = out + a * out_row + b * out_pixel;
+            float *__restrict to = out + a * out_pitch + b * lanes;
             const auto add = [&](auto kind, long l) {
                 using V = decltype(kind);
                 V sum{};
@@ -444,7 +446,7 @@ inline void convolve(const T *in, long height, long width, long pitch, long pixe
 
 // A single plane: the rows are added up under their taps as they lie, 8 columns at a time, in `here` what
 // is a gate's own two columns', in `left` what is the next gate's. Then one loop adds up the columns.
-inline void convolve(const Map &map, const Step &step, long first, bool is_last, float *out,
+inline void convolve(const Map<float> &map, const Step &step, long first, bool is_last, float *out,
                      Scratch<1> &s) {
     const long h = (map.height + 1) / 2, w = (map.width + 1) / 2, row = 2 * (w + 1);
     const long band = std::clamp(BAND / row, 1L, h);
@@ -462,7 +464,8 @@ inline void convolve(const Map &map, const Step &step, long first, bool is_last,
             const float *in[3] = {above < 0 ? zeros : at - map.pitch, at,
                                   below < map.height ? at + map.pitch : zeros};
             float *here = s.here.data() + 2 + (a - top) * row, *left = s.left.data() + 2 + (a - top) * row;
-            in_steps(map.width, (map.height - std::min(below, map.height - 1)) * map.pitch, [&](auto kind, long j) {
+            const long room = (map.height - std::min(below, map.height - 1)) * map.pitch;
+            in_steps(map.width, room, [&](auto kind, long j) {
                 using V = decltype(kind);
                 V sum{}, sum_of_next{};
                 for (long u = 0; u < 3; u++) {
@@ -513,17 +516,16 @@ void context(const float *x, const Gather &gather, long first, const Geometry &g
         s.gate[0] = sum[0] * step.scale[first] + step.shift[first];
         return;
     }
-    const float *in = x;
-    long height = g.height, width = g.width, pitch = width * L;
+    Map<float> map{x, g.height, g.width, g.width * L, L};
     for (size_t k = 0; k < gather.steps.size(); k++) {
         const bool is_last = k + 1 == gather.steps.size();
-        const long w = (width + 1) / 2;
         float *out = is_last ? s.gate.data() : s.maps[k % 2].data();
+        const long w = (map.width + 1) / 2, pitch = (w + 1) * L;
         if constexpr (L == 1)
-            convolve({in, height, width, pitch}, gather.steps[k], first, is_last, out, s);
+            convolve(map, gather.steps[k], first, is_last, out, s);
         else
-            convolve(in, height, width, pitch / L, L, gather.steps[k], first, L, is_last, out, L, (w + 1) * L);
-        in = out, height = (height + 1) / 2, width = w, pitch = (w + 1) * L;
+            convolve(map, gather.steps[k], first, L, is_last, out, pitch);
+        map = {out, (map.height + 1) / 2, w, pitch, L};
     }
 }
 
@@ -677,18 +679,18 @@ void strip_context(const T *x, const Gather &gather, const Geometry &g, Strip &s
             s.gate[l] = sum[l] * step.scale[s.first + l] + step.shift[s.first + l];
         return;
     }
-    long height = g.height, width = g.width;
+    const long n = s.lanes;
+    Map<float> map{};
     for (size_t k = 0; k < gather.steps.size(); k++) {
         const bool is_last = k + 1 == gather.steps.size();
-        const long w = (width + 1) / 2;
         float *out = is_last ? s.gate.data() : s.maps[k % 2].data();
+        const long h = ((k ? map.height : g.height) + 1) / 2, w = ((k ? map.width : g.width) + 1) / 2;
         if (k)
-            convolve(s.maps[(k - 1) % 2].data(), height, width, width, s.lanes, gather.steps[k], s.first,
-                     s.lanes, is_last, out, s.lanes, w * s.lanes);
+            convolve(map, gather.steps[k], s.first, n, is_last, out, w * n);
         else
-            convolve(x, height, width, width, s.channels, gather.steps[k], s.first, s.lanes, is_last, out,
-                     s.lanes, w * s.lanes);
-        height = (height + 1) / 2, width = w;
+            convolve(Map<T>{x, g.height, g.width, g.width * s.channels, s.channels}, gather.steps[k],
+                     s.first, n, is_last, out, w * n);
+        map = {out, h, w, w * n, n};
     }
 }
 
