@@ -164,7 +164,15 @@ class GatherExcite(nn.Module):
         """The convolutions of the gather for the kernel; None where they have to be called."""
         if not isinstance(self.gather, DepthwiseGather | GlobalDepthwiseGather):
             return None
+        if self._is_slow(x):
+            return None
         return ge_cpu.steps_of(self.gather, x, self.extent)
+
+    def _is_slow(self, x: Tensor) -> bool:
+        """Whether the layers gather faster: at 7×7 in bfloat16, but for GE-θ with an extent."""
+        is_small = x.shape[-2] * x.shape[-1] < TINY and x.dtype != torch.float32
+        is_usual = bool(self.extent) and self._is_gather_alone()
+        return self.impl == "auto" and is_small and not is_usual and x.is_contiguous()
 
     def _is_gather_alone(self) -> bool:
         """Whether nothing stands between the gather and the gate."""

@@ -176,7 +176,8 @@ def _product(x: Tensor, conv: nn.Module) -> Tensor:
     weight, bias = conv.weight.flatten(1), conv.bias
     if x.shape[2] * x.shape[3] < FEW or _layout(x) == torch.channels_last:
         return F.linear(x.permute(0, 2, 3, 1), weight, bias).permute(0, 3, 1, 2)
-    assert bias is not None
+    if bias is None or x.dtype != torch.float32:  # in bfloat16 such products are slower
+        return conv(x)  # type: ignore[no-any-return]
     y: Tensor = torch.baddbmm(bias[:, None], weight.expand(len(x), -1, -1), x.flatten(2))
     return y.view(len(x), -1, *x.shape[2:])
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from test_ge_cpu import TOLERANCE, error, needs_kernel
 from timm.layers import LayerNorm2d
+from timm.layers.mlp import ConvMlp
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from weights import randomised
@@ -57,7 +58,7 @@ def test_it_agrees_with_the_oracle_over_200_random_shapes(seed, gathers):
         shape = rng.randint(1, 3), rng.randint(1, 40), *sides
         dtype = rng.choice([torch.float32, torch.bfloat16])
         layout = rng.choice([torch.contiguous_format, torch.channels_last])
-        module = build(form, extent, shape[1], shape[2:]).to(dtype)
+        module = build(form, extent, shape[1], shape[2:], impl="kernel").to(dtype)
         x = torch.randn(shape).to(dtype, memory_format=layout)
         state = {name: value.double().numpy() for name, value in module.state_dict().items()}
         expected = ge_oracle.gather_excite(x.double().numpy(), state, form, extent)
@@ -147,10 +148,13 @@ def test_in_inference_no_convolution_is_called(form, extent, dtype, layout, size
     def refuse(*_):
         raise AssertionError("a convolution was called")
 
+    is_small = size == 7 and dtype == torch.bfloat16  # there the layers are faster, if not always
     module, plain = (
         build(form, extent, size=(size, size), impl=impl).to(dtype)
-        for impl in ("auto", "reference")
+        for impl in ("kernel" if is_small else "auto", "reference")
     )
+    if dtype == torch.bfloat16:
+        module.mlp = nn.Identity()  # whose products are slower there
     x = torch.randn(2, 20, size, size).to(dtype, memory_format=layout)
     monkeypatch.setattr(nn.Conv2d, "forward", refuse)
     with pytest.raises(AssertionError, match="a convolution was called"):
@@ -208,6 +212,19 @@ def test_everything_else_calls_the_layers(form, extent, case, gathers):
     with context:
         assert module(x).shape == x.shape
     assert not gathers
+
+
+@every_form
+@every_extent
+def test_small_maps_in_bfloat16_call_the_layers_that_are_faster(form, extent, gathers):
+    """At 7×7 in NCHW all but GE-θ with an extent; in float32, and channels_last, none."""
+    module, x = build(form, extent, size=(7, 7)), torch.randn(2, 20, 7, 7)
+    with torch.no_grad():
+        module(x)
+        module.bfloat16()(x.bfloat16().contiguous(memory_format=torch.channels_last))
+        assert len(gathers) == 2
+        module(x.bfloat16())
+    assert len(gathers) == (3 if form == "theta" and extent else 2)
 
 
 @pytest.mark.parametrize("act", ["gelu", nn.Hardswish])
@@ -290,6 +307,21 @@ def test_a_changed_weight_is_seen(name):
         before = module(x)
         module.gather.state_dict()[name].add_(1)
         assert not torch.equal(module(x), before)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 5)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_products_of_the_mlp(size, layout, dtype):
+    """They are its convolutions; with a hook, dropout or more norms its layers are called."""
+    mlp = randomised(ConvMlp(24, 3)).to(dtype).eval()
+    context = torch.randn(2, 24, *size).to(dtype, memory_format=layout)
+    torch.testing.assert_close(ge_cpu.mlp(mlp, context), mlp(context), atol=0.05, rtol=0.02)
+    called = []
+    mlp.fc2.register_forward_hook(lambda *_: called.append(1))
+    ge_cpu.mlp(mlp, context)
+    ge_cpu.mlp(ConvMlp(24, 3, norm_layer=nn.BatchNorm2d).eval().to(dtype), context)
+    assert called == [1]
 
 
 # --- training ------------------------------------------------------------------------------------
