@@ -216,7 +216,7 @@ def cost_against_gain(points: Sequence[Point]) -> Picture:
     name, title = "cost-against-gain", "Measured cost against published gain"
     groups: dict[tuple[str, str], list[Point]] = defaultdict(list)
     for point in points:
-        groups[point.paper, point.condition].append(point)
+        groups[point.gain.paper, point.condition].append(point)
     panels = [
         _gain_panel(paper, condition if len({p.condition for p in points}) > 1 else "", members)
         for (paper, condition), members in groups.items()
@@ -229,7 +229,7 @@ def cost_against_gain(points: Sequence[Point]) -> Picture:
             missing="No paper has a published gain for two variants of this run that were measured "
             "at the same shape: there is nothing to compare.",
         )
-    shown = {p.provenance for members in groups.values() if len(members) > 1 for p in members}
+    shown = {p.gain.provenance for members in groups.values() if len(members) > 1 for p in members}
     kinds = {
         "read": "Filled markers: the gain was read in the paper.",
         "secondary": "Half-filled markers: the gain is quoted by a secondary source.",
@@ -247,7 +247,7 @@ def cost_against_gain(points: Sequence[Point]) -> Picture:
 
 def _gain_panel(paper: str, condition: str, points: Sequence[Point]) -> Panel:
     words = "; ".join(
-        f"{p.label} {p.gain:+.2f} points at {units.with_interval(p.cost.times(1))} ×"
+        f"{p.label} {p.gain.points:+.2f} points at {units.with_interval(p.cost.times(1))} ×"
         for p in points
     )
     front = ", ".join(p.label for p in pareto(points))
@@ -268,18 +268,23 @@ def _draw_gain(axes: Axes, points: Sequence[Point]) -> None:
     looks = styles([p.label.partition("(")[0] for p in points])
     front = pareto(points)
     axes.plot(
-        [p.cost.value for p in front], [p.gain for p in front], color=MUTED, ls="--", lw=1, zorder=1
+        [p.cost.value for p in front],
+        [p.gain.points for p in front],
+        color=MUTED,
+        ls="--",
+        lw=1,
+        zorder=1,
     )
     for p in points:
         axes.errorbar(
             p.cost.value,
-            p.gain,
+            p.gain.points,
             xerr=[[p.cost.value - p.cost.lo], [p.cost.hi - p.cost.value]],
             color=SERIES[0],
             marker=looks[p.label.partition("(")[0]].marker,
             markersize=7,
             markerfacecoloralt=PAPER,
-            fillstyle=fill[p.provenance],
+            fillstyle=fill[p.gain.provenance],
             capsize=2,
             elinewidth=1,
             ls="none",
@@ -288,8 +293,9 @@ def _draw_gain(axes: Axes, points: Sequence[Point]) -> None:
     axes.set_xscale("log")
     low = min(p.cost.lo for p in points)
     high = max(p.cost.hi for p in points)
-    axes.set_xlim(low / 1.25, high * 1.25)
-    gains = [p.gain for p in points]
+    margin = max(1.01, (high / low) ** 0.08)
+    axes.set_xlim(low / margin, high * margin)
+    gains = [p.gain.points for p in points]
     room = 0.12 * (max(gains) - min(gains) or 1)
     axes.set_ylim(min(gains) - room, max(gains) + room)
     axes.set_xlabel("measured cost, × anchor")
@@ -301,11 +307,11 @@ def _draw_gain(axes: Axes, points: Sequence[Point]) -> None:
 def _label_points(axes: Axes, points: Sequence[Point]) -> None:
     """Names beside the axes, in the order of the gains, each tied to its point."""
     low, high = axes.get_ylim()
-    wanted = [(p.gain - low) / (high - low) for p in points]
+    wanted = [(p.gain.points - low) / (high - low) for p in points]
     for place, p in zip(spread(wanted, 0.056), points, strict=True):
         axes.annotate(
             short(_brief(p.label)),
-            (p.cost.value, p.gain),
+            (p.cost.value, p.gain.points),
             (1.05, place),
             textcoords="axes fraction",
             va="center",
