@@ -21,7 +21,8 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Column
 
-from attn_bench import ci, papers, remarks, summary, units
+from attn_bench import candidates, ci, papers, remarks, summary, units
+from attn_bench.choice import Recommendation
 from attn_bench.record import CHECKS, Check, Checked, CheckVerdict, Plan, Row, Settings, Variant
 
 PLAIN_WIDTH = 100
@@ -246,6 +247,30 @@ def checked(answer: ci.Answer) -> None:
         line(f"note: {note}")
     for words in answer.info.get("warnings", ()) if answer.path else ():
         warning(words)
+    if answer.path:
+        line(f"run folder: {answer.path}")
+
+
+def recommended(answer: Recommendation) -> None:
+    """A recommendation: every candidate, what to take and why, and what that does not know."""
+    console = out()
+    console.print(f"[bold]{escape(answer.title)}[/]")
+    console.print(f"{escape(remarks.machine(answer.info))}\n")
+    console.print(candidates.table(answer.choice))
+    for words in candidates.legend(answer.choice):
+        line(words)
+    line("")
+    for words in answer.choice.reasons:
+        console.print(f"[bold]{escape(words)}[/]", soft_wrap=True)
+    line("")
+    for words in answer.choice.unknown:
+        line(f"not known: {words}")
+    for words in answer.notes:
+        line(f"note: {words}")
+    for words in answer.info["warnings"] if answer.path else ():
+        warning(words)
+    for name, number in answer.reused.items():
+        line(f"{number} figures are of the stored run {name} (--fresh measures anew)")
     if answer.path:
         line(f"run folder: {answer.path}")
 

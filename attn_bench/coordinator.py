@@ -17,7 +17,7 @@ from attn_bench.pair import AnyWorker
 from attn_bench.plan import calls_in_a_block, round_order
 from attn_bench.process import WorkerLost
 from attn_bench.record import Block, Case, DType, Outcome, Plan, Settings
-from attn_bench.stats import Timings
+from attn_bench.stats import Estimate, Timings
 
 LEAST_ROUNDS = 10  # of each session before the first look
 LOOK_GROWTH = 1.3  # from look to look, so that they cost ever less of the time between them
@@ -81,11 +81,14 @@ class Precision:
     def unfinished(self, waiting: Sequence[Case], timings: Timings) -> list[Case]:
         """Those that are not precise yet, and their anchors."""
         ratios = timings.ratios(self._anchor_of)
-        precise = {i for i, ratio in ratios.items() if ratio.is_within(self._precision)}
+        precise = {i for i, ratio in ratios.items() if self._is_done(ratio)}
         still = {case.id for case in waiting if case.id not in precise}
         self._known = f"{len(precise)}/{len(ratios)} at ±{100 * self._precision:g} %"
         anchors = {self._anchor_of[case_id] for case_id in still}
         return [case for case in waiting if case.id in still | anchors]
+
+    def _is_done(self, ratio: Estimate) -> bool:
+        return ratio.is_within(self._precision)
 
     def known(self) -> str:
         return self._known

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from attn_bench.errors import AttnBenchError, RequestError
 from attn_bench.pair import AnyWorker
 from attn_bench.plan import TIMEOUT_S, make_plan, only, settle
 from attn_bench.process import Worker, WorkerLost
-from attn_bench.record import Plan, Row, Settings, Suite
+from attn_bench.record import Aim, Plan, Row, Settings, Suite
 from attn_bench.registry import Entry, Registry, builtin, entry_points
 from attn_bench.store import RunFolder
 from attn_bench.table import make_rows
@@ -45,6 +45,7 @@ class Request:
     memory_gib: float | None = None
     modules_from: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
+    aim: Aim | None = None
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,15 @@ class Prepared:
     settings: Settings
 
 
-def run(request: Request, progress: Progress) -> Finished:
-    """Measure a suite and write its run folder. Raises AttnBenchError for what cannot be done."""
+def run(
+    request: Request,
+    progress: Progress,
+    judge: Callable[[Plan, Settings], Judge] | None = None,
+) -> Finished:
+    """Measure a suite and write its run folder. Raises AttnBenchError for what cannot be done.
+
+    judge: makes what decides when a case is done; by default, when its ratio is precise.
+    """
     started = datetime.now(UTC)
     with Interruptible() as signals:
         prepared = prepare(request, progress)
@@ -86,7 +94,8 @@ def run(request: Request, progress: Progress) -> Finished:
         except BaseException:
             prepared.worker.end()
             raise
-        return save(measure(prepared, folder, progress, signals), info)
+        chosen = judge(prepared.plan, prepared.settings) if judge else None
+        return save(measure(prepared, folder, progress, signals, judge=chosen), info)
 
 
 def resume(name: str, progress: Progress) -> Finished:
@@ -197,19 +206,23 @@ def prepare(request: Request, progress: Progress, gone: Sequence[Entry] = ()) ->
     has_code_to_ask = bool(request.modules_from or entry_points())
     if not has_code_to_ask:
         known = registry.union(gone, builtin())
-        suite.load(request.suite, known)  # complain before a worker takes its seconds
+        _asked(request, known)  # complain before a worker takes its seconds
     worker = started(request)
     try:
         progress.stage("starting", 1, "")
         hello = worker.open()
         there = described(worker) if has_code_to_ask else builtin()
-        asked = suite.load(request.suite, registry.union(gone, there))
+        asked = _asked(request, registry.union(gone, there))
         plan = make_plan(asked, hello.device, modules=request.modules, where=request.where)
         plan = only(plan, {entry.name for entry in there})
     except BaseException:
         worker.end()
         raise
     return Prepared(worker, hello, asked, plan, settled(asked, request, plan))
+
+
+def _asked(request: Request, known: Registry) -> Suite:
+    return suite.aimed(suite.load(request.suite, known), request.aim)
 
 
 def settled(asked: Suite, request: Request, plan: Plan) -> Settings:
@@ -297,6 +310,7 @@ def beginning(request: Request, prepared: Prepared, started: datetime) -> dict[s
         "suite": asdict(prepared.suite),
         "command": ["attn-bench", *request.command],
         "request": asdict(request),
+        "code": registry.code_hash(request.modules_from),
         "seed": prepared.settings.seed,
         "settings": asdict(prepared.settings),
         "start": started.isoformat(timespec="seconds"),

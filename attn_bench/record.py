@@ -51,6 +51,7 @@ TOLERABLE = (LATENCY, *EXACT)
 # The reserved name of a backbone without a module: the anchor of the networks made of it.
 PLAIN = "plain"
 USUAL_PLACE = "block"
+LEAST_IMAGE, USUAL_IMAGE = 32, 224  # sides of the images of networks
 
 # What `check` compares with: the other version of a module, registered under its name and this.
 BASE = "@base"
@@ -265,6 +266,17 @@ class Suite:
     images: tuple[Shape, ...] = ()
     published: bool = False
     timed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What the variants of a suite are to be measured in, instead of the suite's own shapes and
+    networks. mode: None leaves that to the suite."""
+
+    shapes: tuple[Shape, ...] = ()
+    networks: tuple[Network, ...] = ()
+    images: tuple[Shape, ...] = ()
+    mode: Mode | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -27,8 +28,11 @@ from attn_bench.errors import RequestError, nearest
 from attn_bench.networks import Place, backbone
 from attn_bench.record import (
     CASE_COLUMNS,
+    LEAST_IMAGE,
     TOLERABLE,
+    USUAL_IMAGE,
     USUAL_PLACE,
+    Aim,
     DType,
     Execution,
     Grid,
@@ -45,8 +49,6 @@ from attn_bench.where import Condition
 
 OWN_SUITES = Path(__file__).parent / "suites"
 MOST_ELEMENTS = 2**40
-LEAST_IMAGE = 32
-USUAL_IMAGE = 224
 
 
 def _as_list(value: Any) -> Any:
@@ -251,6 +253,26 @@ def parse(text: str, registry: Registry, *, name: str, source: str) -> Suite:
     )
     _check_against(suite, registry, text)
     return suite
+
+
+def aimed(asked: Suite, aim: Aim | None) -> Suite:
+    """`asked` with its variants at what `aim` names. Raises RequestError where they do not fit."""
+    if aim is None:
+        return asked
+    if asked.published:
+        raise RequestError(f"{asked.source}: has whole networks, and no modules to choose from")
+    moved = replace(
+        asked,
+        shapes=aim.shapes,
+        networks=aim.networks,
+        images=aim.images,
+        modes=(aim.mode,) if aim.mode else asked.modes,
+    )
+    for grid in moved.grids:
+        for extent in grid.extents or ():
+            if isinstance(extent, tuple) and (problem := _stages_problem(extent, moved)):
+                raise RequestError(f"{asked.source}: {problem}")
+    return moved
 
 
 def _fraction(percent: float | None) -> float | None:
