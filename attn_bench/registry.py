@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from attn_bench.errors import RequestError, in_one_line, nearest
-from attn_bench.record import BASE, Extent, Scalar
+from attn_bench.record import BASE, PLAIN, Extent, Scalar
 
 ENTRY_POINT_GROUP = "attn_bench.modules"
 BUILTIN_PACKAGE = "attn_bench.modules"
@@ -190,6 +190,8 @@ def register(
 
     if not isinstance(name, str) or not re.fullmatch(r"[\w./+-]+", name):
         raise ValueError(f"register: {name!r} is no name (letters, digits and _ . / + - make one)")
+    if name == PLAIN:
+        raise ValueError(f"register: {name!r} is the name of a backbone without a module")
     if extents is not None and not isinstance(extents, str):
         extents = tuple(extents)
         if wrong := [e for e in extents if e != "global" and type(e) is not int]:
