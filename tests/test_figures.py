@@ -12,8 +12,8 @@ from pages import REFERENCE
 
 from attn_bench import store
 from attn_bench.drawing import PALETTE, short, spread, styles
-from attn_bench.figures import cost_against_gain
 from attn_bench.gain import Gain, Point, find_points, gains_of, pareto
+from attn_bench.gain_figure import cost_against_gain
 from attn_bench.record import Interval
 
 ROWS = store.load(REFERENCE).rows
