@@ -367,7 +367,7 @@ void backward_tile(const float *x, const float *dy, float *dx, const Geometry &g
 
 struct Step {
     const float *weight;              // channels x 3 x 3, or channels x height x width
-    std::vector<float> scale, shift;  // of a channel; LANES more that begin anew, as all rows here
+    std::vector<float> scale, shift;  // of a channel, and LANES of nothing behind, as in all rows here
     std::vector<float> taps;          // the weight for channels side by side: a row of them for each place
 
     // at: the weight, and the norm's weight, bias, mean and variance (null where there is no norm).
@@ -377,8 +377,6 @@ struct Step {
             scale[c] = at[1][c] / std::sqrt(at[4][c] + eps);
             shift[c] = at[2][c] - at[3][c] * scale[c];
         }
-        for (long l = 0; l < LANES; l++)
-            scale[channels + l] = scale[l % channels], shift[channels + l] = shift[l % channels];
     }
 
     void turn(long channels, long places, int threads) {
@@ -387,8 +385,8 @@ struct Step {
 #pragma omp parallel for num_threads(threads)
         for (long from = 0; from < places; from += LANES) {
             const long to = std::min(from + LANES, places);
-            for (long c = 0; c < row; c++)
-                for (long k = from; k < to; k++) taps[k * row + c] = weight[c % channels * places + k];
+            for (long c = 0; c < channels; c++)
+                for (long k = from; k < to; k++) taps[k * row + c] = weight[c * places + k];
         }
     }
 };
@@ -623,9 +621,8 @@ void tile(const Tensors &t, long offset, long small, long first, Layout at, Layo
 template <class T, long E, long L>
 void all(const Tensors &t, long batch, long channels, bool channels_last, const Geometry &g, int threads) {
     const long pixels = g.height * g.width, small = g.h * g.w;
-    const long groups = channels_last ? batch : 1, planes = channels_last ? channels : batch * channels;
-    const long tiles = (planes + L - 1) / L;
-    if (groups * tiles < threads) threads = int(groups * tiles);
+    const long tiles = (channels + L - 1) / L;  // of a sample
+    if (batch * tiles < threads) threads = int(batch * tiles);
 #pragma omp parallel num_threads(threads)
     {
         Scratch<L> scratch(g, t.dy, t.gather && !t.gather->is_global ? long(t.gather->steps.size()) : 0);
@@ -634,15 +631,15 @@ void all(const Tensors &t, long batch, long channels, bool channels_last, const 
                 std::vector<float>(is_float || !t.dy ? 0 : pixels * L),
                 std::vector<float>(is_float && !t.is_large ? 0 : pixels * L)};
 #pragma omp for schedule(static)
-        for (long index = 0; index < groups * tiles; index++) {
-            const long group = index / tiles, plane = index % tiles * L;
-            const long lanes = planes - plane < L ? planes - plane : L;
+        for (long index = 0; index < batch * tiles; index++) {
+            const long first = index % tiles * L, lanes = std::min(L, channels - first);
+            const long sample = index / tiles * channels, plane = sample + first;
             if (channels_last)
-                tile<T, E, L>(t, group * channels * pixels + plane, group * channels * small + plane, plane,
+                tile<T, E, L>(t, sample * pixels + first, sample * small + first, first,
                               {channels, 1, lanes}, {channels, 1, lanes}, g, scratch, own);
             else
-                tile<T, E, L>(t, plane * pixels, plane * small, plane % channels, {1, pixels, lanes},
-                              {1, small, lanes}, g, scratch, own);
+                tile<T, E, L>(t, plane * pixels, plane * small, first, {1, pixels, lanes}, {1, small, lanes},
+                              g, scratch, own);
         }
 #if defined(__AVX__)
         _mm_sfence();
