@@ -136,6 +136,11 @@ class GatherExcite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         kernel = self._kernel(x)
+        steps = self._steps(x) if kernel is ge_cpu.excite else None
+        if steps is not None:
+            return self._by_steps(x, steps)
+        if self.impl == "auto" and not self.extent and x.shape[-2] * x.shape[-1] < TINY:
+            kernel = None
         if kernel is not None and self._is_mean_alone():
             return kernel(x, None, self.extent)
         context = self.gather(x)  # N×C×H×W → N×C×⌈H/e⌉×⌈W/e⌉; the global extent: N×C×1×1
@@ -144,16 +149,30 @@ class GatherExcite(nn.Module):
             return kernel(x, logits, self.extent)
         return self.excite(x, self.gate(logits))  # N×C×H×W
 
+    def _by_steps(self, x: Tensor, steps: ge_cpu.Steps) -> Tensor:
+        """The same where the kernel gathers too."""
+        if self._is_gather_alone():
+            return ge_cpu.gather_excite(x, steps, self.extent)
+        context = self.gather_act(ge_cpu.gather(x, steps, self.extent))
+        return ge_cpu.excite(x, ge_cpu.mlp(self.mlp, context), self.extent)
+
+    def _steps(self, x: Tensor) -> ge_cpu.Steps | None:
+        """The convolutions of the gather for the kernel; None where they have to be called."""
+        if not isinstance(self.gather, DepthwiseGather | GlobalDepthwiseGather):
+            return None
+        return ge_cpu.steps_of(self.gather, x, self.extent)
+
+    def _is_gather_alone(self) -> bool:
+        """Whether nothing stands between the gather and the gate."""
+        return isinstance(self.mlp, nn.Identity) and isinstance(self.gather_act, nn.Identity)
+
     def _is_mean_alone(self) -> bool:
-        """Whether nothing stands between the mean and the gate."""
-        between = isinstance(self.mlp, nn.Identity) and isinstance(self.gather_act, nn.Identity)
-        return between and isinstance(self.gather, PooledGather) and not self.gather.add_maxpool
+        is_mean = isinstance(self.gather, PooledGather) and not self.gather.add_maxpool
+        return is_mean and self._is_gather_alone()
 
     def _kernel(self, x: Tensor) -> Excite | None:
         """`excite` of the kernel that takes x; None for PyTorch's operators."""
         if self.impl == "reference":
-            return None
-        if self.impl == "auto" and not self.extent and x.shape[-2] * x.shape[-1] < TINY:
             return None
         if self.impl == "auto" and x.is_cuda and not CUDA_BY_DEFAULT:
             return None

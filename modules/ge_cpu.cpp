@@ -1,11 +1,13 @@
 // Gather-Excite on a CPU, forward and backward: y = x * up(sigmoid(p)), where p are the means of x
-// over clipped windows, or given. Compiled by ge_cpu.py; nothing here knows of PyTorch.
+// over clipped windows, or given, or (forward) gathered from x by convolutions. Compiled by ge_cpu.py;
+// nothing here knows of PyTorch.
 //
 // A tile is one plane, or LANES planes side by side (the channels of channels_last; small maps). It
 // stays in the nearest cache, so that memory is read once and written once. Within a tile, a row is
 // `width * L` floats, whatever the type and the layout outside.
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <vector>
@@ -17,6 +19,7 @@ namespace {
 
 constexpr long LANES = 16;
 constexpr long CHUNK = 256 * LANES;
+constexpr long STRIP = 1024;  // channels: as a rule all, so that memory is read as it lies
 constexpr long CACHED_BYTES = 8 << 20;  // an output beyond this is gone from the caches when it is read
 
 // --- elements --------------------------------------------------------------------------------
@@ -122,12 +125,20 @@ inline long window(long index, long extent, long size) {
 constexpr long BAND = 4096;  // elements
 constexpr long STEP = 8;
 typedef float Vec __attribute__((vector_size(4 * STEP)));
+typedef float Side __attribute__((vector_size(4 * LANES)));
 
 template <class V>
 inline V get(const float *from) {
     V value;
     std::memcpy(&value, from, sizeof value);
     return value;
+}
+
+template <class V, class T>
+inline V load_as(const T *from) {
+    float values[sizeof(V) / sizeof(float)];
+    for (size_t l = 0; l < sizeof(V) / sizeof(float); l++) values[l] = load(from[l]);
+    return get<V>(values);
 }
 
 template <class V>
@@ -150,10 +161,11 @@ struct Scratch {
     long band;         // rows
     std::vector<float> gate, share, slope;  // (h + 1) x (w + 1); share: one over a window's elements
     std::vector<float> tail, sums, up, both, spread, spread_of_both;
+    std::vector<float> zeros, here, left, maps[2];  // of the convolutions
 
-    Scratch(const Geometry &g, bool is_backward)
+    Scratch(const Geometry &g, bool is_backward, long steps)
         : row((g.w + 1) * g.extent * L), before(g.extent * L),
-          band(std::clamp(BAND / row, 1L, g.h)), gate((g.h + 1) * (g.w + 1) * L), share(gate.size() / L), slope(gate.size()), tail(row + STEP),
+          band(std::clamp(BAND / row, 1L, g.h)), gate((g.h + 1) * (g.w + 1) * L + STEP), share(gate.size() / L), slope(gate.size()), tail(row + STEP),
           sums(before + band * row + STEP), up(sums.size()),
           both(is_backward ? (band * (g.w + 1) + 1) * L : 0), spread(is_backward ? sums.size() : 0),
           spread_of_both(spread.size()) {
@@ -161,6 +173,12 @@ struct Scratch {
             for (long b = 0; b < g.w; b++)
                 share[a * (g.w + 1) + b] =
                     1.0f / window(a, g.extent, g.height) / window(b, g.extent, g.width);
+        if (!steps) return;
+        const long h = (g.height + 1) / 2, w = (g.width + 1) / 2, wide = 2 * (w + 1);
+        zeros.resize((g.width + STEP) * L);
+        if (L == 1) here.resize(2 + std::max(BAND, wide) + 2 * STEP), left.resize(here.size());
+        if (steps > 1) maps[0].resize(h * (w + 1) * L + STEP);
+        if (steps > 2) maps[1].resize((h + 1) / 2 * ((w + 1) / 2 + 1) * L + STEP);
     }
 
     float *first_row() { return sums.data() + before; }
@@ -342,26 +360,180 @@ void backward_tile(const float *x, const float *dy, float *dx, const Geometry &g
     }
 }
 
+// --- a gather by convolutions ----------------------------------------------------------------
+//
+// A step is a depthwise convolution, 3 x 3 with stride 2 and zeros around, and its norm: a scale and a
+// shift. A ReLU follows each but the last. The global extent is a single step, of one position.
+
+struct Step {
+    const float *weight;              // channels x 3 x 3, or channels x height x width
+    std::vector<float> scale, shift;  // of a channel, and LANES of nothing behind, as in all rows here
+    std::vector<float> taps;          // the weight for channels side by side: a row of them for each place
+
+    // at: the weight, and the norm's weight, bias, mean and variance (null where there is no norm).
+    Step(const float *const *at, float eps, long channels)
+        : weight(at[0]), scale(channels + LANES, 1.0f), shift(channels + LANES) {
+        for (long c = 0; c < channels && at[1]; c++) {
+            scale[c] = at[1][c] / std::sqrt(at[4][c] + eps);
+            shift[c] = at[2][c] - at[3][c] * scale[c];
+        }
+    }
+
+    void turn(long channels, long places, int threads) {
+        const long row = channels + LANES;
+        taps.resize(places * row);
+#pragma omp parallel for num_threads(threads)
+        for (long from = 0; from < places; from += LANES) {
+            const long to = std::min(from + LANES, places);
+            for (long c = 0; c < channels; c++)
+                for (long k = from; k < to; k++) taps[k * row + c] = weight[c * places + k];
+        }
+    }
+};
+
+struct Gather {
+    std::vector<Step> steps;
+    bool is_global;
+};
+
+struct Map {
+    const float *data;
+    long height, width, pitch;  // pitch: elements from row to row
+};
+
+// The ReLU of all steps but the last, without a branch; it keeps a NaN.
+template <class V>
+inline V at_least(V least, V value) {
+    return value < least ? least : value;
+}
+
+inline float least(bool is_last) { return is_last ? -INFINITY : 0.0f; }
+
+// Channels side by side: `lanes` of them, `pixel` elements from one place of the map to the next, rows of
+// `pitch` places.
+template <class T>
+inline void convolve(const T *in, long height, long width, long pitch, long pixel, const Step &step, long first,
+                     long lanes, bool is_last, float *out, long out_pixel, long out_row) {
+    static const T nothing[STRIP] = {};
+    const float *__restrict scale = step.scale.data() + first, *__restrict shift = step.shift.data() + first;
+    const float *__restrict taps = step.taps.data() + first;
+    const float floor = least(is_last);
+    const size_t row = step.scale.size();
+    for (long a = 0; a < (height + 1) / 2; a++)
+        for (long b = 0; b < (width + 1) / 2; b++) {
+            const T *from[9];
+            for (long k = 0; k < 9; k++) {
+                const long i = 2 * a + k / 3 - 1, j = 2 * b + k % 3 - 1;
+                const bool is_inside = i >= 0 && i < height && j >= 0 && j < width;
+                from[k] = is_inside ? in + (i * pitch + j) * pixel : nothing;
+            }
+            float *__restrict to = out + a * out_row + b * out_pixel;
+            const auto add = [&](auto kind, long l) {
+                using V = decltype(kind);
+                V sum{};
+                for (long k = 0; k < 9; k++) sum += get<V>(taps + k * row + l) * load_as<V>(from[k] + l);
+                sum = sum * get<V>(scale + l) + get<V>(shift + l);
+                put(to + l, at_least(V{} + floor, sum));
+            };
+            long l = 0;
+            for (; l + LANES <= lanes; l += LANES) add(Side{}, l);
+            for (; l < lanes; l++) add(float{}, l);
+        }
+}
+
+// A single plane: the rows are added up under their taps as they lie, 8 columns at a time, in `here` what
+// is a gate's own two columns', in `left` what is the next gate's. Then one loop adds up the columns.
+inline void convolve(const Map &map, const Step &step, long first, bool is_last, float *out,
+                     Scratch<1> &s) {
+    const long h = (map.height + 1) / 2, w = (map.width + 1) / 2, row = 2 * (w + 1);
+    const long band = std::clamp(BAND / row, 1L, h);
+    const float scale = step.scale[first], shift = step.shift[first], floor = least(is_last);
+    Vec taps_here[3], taps_left[3];
+    for (long u = 0; u < 3; u++) {
+        const float *tap = step.weight + (first * 3 + u) * 3, m = tap[1], r = tap[2];
+        taps_here[u] = Vec{m, r, m, r, m, r, m, r}, taps_left[u] = Vec{} + tap[0];
+    }
+    for (long top = 0; top < h; top += band) {
+        const long end = top + band < h ? top + band : h;
+        for (long a = top; a < end; a++) {
+            const long above = 2 * a - 1, below = 2 * a + 1;
+            const float *at = map.data + 2 * a * map.pitch, *zeros = s.zeros.data();
+            const float *in[3] = {above < 0 ? zeros : at - map.pitch, at,
+                                  below < map.height ? at + map.pitch : zeros};
+            float *here = s.here.data() + 2 + (a - top) * row, *left = s.left.data() + 2 + (a - top) * row;
+            in_steps(map.width, (map.height - std::min(below, map.height - 1)) * map.pitch, [&](auto kind, long j) {
+                using V = decltype(kind);
+                V sum{}, sum_of_next{};
+                for (long u = 0; u < 3; u++) {
+                    const V x = get<V>(in[u] + j);
+                    if constexpr (sizeof(V) == sizeof(Vec))
+                        sum += taps_here[u] * x, sum_of_next += taps_left[u] * x;
+                    else
+                        sum += taps_here[u][j % 2] * x, sum_of_next += taps_left[u][0] * x;
+                }
+                put(here + j, sum), put(left + j, sum_of_next);
+            });
+            here[map.width] = 0, left[row - 1] = 0;  // what the row's last gate and the next row's first take
+        }
+        const float *__restrict here = s.here.data() + 2, *__restrict left = s.left.data() + 2;
+        float *__restrict to = out + top * (w + 1);
+        const long groups = ((end - top) * (w + 1) + STEP - 1) / STEP * STEP;  // so that nothing is left over
+        for (long q = 0; q < groups; q++) {
+            const float sum = here[2 * q] + here[2 * q + 1] + left[2 * q - 1];
+            const float value = sum * scale + shift;
+            to[q] = at_least(floor, value);
+        }
+    }
+}
+
+// The sum of n terms, in LANES parts side by side; of partial sums: a long one loses digits.
+template <class F>
+inline void add_up(long n, float *sum, F term) {
+    const long whole = n / LANES * LANES;
+    for (long from = 0; from < whole; from += CHUNK) {
+        const long to = from + CHUNK < whole ? from + CHUNK : whole;
+        float part[LANES] = {};
+        for (long i = from; i < to; i += LANES)
+            for (long k = 0; k < LANES; k++) part[k] += term(i + k);
+        for (long k = 0; k < LANES; k++) sum[k] += part[k];
+    }
+    for (long i = whole; i < n; i++) sum[0] += term(i);
+}
+
+// The context of a tile whose channels begin with `first`, in s.gate.
+template <long L>
+void context(const float *x, const Gather &gather, long first, const Geometry &g, Scratch<L> &s) {
+    if (gather.is_global) {  // planes, not side by side
+        const Step &step = gather.steps[0];
+        const float *weight = step.weight + first * g.height * g.width;
+        float sum[LANES] = {};
+        add_up(g.height * g.width, sum, [&](long i) { return x[i] * weight[i]; });
+        for (long k = 1; k < LANES; k++) sum[0] += sum[k];
+        s.gate[0] = sum[0] * step.scale[first] + step.shift[first];
+        return;
+    }
+    const float *in = x;
+    long height = g.height, width = g.width, pitch = width * L;
+    for (size_t k = 0; k < gather.steps.size(); k++) {
+        const bool is_last = k + 1 == gather.steps.size();
+        const long w = (width + 1) / 2;
+        float *out = is_last ? s.gate.data() : s.maps[k % 2].data();
+        if constexpr (L == 1)
+            convolve({in, height, width, pitch}, gather.steps[k], first, is_last, out, s);
+        else
+            convolve(in, height, width, pitch / L, L, gather.steps[k], first, L, is_last, out, L, (w + 1) * L);
+        in = out, height = (height + 1) / 2, width = w, pitch = (w + 1) * L;
+    }
+}
+
 // The global extent: one gate a plane. Forward where dy is null; out may be x, or dy.
 template <long L>
 void global_tile(const float *x, const float *dy, float *out, long pixels, Scratch<L> &s,
                  bool is_given) {
     const long n = pixels * L;
     float sum[LANES] = {}, product[LANES] = {};  // side by side; the lanes, or parts of one sum
-    const long whole = n / LANES * LANES;
-    for (long from = 0; from < whole; from += CHUNK) {  // partial sums: a long one loses digits
-        const long to = from + CHUNK < whole ? from + CHUNK : whole;
-        float part[LANES] = {}, part_of_products[LANES] = {};
-        for (long i = from; i < to && !is_given; i += LANES)
-            for (long k = 0; k < LANES; k++) part[k] += x[i + k];
-        for (long i = from; i < to && dy; i += LANES)
-            for (long k = 0; k < LANES; k++) part_of_products[k] += dy[i + k] * x[i + k];
-        for (long k = 0; k < LANES; k++) sum[k] += part[k], product[k] += part_of_products[k];
-    }
-    for (long i = whole; i < n; i++) {
-        sum[0] += x[i];
-        if (dy) product[0] += dy[i] * x[i];
-    }
+    if (!is_given) add_up(n, sum, [&](long i) { return x[i]; });
+    if (dy) add_up(n, product, [&](long i) { return dy[i] * x[i]; });
     for (long k = L; k < LANES; k++) sum[0] += sum[k], product[0] += product[k];
     float gate[L], slope[L];
     for (long l = 0; l < L; l++) {
@@ -375,11 +547,38 @@ void global_tile(const float *x, const float *dy, float *out, long pixels, Scrat
         for (long l = 0; l < L; l++) out[i * L + l] = in[i * L + l] * gate[l] + (dy ? slope[l] : 0.0f);
 }
 
+// --- small maps: gates, logits, contexts -----------------------------------------------------
+//
+// In a tile they have a zero behind each row, outside they have none.
+
+template <long L, class T>
+void read_small(float *map, const T *from, const Geometry &g, Layout at) {
+    for (long a = 0; a < g.h; a++, map += (g.w + 1) * L, from += g.w * at.pixel)
+        if (sizeof(T) == 4 && L == 1 && at.pixel == 1)
+            in_steps(g.w, (g.h - a) * g.w, [&](auto kind, long j) {
+                put(map + j, get<decltype(kind)>(reinterpret_cast<const float *>(from) + j));
+            });
+        else
+            read_tile<L>(map, from, g.w, at);
+}
+
+template <long L, class T>
+void write_small(T *to, const float *map, const Geometry &g, Layout at) {
+    for (long a = 0; a < g.h; a++, map += (g.w + 1) * L, to += g.w * at.pixel)
+        if (sizeof(T) == 4 && L == 1 && at.pixel == 1)
+            in_steps(g.w, (g.h - a) * g.w, [&](auto kind, long j) {
+                put(reinterpret_cast<float *>(to) + j, get<decltype(kind)>(map + j));
+            });
+        else
+            write_tile<L>(to, map, g.w, at);
+}
+
 // --- all tiles -------------------------------------------------------------------------------
 
 struct Tensors {
     const void *x, *dy, *given;
-    void *out, *slope;
+    const Gather *gather;
+    void *out, *slope;  // without out, slope takes the context
     bool is_large;
 };
 
@@ -389,8 +588,8 @@ struct Own {
 };
 
 template <class T, long E, long L>
-void tile(const Tensors &t, long offset, long small, Layout at, Layout at_small, const Geometry &g,
-          Scratch<L> &s, Own &own) {
+void tile(const Tensors &t, long offset, long small, long first, Layout at, Layout at_small,
+          const Geometry &g, Scratch<L> &s, Own &own) {
     const long pixels = g.height * g.width;
     const bool direct = sizeof(T) == 4 && L == 1, is_global = g.h == 1 && g.w == 1 && E == 0;
     const auto tile_of = [&](const void *tensor, std::vector<float> &memory) {
@@ -400,53 +599,138 @@ void tile(const Tensors &t, long offset, long small, Layout at, Layout at_small,
         return static_cast<const float *>(memory.data());
     };
     const float *x = tile_of(t.x, own.x), *dy = t.dy ? tile_of(t.dy, own.dy) : nullptr;
-    for (long a = 0; a < g.h && t.given; a++)
-        read_tile<L>(s.gate.data() + a * (g.w + 1) * L,
-                     static_cast<const T *>(t.given) + small + a * g.w * at_small.pixel, g.w, at_small);
+    if (t.given) read_small<L>(s.gate.data(), static_cast<const T *>(t.given) + small, g, at_small);
+    if (t.gather) context<L>(x, *t.gather, first, g, s);
+    if (!t.out) return write_small<L>(static_cast<T *>(t.slope) + small, s.gate.data(), g, at_small);
+    const bool is_given = t.given || t.gather;
     T *to = static_cast<T *>(t.out) + offset;
     float *out = direct && !t.is_large ? reinterpret_cast<float *>(to) : own.out.data();
     if (is_global)
-        global_tile<L>(x, dy, out, pixels, s, t.given);
+        global_tile<L>(x, dy, out, pixels, s, is_given);
     else if (dy)
-        backward_tile<E, L>(x, dy, out, g, s, t.given);
+        backward_tile<E, L>(x, dy, out, g, s, is_given);
     else
-        forward_tile<E, L>(x, out, g, s, t.given);
+        forward_tile<E, L>(x, out, g, s, is_given);
     if (!direct)
         write_tile<L>(to, out, pixels, at);
     else if (t.is_large)
         write_past_caches(reinterpret_cast<float *>(to), out, pixels);
-    for (long a = 0; a < g.h && t.slope; a++)
-        write_tile<L>(static_cast<T *>(t.slope) + small + a * g.w * at_small.pixel,
-                      s.slope.data() + a * (g.w + 1) * L, g.w, at_small);
+    if (t.slope) write_small<L>(static_cast<T *>(t.slope) + small, s.slope.data(), g, at_small);
 }
 
 template <class T, long E, long L>
 void all(const Tensors &t, long batch, long channels, bool channels_last, const Geometry &g, int threads) {
     const long pixels = g.height * g.width, small = g.h * g.w;
-    const long groups = channels_last ? batch : 1, planes = channels_last ? channels : batch * channels;
-    const long tiles = (planes + L - 1) / L;
-    if (groups * tiles < threads) threads = int(groups * tiles);
+    const long tiles = (channels + L - 1) / L;  // of a sample
+    if (batch * tiles < threads) threads = int(batch * tiles);
 #pragma omp parallel num_threads(threads)
     {
-        Scratch<L> scratch(g, t.dy);
+        Scratch<L> scratch(g, t.dy, t.gather && !t.gather->is_global ? long(t.gather->steps.size()) : 0);
         const bool is_float = sizeof(T) == 4 && L == 1;
         Own own{std::vector<float>(is_float ? 0 : pixels * L),
                 std::vector<float>(is_float || !t.dy ? 0 : pixels * L),
                 std::vector<float>(is_float && !t.is_large ? 0 : pixels * L)};
 #pragma omp for schedule(static)
-        for (long index = 0; index < groups * tiles; index++) {
-            const long group = index / tiles, plane = index % tiles * L;
-            const long lanes = planes - plane < L ? planes - plane : L;
+        for (long index = 0; index < batch * tiles; index++) {
+            const long first = index % tiles * L, lanes = std::min(L, channels - first);
+            const long sample = index / tiles * channels, plane = sample + first;
             if (channels_last)
-                tile<T, E, L>(t, group * channels * pixels + plane, group * channels * small + plane,
+                tile<T, E, L>(t, sample * pixels + first, sample * small + first, first,
                               {channels, 1, lanes}, {channels, 1, lanes}, g, scratch, own);
             else
-                tile<T, E, L>(t, plane * pixels, plane * small, {1, pixels, lanes}, {1, small, lanes},
+                tile<T, E, L>(t, plane * pixels, plane * small, first, {1, pixels, lanes}, {1, small, lanes},
                               g, scratch, own);
         }
 #if defined(__AVX__)
         _mm_sfence();
 #endif
+    }
+}
+
+// --- strips ----------------------------------------------------------------------------------
+//
+// What channels_last takes where no means are: a sample's maps of up to STRIP channels, gone through as
+// they lie. A tile of them would be gathered line by line from as many pages as the map has places.
+
+struct Strip {
+    long first, lanes, channels;
+    std::vector<float> gate, maps[2];  // rows of `lanes`
+};
+
+template <class T>
+void strip_context(const T *x, const Gather &gather, const Geometry &g, Strip &s) {
+    if (gather.is_global) {
+        const Step &step = gather.steps[0];
+        const float *weight = step.taps.data() + s.first;
+        const size_t row = step.scale.size();
+        float sum[STRIP] = {};
+        for (long from = 0; from < g.height * g.width; from += CHUNK / LANES) {
+            const long to = std::min(from + CHUNK / LANES, g.height * g.width);
+            float part[STRIP] = {};  // partial sums: a long one loses digits
+            for (long i = from; i < to; i++)
+                for (long l = 0; l < s.lanes; l++)
+                    part[l] += load(x[i * s.channels + l]) * weight[i * row + l];
+            for (long l = 0; l < s.lanes; l++) sum[l] += part[l];
+        }
+        for (long l = 0; l < s.lanes; l++)
+            s.gate[l] = sum[l] * step.scale[s.first + l] + step.shift[s.first + l];
+        return;
+    }
+    long height = g.height, width = g.width;
+    for (size_t k = 0; k < gather.steps.size(); k++) {
+        const bool is_last = k + 1 == gather.steps.size();
+        const long w = (width + 1) / 2;
+        float *out = is_last ? s.gate.data() : s.maps[k % 2].data();
+        if (k)
+            convolve(s.maps[(k - 1) % 2].data(), height, width, width, s.lanes, gather.steps[k], s.first,
+                     s.lanes, is_last, out, s.lanes, w * s.lanes);
+        else
+            convolve(x, height, width, width, s.channels, gather.steps[k], s.first, s.lanes, is_last, out,
+                     s.lanes, w * s.lanes);
+        height = (height + 1) / 2, width = w;
+    }
+}
+
+template <class T>
+void strip(const Tensors &t, long sample, const Geometry &g, Strip &s) {
+    const long pixels = g.height * g.width, small = g.h * g.w, lanes = s.lanes;
+    const T *x = static_cast<const T *>(t.x) + sample * pixels * s.channels + s.first;
+    const long at_small = sample * small * s.channels + s.first;
+    float *__restrict gate = s.gate.data();
+    if (t.gather) strip_context(x, *t.gather, g, s);
+    for (long i = 0; i < small && t.given; i++)
+        for (long l = 0; l < lanes; l++)
+            gate[i * lanes + l] = load(static_cast<const T *>(t.given)[at_small + i * s.channels + l]);
+    for (long i = 0; i < small && !t.out; i++)
+        for (long l = 0; l < lanes; l++)
+            store(static_cast<T *>(t.slope)[at_small + i * s.channels + l], gate[i * lanes + l]);
+    if (!t.out) return;
+    for (long i = 0; i < small * lanes; i++) gate[i] = sigmoid(gate[i]);
+    T *__restrict y = static_cast<T *>(t.out) + sample * pixels * s.channels + s.first;
+    for (long i = 0; i < g.height; i++)
+        for (long j = 0; j < g.width; j++, x += s.channels, y += s.channels) {
+            const float *from = gate + (g.row_of[i] * g.w + g.column_of[j]) * lanes;
+            for (long l = 0; l < lanes; l++) store(y[l], load(x[l]) * from[l]);
+        }
+}
+
+template <class T>
+void strips(const Tensors &t, long batch, long channels, const Geometry &g, int threads) {
+    long most = STRIP;
+    while (most > LANES && batch * ((channels + most - 1) / most) < threads) most /= 2;
+    const long parts = (channels + most - 1) / most, h = (g.height + 1) / 2, w = (g.width + 1) / 2;
+    if (batch * parts < threads) threads = int(batch * parts);
+    const long steps = t.gather && !t.gather->is_global ? long(t.gather->steps.size()) : 0;
+#pragma omp parallel num_threads(threads)
+    {
+        Strip s{0, 0, channels, std::vector<float>(g.h * g.w * most),
+                {std::vector<float>(steps > 1 ? h * w * most : 0),
+                 std::vector<float>(steps > 2 ? (h + 1) / 2 * ((w + 1) / 2) * most : 0)}};
+#pragma omp for schedule(static)
+        for (long index = 0; index < batch * parts; index++) {
+            s.first = index % parts * most, s.lanes = std::min(most, channels - s.first);
+            strip<T>(t, index / parts, g, s);
+        }
     }
 }
 
@@ -464,17 +748,25 @@ void by_extent(const Tensors &t, long batch, long channels, bool last, const Geo
 
 // x, dy, out: batch x channels x height x width; given, slope: ... x h x w; NCHW, or NHWC in memory.
 // dy is null for the forward. given is null for the means of x; slope takes the gradient of given.
+// steps: five pointers each (see Step) for a gather by convolutions; without out, slope takes the context.
 extern "C" void gather_excite(const void *x, const void *dy, const void *given, void *out, void *slope,
                               long batch, long channels, long height, long width, long extent,
                               const int32_t *row_of, const int32_t *column_of, int is_bf16,
-                              int channels_last, int in_lanes, int threads) {
+                              int channels_last, int in_lanes, int threads, const float *const *steps,
+                              const float *eps, long count, int is_global) {
     Geometry g{height, width, (height + extent - 1) / extent, (width + extent - 1) / extent,
                extent, row_of, column_of, true};
     for (long j = 0; j < width; j++) g.in_blocks &= column_of[j] == j / extent;
     const long bytes = batch * channels * height * width * (is_bf16 ? 2 : 4);
-    const Tensors t{x, dy, given, out, slope, bytes > CACHED_BYTES};
     const bool lanes = channels_last || in_lanes;
-    if (is_bf16)
+    Gather gather{{}, bool(is_global)};
+    for (long k = 0; k < count; k++) gather.steps.emplace_back(steps + 5 * k, eps[k], channels);
+    for (Step &step : gather.steps)
+        if (lanes) step.turn(channels, is_global ? height * width : 9, threads);
+    const Tensors t{x, dy, given, count ? &gather : nullptr, out, slope, bytes > CACHED_BYTES};
+    if (channels_last && !dy && (given || count))
+        is_bf16 ? strips<Bf16>(t, batch, channels, g, threads) : strips<float>(t, batch, channels, g, threads);
+    else if (is_bf16)
         lanes ? by_extent<Bf16, LANES>(t, batch, channels, channels_last, g, threads)
               : by_extent<Bf16, 1>(t, batch, channels, channels_last, g, threads);
     else
