@@ -256,21 +256,19 @@ def recommended(answer: Recommendation) -> None:
     console = out()
     console.print(f"[bold]{escape(answer.title)}[/]")
     console.print(f"{escape(remarks.machine(answer.info))}\n")
-    console.print(candidates.table(answer.choice))
-    for words in candidates.legend(answer.choice):
+    console.print(candidates.table(answer.choice, console.width))
+    for words in candidates.legend(answer.choice, console.width):
         line(words)
     line("")
-    for words in answer.choice.reasons:
+    for words in answer.reasons:
         console.print(f"[bold]{escape(words)}[/]", soft_wrap=True)
-    line("")
-    for words in answer.choice.unknown:
-        line(f"not known: {words}")
-    for words in answer.notes:
-        line(f"note: {words}")
-    for words in answer.info["warnings"] if answer.path else ():
+    line("\nTo know of it:")
+    for words in answer.unknown:
+        line(f"- {words}")
+    for words in answer.warnings:
         warning(words)
     for name, number in answer.reused.items():
-        line(f"{number} figures are of the stored run {name} (--fresh measures anew)")
+        line(f"{units.number(number, 'figure')} of the stored run {name} (--fresh measures anew)")
     if answer.path:
         line(f"run folder: {answer.path}")
 
@@ -309,7 +307,10 @@ def verified(rows: Sequence[tuple[Variant, Mapping[Check, Checked]]]) -> None:
     verdicts = [{result.verdict for result in checked.values()} for _, checked in rows]
     failed = sum("failed" in found for found in verdicts)
     lost = sum("lost" in found for found in verdicts)
-    line(f"{len(rows)} variants: {failed} fail a check, {lost} could not be checked to the end.")
+    line(
+        f"{units.number(len(rows), 'variant')}: {failed} fail a check, {lost} could not be checked "
+        "to the end."
+    )
 
 
 def _alike(

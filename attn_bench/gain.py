@@ -10,13 +10,18 @@ from functools import cache
 from math import exp, log
 
 from attn_bench import published
-from attn_bench.networks import Place
+from attn_bench.networks import Place, one_spelling
 from attn_bench.published import Provenance, Published
 from attn_bench.record import USUAL_PLACE, Interval, Row
 from attn_bench.summary import interval_of, shape_in_words
 
 BACKBONE = "resnet50"  # whose gains stand for a module that is measured alone
 PAPERS = {
+    "1807.06514": "BAM",
+    "1903.06586": "SKNet",
+    "1904.11492": "GCNet",
+    "2010.03045": "Triplet attention",
+    "2103.02907": "Coordinate attention",
     "1709.01507": "Squeeze-and-Excitation",
     "1810.12348": "Gather-Excite",
     "1807.06521": "CBAM",
@@ -80,7 +85,7 @@ def published_place(variant: str, backbone: str = BACKBONE) -> str:
             return USUAL_PLACE
         for place, _ in places.most_common():
             if Place.read(place).problem_in(backbone) is None:
-                return place
+                return one_spelling(place, backbone)
     return USUAL_PLACE
 
 
@@ -99,7 +104,8 @@ def _gains_of(variant: str, backbone: str, place: str) -> tuple[Gain, ...]:
 def _rows(variant: str, backbone: str) -> list[tuple[Published, str]]:
     """The published rows of a variant in one of our backbones, each with its place."""
     rows = published.published_as(variant, backbone)
-    return [(row, ours[1]) for row in rows if (ours := published.ours(row)) is not None]
+    places = [ours[1] for row in rows if (ours := published.ours(row)) is not None]
+    return [(row, one_spelling(p, backbone)) for row, p in zip(rows, places, strict=True)]
 
 
 @cache

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from math import isfinite
+from math import inf
 from typing import Literal, get_args
 
 from attn_bench import units
@@ -14,12 +15,11 @@ from attn_bench.summary import interval_of
 Metric = Literal["latency", "params", "macs", "memory"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
 Fit = Literal["yes", "no", "unclear", "unknown"]
-FITS: tuple[Fit, ...] = get_args(Fit)
 
 COLUMNS = {"params": "params", "macs": "macs", "memory": "peak_memory_bytes"}
 SI = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 UNITS: dict[Metric, dict[str, float]] = {
-    "latency": {"us": 1.0, "µs": 1.0, "ms": 1e3, "s": 1e6},
+    "latency": {"us": 1.0, "µs": 1.0, "μs": 1.0, "ms": 1e3, "s": 1e6},
     "params": SI,
     "macs": SI,
     "memory": {
@@ -51,19 +51,19 @@ class Limit:
     @classmethod
     def read(cls, metric: Metric, text: str) -> Limit:
         """Raises ValueError for what is no limit."""
-        found = re.fullmatch(r"\s*([+-]?)\s*([\d.]+(?:e[+-]?\d+)?)\s*([%×\w]*)\s*", text)
+        found = re.fullmatch(r"\s*([+-]?)\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*([%×\w]*)\s*", text)
         try:
             number = float(found[2]) if found else -1.0
         except ValueError:
             number = -1.0
-        if found is None or number < 0 or not isfinite(number):
+        if found is None or not 0 <= number < 1e15:
             raise ValueError(f"{text!r} is no limit (+10%, 1.1x or {EXAMPLES[metric]})")
         sign, unit = found[1], found[3]
         if unit == "%":
             if sign != "+":
                 raise ValueError(f"{text!r} is no limit (+{found[2]}%?)")
             return cls(metric, 1 + number / 100, True, text.strip())
-        if sign or number == 0:
+        if sign or (number == 0 and metric in ("latency", "memory")):
             raise ValueError(f"{text!r} is no limit (+10%, 1.1x or {EXAMPLES[metric]})")
         if unit in ("x", "×"):
             return cls(metric, number, True, text.strip())
@@ -91,20 +91,35 @@ class Limit:
             return "unknown"
         return "yes" if value <= self.most * of else "no"
 
-    def shown(self, row: Row, anchor: Row | None) -> str:
-        """What the row has of the metric, as the limit puts it."""
+    def excess(self, row: Row, anchor: Row | None) -> float | None:
+        """How many times the limit the row has of the metric; None where that is not known."""
         if self.metric == "latency":
-            found = interval_of(row, "ratio" if self.is_relative else "latency")
-            if not self.is_relative:
-                return f"{units.with_interval(found.times(1e-3) if found else None)} ms"
+            value = row.ratio if self.is_relative else row.latency_us
+            of: float | None = 1.0
+        else:
+            value = getattr(row, COLUMNS[self.metric])
+            of = getattr(anchor, COLUMNS[self.metric], None) if self.is_relative else 1.0
+        if value is None or of is None:
+            return None
+        most = self.most * of
+        return value / most if most else inf if value else 1.0
+
+    def shown(self, row: Row, anchor: Row | None) -> str:
+        """What the row has of the metric, as the limit puts it: `latency +12 ± 2 %`."""
+        return f"{self.metric} {self._figure(row, anchor)}"
+
+    def _figure(self, row: Row, anchor: Row | None) -> str:
+        if self.metric == "latency" and self.is_relative:
             return ratio_in_words(row)
+        if self.metric == "latency":
+            found = interval_of(row, "latency")
+            return f"{units.with_interval(found.times(1e-3) if found else None)} ms"
         value = getattr(row, COLUMNS[self.metric])
         if not self.is_relative:
             return units.bytes_(value) if self.metric == "memory" else units.count(value)
         of = getattr(anchor, COLUMNS[self.metric], None)
-        if row.backbone is None:
-            return f"{units.multiple(value / of if value is not None and of else None)} ×"
-        return units.change(value / of if value is not None and of else None)
+        ratio = value / of if value is not None and of else None
+        return units.change(ratio) if row.backbone else f"{units.multiple(ratio)} ×"
 
 
 def ratio_in_words(row: Row) -> str:
@@ -124,7 +139,10 @@ def problem_with(limit: Limit, is_network: bool) -> str | None:
     )
 
 
-def all_fit(limits: tuple[Limit, ...], row: Row, anchor: Row | None) -> Fit:
-    """The worst of them: no before unknown before unclear."""
-    found = {limit.fit(row, anchor) for limit in limits}
-    return next((fit for fit in ("no", "unknown", "unclear") if fit in found), "yes")
+def worst(fits: Iterable[Fit]) -> Fit:
+    """no before unknown before unclear before yes.
+
+    >>> worst(["yes", "unclear"]), worst(["unclear", "no"]), worst([])
+    ('unclear', 'no', 'yes')
+    """
+    return max(fits, key=("yes", "unclear", "unknown", "no").index, default="yes")

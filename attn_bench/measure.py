@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,6 +46,7 @@ class Request:
     modules_from: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     aim: Aim | None = None
+    most_ratio: float | None = None
 
 
 @dataclass(frozen=True)
@@ -73,15 +74,8 @@ class Prepared:
     settings: Settings
 
 
-def run(
-    request: Request,
-    progress: Progress,
-    judge: Callable[[Plan, Settings], Judge] | None = None,
-) -> Finished:
-    """Measure a suite and write its run folder. Raises AttnBenchError for what cannot be done.
-
-    judge: makes what decides when a case is done; by default, when its ratio is precise.
-    """
+def run(request: Request, progress: Progress) -> Finished:
+    """Measure a suite and write its run folder. Raises AttnBenchError for what cannot be done."""
     started = datetime.now(UTC)
     with Interruptible() as signals:
         prepared = prepare(request, progress)
@@ -94,8 +88,7 @@ def run(
         except BaseException:
             prepared.worker.end()
             raise
-        chosen = judge(prepared.plan, prepared.settings) if judge else None
-        return save(measure(prepared, folder, progress, signals, judge=chosen), info)
+        return save(measure(prepared, folder, progress, signals), info)
 
 
 def resume(name: str, progress: Progress) -> Finished:
@@ -236,6 +229,7 @@ def settled(asked: Suite, request: Request, plan: Plan) -> Settings:
         seed=request.seed,
         threads=request.threads,
         timeout_s=request.timeout_s,
+        most_ratio=request.most_ratio,
     )
 
 

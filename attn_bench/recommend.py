@@ -3,42 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from math import log
 from typing import Any
 
-from attn_bench import baseline, environment, measure, networks, registry, suite
+from attn_bench import baseline, environment, measure, networks, registry, remarks, suite, units
 from attn_bench.choice import Choice, Recommendation, choose
-from attn_bench.coordinator import Precision, Progress
+from attn_bench.coordinator import Progress
 from attn_bench.errors import RequestError
 from attn_bench.gain import published_place
 from attn_bench.limits import Limit
 from attn_bench.networks import Place
 from attn_bench.plan import make_plan
-from attn_bench.record import Aim, Case, Mode, Network, Plan, Row, Shape, Suite
+from attn_bench.reasons import reasons, unknown
+from attn_bench.record import Aim, Case, Mode, Network, Plan, Row, Settings, Shape, Suite
 from attn_bench.registry import Registry
-from attn_bench.reuse import Found, Here, stored_rows
-from attn_bench.stats import Estimate
+from attn_bench.reuse import Found, Here, IsGood, stored_rows
+from attn_bench.store import StoredRun
+from attn_bench.summary import interval_of
 
 SCHEMA = 1
-SURE = 0.001  # of being beyond the limit, to spend no more time on a case
 BROKEN = ("failed", "timeout", "out_of_memory", "skipped")
-
-
-class WithinLimit(Precision):
-    """A case is done when it surely takes more than may be taken, or when its ratio is precise and
-    it is known on which side of the limit it lies."""
-
-    def __init__(self, plan: Plan, precision: float, most: float | None) -> None:
-        super().__init__(plan, precision)
-        self._most = most
-
-    def _is_done(self, ratio: Estimate) -> bool:
-        if self._most is None:
-            return super()._is_done(ratio)
-        is_decided = ratio.differs_from(self._most, SURE)
-        return is_decided and (ratio.log > log(self._most) or super()._is_done(ratio))
 
 
 @dataclass(frozen=True)
@@ -61,13 +47,15 @@ class Question:
 
 def recommend(question: Question, progress: Progress) -> Recommendation:
     """Raises AttnBenchError for what cannot be asked, or where nothing could be measured."""
-    _check(question)
+    question = _checked(question)
     here, known = _here(question.request, progress)
     asked = suite.load(question.request.suite, known)
     aim = _aim(question, asked)
-    plan = _plan(question, suite.aimed(asked, aim), here)
-    wanted = [case.id for case in plan.measurable]
-    stored = {} if question.fresh else stored_rows(wanted, here)
+    moved = suite.aimed(asked, aim)
+    plan = _plan(question, moved, here)
+    wanted = {case.id: case for case in plan.measurable}
+    settings = measure.settled(moved, question.request, plan)
+    stored = {} if question.fresh else stored_rows(wanted, here, _good_enough(settings))
     if any(plan.anchor_of[case_id] not in stored for case_id in wanted):
         stored = {}  # an anchor's own figures are of the run that the ratios are to
     missing = [case_id for case_id in wanted if case_id not in stored]
@@ -84,8 +72,8 @@ def as_json(answer: Recommendation) -> str:
         "limits": [str(limit) for limit in choice.limits],
         "chosen": choice.chosen.label if choice.chosen else None,
         "paper": choice.paper,
-        "reasons": choice.reasons,
-        "unknown": [*choice.unknown, *answer.notes],
+        "reasons": answer.reasons,
+        "unknown": answer.unknown,
         "anchor": asdict(choice.anchor) if choice.anchor else None,
         "candidates": [
             {
@@ -107,17 +95,21 @@ def as_json(answer: Recommendation) -> str:
 # --- what is asked --------------------------------------------------------------------------------
 
 
-def _check(question: Question) -> None:
-    if question.backbone is None:
-        return
-    networks.backbone(question.backbone, "--backbone")
-    if question.place is not None:
+def _checked(question: Question) -> Question:
+    """The question with its place in the one spelling, and its limit of the ratio as a setting."""
+    place = question.place
+    if question.backbone is not None:
+        networks.backbone(question.backbone, "--backbone")
         try:
-            problem = Place.read(question.place).problem_in(question.backbone)
+            problem = Place.read(place).problem_in(question.backbone) if place else None
+            place = networks.one_spelling(place, question.backbone) if place else None
         except ValueError as error:
             problem = str(error)
         if problem:
             raise RequestError(f"--place {question.place!r}: {problem}")
+    limits = [x.most for x in question.limits if x.metric == "latency" and x.is_relative]
+    request = replace(question.request, most_ratio=min(limits, default=None))
+    return replace(question, request=request, place=place)
 
 
 def _here(request: measure.Request, progress: Progress) -> tuple[Here, Registry]:
@@ -143,10 +135,13 @@ def _here(request: measure.Request, progress: Progress) -> tuple[Here, Registry]
 def _aim(question: Question, asked: Suite) -> Aim:
     if question.backbone is None:
         assert question.shape is not None
-        return Aim(shapes=(question.shape,), mode=question.mode)
+        _, *sizes = str(question.shape).split("x")
+        name = f"recommend-{'x'.join(sizes)}"
+        return Aim(name, shapes=(question.shape,), mode=question.mode)
     assert question.image is not None
     places = [question.place] if question.place else _places(question.backbone, asked)
     return Aim(
+        f"recommend-{question.backbone}",
         networks=tuple(Network(question.backbone, place) for place in places),
         images=(question.image,),
         mode=question.mode,
@@ -185,20 +180,38 @@ def _is_anchor(case: Case, plan: Plan) -> bool:
     return plan.anchor_of[case.id] == case.id
 
 
+def _good_enough(settings: Settings) -> IsGood:
+    """A stored figure is, if it is as precise as is asked now, or decides about the limit, or was
+    measured for as long and with the same aim: measuring again would tell no more."""
+
+    def is_good(row: Row, run: StoredRun) -> bool:
+        ratio, then = interval_of(row, "ratio"), run.info["settings"]
+        assert ratio is not None
+        most = settings.most_ratio
+        is_precise = ratio.half_width <= settings.precision * ratio.value
+        is_decided = most is not None and not ratio.lo <= most <= ratio.hi
+        if is_decided or (is_precise and most is None):
+            return True
+        tried_s, precision = then.get("budget_s"), then.get("precision")
+        return (
+            then.get("most_ratio") == most
+            and isinstance(tried_s, int | float)
+            and tried_s >= settings.budget_s
+            and isinstance(precision, int | float)
+            and precision <= settings.precision
+        )
+
+    return is_good
+
+
 # --- the answer -----------------------------------------------------------------------------------
 
 
 def _measured(
     question: Question, aim: Aim, missing: Sequence[str], progress: Progress
 ) -> measure.Finished:
-    request = replace(
-        question.request, modules=None, where=f"case_id in {list(missing)!r}", aim=aim
-    )
-    limits = [x.most for x in question.limits if x.metric == "latency" and x.is_relative]
-    most = limits[0] if limits and limits[0] > 0 else None
-    return measure.run(
-        request, progress, lambda plan, settings: WithinLimit(plan, settings.precision, most)
-    )
+    where = f"case_id in {list(missing)!r}"
+    return measure.run(replace(question.request, modules=None, where=where, aim=aim), progress)
 
 
 def _answer(
@@ -209,24 +222,21 @@ def _answer(
 ) -> Recommendation:
     rows = {case_id: found.row for case_id, found in stored.items()}
     if finished is not None:
-        rows |= {row.case_id: row for row in finished.rows}
-    rows |= {case_id: _ruled_out(plan, case_id) for case_id in plan.unsupported}
+        rows = {row.case_id: row for row in finished.rows} | rows
+    rows |= {case.id: _ruled_out(plan, case) for case in plan.cases if case.id in plan.unsupported}
     cases = [case for case in plan.cases if case.id in rows]
-    anchors = [rows[case.id] for case in cases if _is_anchor(case, plan)]
+    anchor = next((rows[case.id] for case in cases if _is_anchor(case, plan)), None)
     candidates = [rows[case.id] for case in cases if not _is_anchor(case, plan)]
-    anchor = anchors[0] if anchors else None
     choice = choose(candidates, anchor, question.limits)
-    reused: dict[str, int] = {}
-    for case_id, found in stored.items():
-        if rows[case_id] is found.row:
-            reused[found.run.path.name] = reused.get(found.run.path.name, 0) + 1
-    info = finished.info if finished else _of_anchor(plan, stored)
+    info = _of_anchor(plan, stored) if stored else finished.info if finished else {}
     return Recommendation(
-        title=_title(question, info),
+        title=_title(question, cases, info),
         choice=choice,
         info=info,
-        notes=_notes(info, choice),
-        reused=reused,
+        reasons=reasons(choice),
+        unknown=(*unknown(choice), *_of_the_figures(question, info, choice, finished)),
+        warnings=tuple(remarks.warnings(finished.info)) if finished else (),
+        reused=Counter(found.run.path.name for found in stored.values()),
         exit_status=_exit_status(choice, finished),
         path=finished.path if finished else None,
         trouble=finished.trouble if finished else None,
@@ -240,25 +250,30 @@ def _of_anchor(plan: Plan, stored: Mapping[str, Found]) -> Mapping[str, Any]:
     )
 
 
-def _ruled_out(plan: Plan, case_id: str) -> Row:
-    case = next(case for case in plan.cases if case.id == case_id)
-    return Row(**case.columns(), status="unsupported", error=plan.unsupported[case_id])
+def _ruled_out(plan: Plan, case: Case) -> Row:
+    return Row(**case.columns(), status="unsupported", error=plan.unsupported[case.id])
 
 
-def _title(question: Question, info: Mapping[str, Any]) -> str:
-    where = question.backbone or "a stage"
-    shape = question.image if question.backbone else question.shape
-    environment = info["environment"]
+def _title(question: Question, cases: Sequence[Case], info: Mapping[str, Any]) -> str:
+    case, environment = cases[0], info["environment"]
+    usual = ("float32", "contiguous", "eager")
     words = [
-        f"{where} at {str(shape).replace('x', '×')}",
-        question.mode or "inference",
-        f"{environment['device']}, {environment['threads']} threads",
+        f"{question.backbone or 'a stage'} at {str(case.shape).replace('x', '×')}",
+        *(w for w in (case.dtype, case.memory_format, case.execution) if w not in usual),
+        case.mode,
+        environment["device"],
+        units.number(environment["threads"], "thread"),
     ]
     limits = ", ".join(map(str, question.limits))
     return f"{', '.join(words)}; {f'limits: {limits}' if limits else 'no limits'}"
 
 
-def _notes(info: Mapping[str, Any], choice: Choice) -> tuple[str, ...]:
+def _of_the_figures(
+    question: Question,
+    info: Mapping[str, Any],
+    choice: Choice,
+    finished: measure.Finished | None,
+) -> list[str]:
     deviation, origin = baseline.run_to_run_sd(info["environment"]["fingerprint"])
     said = [
         f"costs are of this machine, batch and thread count; ratios differ by ± "
@@ -269,15 +284,17 @@ def _notes(info: Mapping[str, Any], choice: Choice) -> tuple[str, ...]:
             "a limit in milliseconds holds for the hour it was measured in: a shared machine is "
             "slower at times; a limit as +10% does not mind"
         )
-    return tuple(said)
+    if question.request.out and finished is None:
+        said.append(f"nothing had to be measured, so that {question.request.out} was not written")
+    return said
 
 
 def _exit_status(choice: Choice, finished: measure.Finished | None) -> int:
     if finished is not None and finished.exit_status == 130:
         return 130
     if choice.is_open:
-        measured = any(candidate.row.ratio is not None for candidate in choice.candidates)
-        return 4 if measured else 3
-    if choice.chosen is None:
-        return 1
-    return 3 if any(c.row.status in BROKEN for c in choice.candidates) else 0
+        return 4
+    is_broken = any(candidate.row.status in BROKEN for candidate in choice.candidates)
+    if is_broken or all(candidate.row.ratio is None for candidate in choice.candidates):
+        return 3
+    return 1 if choice.chosen is None else 0

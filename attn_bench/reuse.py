@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from attn_bench import environment, protocol, registry, store
 from attn_bench.errors import RequestError
 from attn_bench.process import worker_environment
-from attn_bench.record import DeviceName, Interval, Row
+from attn_bench.record import Case, DeviceName, Interval, Row
 from attn_bench.store import StoredRun
 from attn_bench.summary import interval_of
 
@@ -43,13 +44,17 @@ class Here:
 
     def holds(self, info: Mapping[str, Any]) -> bool:
         """Whether what the run of that run.json measured would be measured now."""
-        then, request = info["environment"], info.get("request") or {}
-        facts = self.device_facts or then.get("device_facts") or {}
+        then, request = info["environment"], info.get("request")
+        facts = self.device_facts or then.get("device_facts")
+        if not isinstance(request, dict) or not isinstance(facts, dict):
+            return False
         return (
             info.get("state") == "finished"
+            and info.get("schema") == store.SCHEMA
             and info.get("kind") is None
             and info.get("code") == self._code
             and request.get("threads") == self.threads
+            and isinstance(then.get("threads"), int)
             and then.get("device") == self.device
             and then.get("python") == self._machine["python"]
             and then.get("software") == environment.software()
@@ -66,26 +71,46 @@ class Found:
     run: StoredRun
 
 
-def stored_rows(wanted: Collection[str], here: Here) -> dict[str, Found]:
-    """The most precise stored row of each case of `wanted` that has one which holds now."""
+IsGood = Callable[[Row, StoredRun], bool]
+
+
+def stored_rows(wanted: Mapping[str, Case], here: Here, is_good: IsGood) -> dict[str, Found]:
+    """Of each case of `wanted` the newest stored row that holds now and that `is_good`, if there is
+    one. A case that cannot be built is found as such."""
     found: dict[str, Found] = {}
     for run in _runs(here):
         for row in run.rows:
-            ratio = interval_of(row, "ratio")
-            if row.case_id not in wanted or row.status != "ok" or ratio is None:
+            case = wanted.get(row.case_id)
+            if case is None or row.case_id in found or not _is_of(row, case):
                 continue
-            before = found.get(row.case_id)
-            if before is None or _width(ratio) < _width(interval_of(before.row, "ratio")):
+            if row.status == "failed" or (_is_sound(row) and is_good(row, run)):
                 found[row.case_id] = Found(row, run)
+        if len(found) == len(wanted):
+            break
     return found
 
 
-def _width(ratio: Interval | None) -> float:
-    return ratio.half_width / ratio.value if ratio else float("inf")
+def _is_of(row: Row, case: Case) -> bool:
+    """Whether its columns are those of the case, and not only its id."""
+    return all(getattr(row, name) == value for name, value in case.columns().items())
+
+
+def _is_sound(row: Row) -> bool:
+    """Whether its figures are such as a measurement gives."""
+    counts = (row.params, row.macs, row.peak_memory_bytes)
+    return (
+        row.status == "ok"
+        and all(count is None or count >= 0 for count in counts)
+        and all(_is_interval(interval_of(row, metric)) for metric in ("latency", "ratio"))
+    )
+
+
+def _is_interval(found: Interval | None) -> bool:
+    return found is not None and isfinite(found.hi) and 0 < found.lo <= found.value <= found.hi
 
 
 def _runs(here: Here) -> Iterator[StoredRun]:
-    """The newest first: of two alike, the newer holds."""
+    """The newest first."""
     for file in sorted(Path(store.RESULTS).glob("*/run.json"), reverse=True):
         try:
             if here.holds(store.read_info(file.parent)):

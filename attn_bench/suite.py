@@ -25,11 +25,12 @@ from pydantic import (
 )
 
 from attn_bench.errors import RequestError, nearest
-from attn_bench.networks import Place, backbone
+from attn_bench.networks import Place, backbone, one_spelling
 from attn_bench.record import (
     CASE_COLUMNS,
     LEAST_IMAGE,
     TOLERABLE,
+    USUAL_ANCHOR,
     USUAL_IMAGE,
     USUAL_PLACE,
     Aim,
@@ -144,7 +145,7 @@ TABLES: dict[str, type[_Table]] = {"grid": _Grid, "shapes": _Shapes, "tolerance"
 
 class _Suite(_Table):
     title: str
-    anchor: str = "identity"
+    anchor: str = USUAL_ANCHOR
     dtype: Many[DType] = ["float32"]
     memory_format: Many[MemoryFormat] = ["contiguous"]
     mode: Many[Mode] = ["inference"]
@@ -239,7 +240,7 @@ def parse(text: str, registry: Registry, *, name: str, source: str) -> Suite:
             for t in model.tolerance
         ),
         networks=tuple(
-            Network(name, place)
+            Network(name, one_spelling(place, name))
             for name, place in product(model.backbone or (), model.place or (USUAL_PLACE,))
         ),
         images=tuple(
@@ -261,8 +262,13 @@ def aimed(asked: Suite, aim: Aim | None) -> Suite:
         return asked
     if asked.published:
         raise RequestError(f"{asked.source}: has whole networks, and no modules to choose from")
+    for shape in (*aim.shapes, *aim.images):
+        if shape.elements > MOST_ELEMENTS:
+            raise RequestError(f"{shape} is no input that fits")
     moved = replace(
         asked,
+        name=aim.name,
+        anchor=USUAL_ANCHOR,
         shapes=aim.shapes,
         networks=aim.networks,
         images=aim.images,

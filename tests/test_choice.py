@@ -8,6 +8,7 @@ from rows import network
 
 from attn_bench.choice import Choice, choose
 from attn_bench.limits import Limit
+from attn_bench.reasons import reasons, unknown
 from attn_bench.record import Row
 
 PLAIN = network("plain", 1.0)
@@ -42,7 +43,7 @@ def test_gains_of_two_papers_are_not_compared() -> None:
     assert found.chosen is not None
     assert found.chosen.label == "ge_theta(extent=global)"
     assert any(
-        "not to be compared" in words and "timm/eca +2.28" in words for words in found.unknown
+        "not to be compared" in words and "timm/eca: +2.28" in words for words in unknown(found)
     )
 
 
@@ -51,7 +52,7 @@ def test_what_may_not_fit_is_not_taken() -> None:
     found = chosen(CHEAP, replace(BEST, ratio_hi=1.2))
     assert found.chosen is not None
     assert found.chosen.label == "ge_theta_minus(extent=global)"
-    assert any("ge_theta_plus" in words and "may fit" in words for words in found.unknown)
+    assert any("ge_theta_plus" in words and "may fit" in words for words in unknown(found))
     alone = chosen(replace(BEST, ratio_hi=1.2))
     assert alone.chosen is None
     assert alone.is_open
@@ -62,8 +63,8 @@ def test_nothing_fits() -> None:
     found = chosen(BEST, BETTER, limit="+1%")
     assert found.chosen is None
     assert not found.is_open
-    assert "ge_theta(extent=global)" in found.reasons[1]
-    assert "+5.0 ± 1.0 %" in found.reasons[1]
+    assert "ge_theta(extent=global)" in reasons(found)[1]
+    assert "+5.0 ± 1.0 %" in reasons(found)[1]
 
 
 def test_the_pareto_front_is_of_one_paper_and_of_what_fits() -> None:
@@ -80,15 +81,15 @@ def test_the_pareto_front_is_of_one_paper_and_of_what_fits() -> None:
 
 def test_what_is_not_read_is_said() -> None:
     """A gain that a secondary source quotes is told to be that; one that was read is not."""
-    assert "quoted by a secondary source" in chosen(CHEAP, BETTER).reasons[1]
-    assert "secondary" not in chosen(ECA, network("se(bias=False)", 1.02)).reasons[1]
+    assert "quoted by a secondary source" in reasons(chosen(CHEAP, BETTER))[1]
+    assert "secondary" not in reasons(chosen(ECA, network("se(bias=False)", 1.02)))[1]
 
 
 def test_three_sentences() -> None:
     """What to take, why, and what stands next to it."""
     for found in (chosen(CHEAP, BETTER), chosen(ECA), chosen(BEST, limit="+1%")):
-        assert len(found.reasons) == 3
-        assert all(words.endswith(".") for words in found.reasons)
+        assert len(reasons(found)) == 3
+        assert all(words.endswith(".") for words in reasons(found))
 
 
 def test_a_backbone_without_published_gains() -> None:
@@ -96,7 +97,7 @@ def test_a_backbone_without_published_gains() -> None:
     row = network("se", 1.02, backbone="convnext_tiny")
     found = choose([row], network("plain", 1.0, backbone="convnext_tiny"), ())
     assert found.of_other_backbone
-    assert any("no paper has gains for convnext_tiny" in words for words in found.unknown)
+    assert any("no paper has gains for convnext_tiny" in words for words in unknown(found))
 
 
 def test_candidates_without_gains() -> None:
@@ -105,14 +106,38 @@ def test_candidates_without_gains() -> None:
     assert found.chosen is not None
     assert found.chosen.label == "timm/ese"
     assert found.paper is None
-    assert "no paper has a gain" in found.reasons[1]
+    assert "no paper has a gain" in reasons(found)[1]
 
 
 def test_a_candidate_that_could_not_be_measured_is_not_known() -> None:
     """It is listed with its reason, and never taken."""
     broken = replace(BEST, status="failed", error="constructor: no", ratio=None)
     found = chosen(CHEAP, broken)
-    assert any("constructor: no" in words for words in found.unknown)
+    assert any("constructor: no" in words for words in unknown(found))
     nothing = chosen(broken)
     assert nothing.chosen is None
-    assert "No candidate could be measured." in nothing.reasons
+    assert "No candidate could be measured." in reasons(nothing)
+
+
+def test_two_sources_that_cover_as_many() -> None:
+    """The surer one decides, or the one whose choice costs less; and that there are two is said."""
+    found = chosen(BETTER, ECA)  # GE's figures are secondary, ECA's were read
+    assert found.chosen is not None
+    assert found.chosen.label == "timm/eca"
+    assert "another source covers as many" in reasons(found)[1]
+
+
+def test_what_cannot_be_does_not_fit() -> None:
+    """An extent beyond the map is no candidate that may fit."""
+    beyond = replace(BEST, status="unsupported", error="extent 8 is larger", ratio=None)
+    found = chosen(beyond, BETTER, limit="+1%")
+    assert not found.is_open
+    assert any("cannot be: ge_theta_plus" in words for words in unknown(found))
+
+
+def test_the_nearest_is_the_least_beyond_its_limit() -> None:
+    """Of those that break a limit the nearest is by that limit's metric, not by the cheapest."""
+    heavy = network("se", 1.01, params=30_000_000)
+    light = network("cbam", 1.3, params=26_000_000)
+    found = choose([heavy, light], PLAIN, (Limit.read("params", "25.6M"),))
+    assert "cbam" in reasons(found)[1]

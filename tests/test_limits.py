@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from rows import network
 
-from attn_bench.limits import Limit, all_fit, problem_with
+from attn_bench.choice import choose
+from attn_bench.limits import Limit, problem_with
 
 PLAIN = network("plain", 1.0, params=25_000_000, memory=10_000_000)
 
@@ -19,6 +20,8 @@ PLAIN = network("plain", 1.0, params=25_000_000, memory=10_000_000)
         ("latency", "1.2×", 1.2, True),
         ("latency", "80ms", 80_000, False),
         ("latency", "0.5 s", 500_000, False),
+        ("latency", "5μs", 5, False),
+        ("params", "0", 0, False),
         ("params", "30M", 30e6, False),
         ("params", "2.6e7", 2.6e7, False),
         ("macs", "4.1G", 4.1e9, False),
@@ -45,6 +48,8 @@ def test_what_a_limit_is(metric, text, most, is_relative):
         ("latency", "nan", "80ms"),
         ("latency", "inf ms", "80ms"),
         ("latency", "1e999ms", "80ms"),
+        ("latency", "1e308s", "80ms"),
+        ("latency", "١.١x", "80ms"),
         ("latency", "", "80ms"),
         ("latency", "1.2.3x", "80ms"),
         ("memory", "10M", "MiB"),
@@ -78,9 +83,10 @@ def test_exact_metrics_are_judged_as_they_are():
 def test_the_worst_of_several_limits_counts():
     """A candidate that surely breaks one limit does not fit, whatever the others say."""
     limits = (Limit.read("latency", "+10%"), Limit.read("params", "+1%"))
-    assert all_fit(limits, network("a", 1.1, params=30_000_000), PLAIN) == "no"
-    assert all_fit(limits, network("a", 1.1, params=25_000_000), PLAIN) == "unclear"
-    assert all_fit((), network("a", 9.0), PLAIN) == "yes"
+    rows = [network("a", 1.1, params=30_000_000), network("b", 1.1, params=25_000_000)]
+    fits = {c.label: c.fits for c in choose(rows, PLAIN, limits).candidates}
+    assert fits == {"a": "no", "b": "unclear"}
+    assert choose([network("a", 9.0)], PLAIN, ()).candidates[0].fits == "yes"
 
 
 def test_a_stage_has_no_parameters_to_add_to():

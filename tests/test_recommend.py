@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from program import Cli, program
 
 from attn_bench import store
+from attn_bench.recommend import _good_enough
+from attn_bench.record import Case, Network, Settings, Shape, Variant
+from attn_bench.reuse import Here, stored_rows
 
 SUITE = """\
 title = "few"
@@ -65,6 +70,7 @@ def test_the_first_answer_is_measured(place: Path) -> None:
     assert (rows["simam"].place, rows["se"].place) == ("inner", "block")
     assert {row.height for row in rows.values()} == {64}
     assert answer(place, "first.json")["chosen"] is not None
+    assert run.name.endswith("-recommend-resnet18-cpu")
 
 
 def test_the_second_answer_is_the_same_and_measures_nothing(place: Path) -> None:
@@ -102,14 +108,16 @@ def test_only_what_is_missing_is_measured(place: Path, tmp_path: Path) -> None:
         ("code", "0123"),
         ("state", "interrupted"),
         ("request", {"threads": 2}),
+        ("request", [1]),
+        ("schema", 1),
+        ("device_facts", "x"),
+        ("threads", None),
         ("software", {"torch": "1.0"}),
         ("fingerprint", "0123"),
     ],
 )
 def test_what_does_not_hold_is_not_reused(place: Path, tmp_path: Path, key, value) -> None:
     """A run of other code, machine, software or threads, or one that was cut off, is left alone."""
-    from attn_bench.reuse import Here
-
     info = store.read_info(sorted((place / "results").iterdir())[0])
     here = Here("cpu", 1)
     assert here.holds(info)
@@ -117,6 +125,52 @@ def test_what_does_not_hold_is_not_reused(place: Path, tmp_path: Path, key, valu
     part = changed if key in changed else changed["environment"]
     part[key] = value
     assert not here.holds(changed)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"ratio": float("inf")},
+        {"ratio": -1.0, "ratio_lo": -1.1, "ratio_hi": -0.9},
+        {"ratio_lo": 2.0},
+        {"latency_us": float("nan")},
+        {"params": -5},
+        {"backbone": None},
+        {"place": "stage"},
+        {"variant": "se"},
+    ],
+)
+def test_a_row_that_no_measurement_gives_is_not_reused(place: Path, monkeypatch, columns) -> None:
+    """Figures that cannot be, and columns that are not those of the case, are left alone."""
+    monkeypatch.chdir(place)
+    run = store.load(store.find("latest"))
+    (row,) = [row for row in run.rows if row.variant == "timm/eca"]
+    case = Case(Variant("timm/eca"), Shape(1, 3, 64, 64), network=Network("resnet18"))
+    monkeypatch.setattr(store, "load", lambda path: replace(run, rows=[row]))
+    assert stored_rows({case.id: case}, Here("cpu", 1), lambda *_: True).keys() == {case.id}
+    monkeypatch.setattr(store, "load", lambda path: replace(run, rows=[replace(row, **columns)]))
+    assert not stored_rows({case.id: case}, Here("cpu", 1), lambda *_: True)
+
+
+def test_more_time_measures_again(place: Path) -> None:
+    """What is not precise enough for what is asked now, and was measured for less, is measured."""
+    settings = Settings(60, 0.001, 2, 0, 1, 60)
+    run = store.load(store.find("latest", place / "results"))
+    (row,) = [row for row in run.rows if row.variant == "timm/eca"]
+    assert not _good_enough(settings)(row, run)
+    assert _good_enough(replace(settings, precision=0.9))(row, run)
+    assert _good_enough(replace(settings, most_ratio=100.0))(row, run)  # it is surely below
+    told = {**run.info, "settings": {**run.info["settings"], "budget_s": 60, "precision": 0.001}}
+    assert _good_enough(settings)(row, replace(run, info=told))
+
+
+def test_two_runs_of_one_second_have_two_folders(tmp_path: Path, monkeypatch) -> None:
+    """Whoever comes second takes another name, and overwrites nothing."""
+    monkeypatch.chdir(tmp_path)
+    now = datetime.now(UTC)
+    first, second = (store.RunFolder.create("s", "cpu", now, None).path for _ in range(2))
+    assert first != second
+    assert second.name == f"{first.name}-2"
 
 
 def test_a_broken_candidate_costs_itself(cli: Cli, tmp_path: Path) -> None:
@@ -156,6 +210,7 @@ def test_a_stage_alone(cli: Cli) -> None:
         (("--backbone", "resnet50", "--json", "no/such/folder.json"), "cannot be written"),
         (("--backbone", "resnet50", "--modules-from", "no.py"), "there is no such file"),
         (("--shape", "64x0x8"), "channels, height and width"),
+        (("--shape", "999999x99999x99999"), "no input that fits"),
         (("--shape", "64x8x8", "--place", "block"), "--place is of a backbone"),
         (("--shape", "64x8x8", "--max-params", "+10%"), "no params to be relative to"),
         (("--shape", "256x8x8", "--suite", "ge_implementations"), "in one condition"),
