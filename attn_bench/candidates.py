@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rich import box
 from rich.markup import escape
 from rich.table import Table
 
@@ -25,7 +24,7 @@ def table(choice: Choice, width: int) -> Table:
 
     Where there is little room, names are folded and fewer papers shown; no figure is cut.
     """
-    shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    shown = Table(box=None, padding=(0, 1, 0, 0), header_style="underline")
     shown.add_column("  candidate", overflow="fold")
     for heading in ["latency", "params", *_macs_heading(choice), "memory", "fits"]:
         is_word = heading == "fits"
