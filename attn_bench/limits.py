@@ -85,11 +85,10 @@ class Limit:
             if found.hi <= self.most:
                 return "yes"
             return "no" if found.lo > self.most else "unclear"
-        value = getattr(row, COLUMNS[self.metric])
-        of = getattr(anchor, COLUMNS[self.metric], None) if self.is_relative else 1.0
-        if value is None or of is None:
+        excess = self.excess(row, anchor)
+        if excess is None:
             return "unknown"
-        return "yes" if value <= self.most * of else "no"
+        return "yes" if excess <= 1 else "no"
 
     def excess(self, row: Row, anchor: Row | None) -> float | None:
         """How many times the limit the row has of the metric; None where that is not known."""

@@ -59,7 +59,16 @@ def recommend(question: Question, progress: Progress) -> Recommendation:
     if any(plan.anchor_of[case_id] not in stored for case_id in wanted):
         stored = {}  # an anchor's own figures are of the run that the ratios are to
     missing = [case_id for case_id in wanted if case_id not in stored]
-    finished = _measured(question, aim, missing, progress) if missing else None
+    finished = None
+    if missing:
+        request = replace(
+            question.request,
+            modules=None,
+            where=f"case_id in {missing!r}",
+            aim=aim,
+            budget_s=settings.budget_s,  # as for all: what is left is what needs it
+        )
+        finished = measure.run(request, progress)
     return _answer(question, plan, stored, finished)
 
 
@@ -205,13 +214,6 @@ def _good_enough(settings: Settings) -> IsGood:
 
 
 # --- the answer -----------------------------------------------------------------------------------
-
-
-def _measured(
-    question: Question, aim: Aim, missing: Sequence[str], progress: Progress
-) -> measure.Finished:
-    where = f"case_id in {list(missing)!r}"
-    return measure.run(replace(question.request, modules=None, where=where, aim=aim), progress)
 
 
 def _answer(
