@@ -139,7 +139,7 @@ class GatherExcite(nn.Module):
         steps = self._steps(x) if kernel is ge_cpu.excite else None
         if steps is not None:
             return self._by_steps(x, steps)
-        if self.impl == "auto" and not self.extent and x.shape[-2] * x.shape[-1] < TINY:
+        if self._is_tiny(x):
             kernel = None
         if kernel is not None and self._is_mean_alone():
             return kernel(x, None, self.extent)
@@ -170,9 +170,15 @@ class GatherExcite(nn.Module):
         is_mean = isinstance(self.gather, PooledGather) and not self.gather.add_maxpool
         return is_mean and self._is_gather_alone()
 
+    def _is_tiny(self, x: Tensor) -> bool:
+        """Whether calling the kernel costs more than it saves."""
+        return self.impl == "auto" and not self.extent and x.shape[-2] * x.shape[-1] < TINY
+
     def _kernel(self, x: Tensor) -> Excite | None:
         """`excite` of the kernel that takes x; None for PyTorch's operators."""
         if self.impl == "reference":
+            return None
+        if self._is_tiny(x) and isinstance(self.gather, PooledGather):
             return None
         if self.impl == "auto" and x.is_cuda and not CUDA_BY_DEFAULT:
             return None
