@@ -61,6 +61,7 @@ inline float sigmoid(float p) {
     q = q * r * r + r + 1.0f;
     uint32_t power = bits_of<uint32_t>(shifted) + 127;
     float value = 1.0f / (1.0f + q * bits_of<float>(power << 23));
+    value = p < -87.0f ? 0.0f : value;  // so that an infinity times no gate is no number
     return p == p ? value : p;
 }
 
@@ -382,7 +383,7 @@ struct Step {
     void turn(long channels, long places, int threads) {
         const long row = channels + LANES;
         taps.resize(places * row);
-#pragma omp parallel for num_threads(threads)
+#pragma omp parallel for num_threads(threads) if (places > LANES)
         for (long from = 0; from < places; from += LANES) {
             const long to = std::min(from + LANES, places);
             for (long c = 0; c < channels; c++)

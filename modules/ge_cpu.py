@@ -2,9 +2,9 @@
 
 `excite(x, logits, extent)` is x ⊙ interp(σ(logits)), with the clipped window means of x where no
 logits are given: one read and one write of x. It has gradients, and goes through `torch.compile`.
-`gather(x, steps, extent)` is the context of a gather by convolutions, `gather_excite` gates by it
-at once; both are for inference. Where there is no compiler with OpenMP, `is_available` is false:
-set CXX to the one to use.
+`gather(x, steps, extent)` is the context of a gather by convolutions, and `gather_excite` gates by
+it; both are for inference. Where there is no compiler with OpenMP, `is_available` is false: set CXX
+to the one to use.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from timm.layers.mlp import ConvMlp
 from torch import Tensor, nn
 from torch.nn.modules import module as nn_module
 
@@ -92,8 +93,9 @@ def steps_of(layers: nn.Sequential, x: Tensor, extent: int) -> Steps | None:
                 return None
             steps.tensors.extend(tensor for tensor in tensors if tensor is not None)
             steps.eps.append(module.eps)
-    if any(tensor.dtype not in (x.dtype, torch.float32) for tensor in steps.tensors):
-        return None
+    for tensor in steps.tensors:
+        if tensor.dtype not in (x.dtype, torch.float32) or tensor.device != x.device:
+            return None
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *steps.tensors)):
         return None
     return steps
@@ -138,19 +140,21 @@ def mlp(layers: nn.Module, context: Tensor) -> Tensor:
     They take 0.3 to 0.9 times as long as convolutions of 1×1, which reorder input and weights.
     """
     match list(layers.children()):
-        case [nn.Conv2d() as one, nn.Identity(), act, nn.Dropout(p=0.0), nn.Conv2d() as other]:
-            if _is_matrix(one) and _is_matrix(other) and not _is_hooked(*layers.modules()):
+        case [one, nn.Identity(), act, nn.Dropout(p=0.0), other] if type(layers) is ConvMlp:
+            if _is_product(one) and _is_product(other) and not _is_hooked(*layers.modules()):
                 return _product(act(_product(context, one)), other)
     logits: Tensor = layers(context)
     return logits
 
 
-def _is_matrix(conv: nn.Conv2d) -> bool:
-    is_plain = type(conv) is nn.Conv2d and conv.kernel_size == (1, 1) and conv.groups == 1
-    return is_plain and conv.bias is not None
+def _is_product(layer: nn.Module) -> bool:
+    if type(layer) is not nn.Conv2d or layer.bias is None:
+        return False
+    return layer.kernel_size == (1, 1) and layer.stride == (1, 1) and layer.groups == 1
 
 
-def _product(x: Tensor, conv: nn.Conv2d) -> Tensor:
+def _product(x: Tensor, conv: nn.Module) -> Tensor:
+    assert isinstance(conv, nn.Conv2d)
     weight, bias = conv.weight.flatten(1), conv.bias
     if x.shape[2:] == (1, 1) or _layout(x) == torch.channels_last:
         return F.linear(x.permute(0, 2, 3, 1), weight, bias).permute(0, 3, 1, 2)

@@ -1,0 +1,289 @@
+"""In inference the kernel gathers too: it computes what the convolutions do, and only then."""
+
+import copy
+import random
+
+import ge_oracle
+import pytest
+import torch
+from test_ge_cpu import TOLERANCE, error, needs_kernel
+from timm.layers import LayerNorm2d
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+from weights import randomised
+
+from attn_bench.modules import ge_cpu
+from attn_bench.modules.gather_excite import GatherExcite, ge_theta, ge_theta_plus
+
+pytestmark = needs_kernel
+FORMS = {"theta": ge_theta, "theta_plus": ge_theta_plus}
+every_form = pytest.mark.parametrize("form", FORMS)
+every_extent = pytest.mark.parametrize("extent", [0, 2, 8])
+
+
+def build(form, extent, channels=20, size=(11, 9), **options):
+    return randomised(FORMS[form](channels, size, extent, **options)).eval()
+
+
+@pytest.fixture
+def gathers(monkeypatch):
+    """The names of the kernel's functions that gathered, in the order of their calls."""
+    names = []
+
+    def spy(name, function):
+        def called(*arguments):
+            names.append(name)
+            return function(*arguments)
+
+        monkeypatch.setattr(ge_cpu, name, called)
+
+    for name in ("gather", "gather_excite"):
+        spy(name, getattr(ge_cpu, name))
+    return names
+
+
+# --- the arithmetic -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_it_agrees_with_the_oracle_over_200_random_shapes(seed, gathers):
+    """Both forms are within 1e-5 (float32) and 1e-2 (bfloat16) of the float64 oracle on the same
+    rounded weights, run to run equal bit for bit: 25 shapes, extents and layouts for each seed."""
+    rng = random.Random(seed)
+    torch.manual_seed(seed)
+    for case in range(25):
+        form, extent = rng.choice(list(FORMS)), rng.choice([0, 2, 4, 8, 16])
+        sides = [rng.choice([1, 2, 7, 8, 15, 16, 17, rng.randint(1, 40)]) for _ in range(2)]
+        shape = rng.randint(1, 3), rng.randint(1, 40), *sides
+        dtype = rng.choice([torch.float32, torch.bfloat16])
+        layout = rng.choice([torch.contiguous_format, torch.channels_last])
+        module = build(form, extent, shape[1], shape[2:]).to(dtype)
+        x = torch.randn(shape).to(dtype, memory_format=layout)
+        state = {name: value.double().numpy() for name, value in module.state_dict().items()}
+        expected = ge_oracle.gather_excite(x.double().numpy(), state, form, extent)
+        with torch.inference_mode():
+            found, again = module(x), module(x)
+        assert torch.equal(found, again)
+        assert found.dtype == dtype
+        assert found.stride() == x.stride() or 1 in shape
+        assert error(found, torch.from_numpy(expected)) < TOLERANCE[dtype], (case, form, shape)
+    assert len(gathers) == 50
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(
+    "shape", [(1, 3, 300, 300), (2, 1100, 9, 9), (1, 1, 1, 3000), (5, 2, 3, 3)]
+)
+@pytest.mark.parametrize("extent", [0, 2, 16])
+def test_maps_in_bands_and_channels_in_strips(shape, layout, extent):
+    """Maps too large for one band, more channels than a strip has, and fewer than threads agree."""
+    module = build("theta", extent, shape[1], shape[2:])
+    plain = copy.deepcopy(module).double()
+    plain.impl = "reference"
+    x = torch.randn(shape).contiguous(memory_format=layout)
+    with torch.inference_mode():
+        assert error(module(x), plain(x.double())) < 1e-5
+
+
+@every_form
+@pytest.mark.parametrize("options", [{"norm_layer": None}, {"rd_channels": 3}])
+@every_extent
+def test_other_arguments_take_it_too(form, extent, options, gathers):
+    """Without norms, and with an MLP of another width, the result is the operators'."""
+    options = {"use_mlp": form == "theta_plus", **options}
+    module = randomised(GatherExcite(8, (9, 9), True, extent, **options)).eval()
+    plain = copy.deepcopy(module)
+    plain.impl = "reference"
+    x = torch.randn(2, 8, 9, 9)
+    with torch.no_grad():
+        torch.testing.assert_close(module(x), plain(x))
+    assert len(gathers) == 1
+
+
+@every_form
+@every_extent
+def test_inputs_that_are_views(form, extent):
+    """Slices, transposes and expanded tensors are taken as what they show."""
+    big = torch.randn(3, 40, 20, 22)
+    module, plain = (build(form, extent, impl=impl) for impl in ("auto", "reference"))
+    with torch.inference_mode():
+        for x in (
+            big[:, ::2, 3:14, 2:20:2],
+            big[:, :20, :9, :11].transpose(2, 3),
+            big[:1, :20, :11, :9].expand(3, -1, -1, -1),
+        ):
+            torch.testing.assert_close(module(x), plain(x))
+
+
+@every_form
+@every_extent
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("width", [5, 32])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_no_number_spreads_as_far_as_in_the_operators(form, extent, layout, width, value):
+    """A NaN or an infinity in the input makes the same elements NaN or infinite, and no more."""
+    module, plain = (
+        build(form, extent, 3, (32, width), impl=impl) for impl in ("kernel", "reference")
+    )
+    for place in [(0, 0), (31, width - 1), (13, 4)]:
+        x = torch.randn(2, 3, 32, width)
+        x[(0, 1, *place)] = value
+        x = x.contiguous(memory_format=layout)
+        with torch.inference_mode():
+            torch.testing.assert_close(module(x), plain(x), equal_nan=True)
+
+
+# --- where it is used -----------------------------------------------------------------------------
+
+
+@every_form
+@pytest.mark.parametrize("extent", [0, 2, 4, 8])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("size", [7, 16])
+def test_in_inference_no_convolution_is_called(form, extent, dtype, layout, size, monkeypatch):
+    """In inference mode, without gradients, and with parameters that ask for none."""
+
+    def refuse(*_):
+        raise AssertionError("a convolution was called")
+
+    module = build(form, extent, size=(size, size)).to(dtype)
+    x = torch.randn(2, 20, size, size).to(dtype, memory_format=layout)
+    monkeypatch.setattr(nn.Conv2d, "forward", refuse)
+    with pytest.raises(AssertionError, match="a convolution was called"):
+        module(x)
+    with torch.inference_mode():
+        module(x)
+    with torch.no_grad():
+        module(x)
+    module.requires_grad_(False)(x)
+
+
+def called_otherwise():
+    """What has to call the layers: a name, what is done to the module, and the context of it."""
+    x = torch.randn(2, 20, 11, 9)
+    yield "training", lambda m: m.train(), torch.no_grad(), x
+    yield "parameters ask for gradients", lambda m: m, torch.enable_grad(), x
+    yield "one norm in training", lambda m: m.gather.norm1.train(), torch.no_grad(), x
+    yield (
+        "the input asks for gradients",
+        lambda m: m.requires_grad_(False),
+        torch.enable_grad(),
+        x.clone().requires_grad_(),
+    )
+    yield "float64", lambda m: m.double(), torch.no_grad(), x.double()
+    yield "autocast", lambda m: m, torch.autocast("cpu", dtype=torch.bfloat16), x
+    yield "a hook", lambda m: m.gather.conv1.register_forward_hook(print_not), torch.no_grad(), x
+    yield "the reference", lambda m: setattr(m, "impl", "reference"), torch.no_grad(), x
+    yield (
+        "no running statistics",
+        lambda m: setattr(m.gather, "norm1", nn.BatchNorm2d(20, track_running_stats=False)),
+        torch.no_grad(),
+        x,
+    )
+    yield "another norm", lambda m: setattr(m.gather, "norm1", LayerNorm2d(20)), torch.no_grad(), x
+    yield (
+        "another padding",
+        lambda m: setattr(m.gather.conv1, "padding_mode", "circular"),
+        torch.no_grad(),
+        x,
+    )
+
+
+def print_not(*_):
+    """A hook that does nothing."""
+
+
+@every_form
+@every_extent
+@pytest.mark.parametrize("case", list(called_otherwise()), ids=lambda case: case[0])
+def test_everything_else_calls_the_layers(form, extent, case, gathers):
+    """Training, gradients, autocast, hooks, other norms and other types go as they always went."""
+    _, change, context, x = case
+    module = build(form, extent)
+    change(module)
+    with context:
+        assert module(x).shape == x.shape
+    assert not gathers
+
+
+@pytest.mark.parametrize("act", ["gelu", nn.Hardswish])
+def test_another_activation_calls_the_layers(act, gathers):
+    """Between convolutions the kernel has a ReLU only; a single one has nothing between."""
+    for extent, expected in [(2, ["gather_excite"]), (4, [])]:
+        module = GatherExcite(8, None, True, extent, use_mlp=False, act_layer=act).eval()
+        gathers.clear()
+        with torch.no_grad():
+            module(torch.randn(1, 8, 9, 9))
+        assert gathers == expected
+
+
+@every_form
+@every_extent
+def test_the_counter_of_flops_counts_what_it_did(form, extent):
+    """PyTorch's FlopCounterMode sees the convolutions, not an operator that it does not know."""
+    counts = []
+    for impl in ("auto", "reference"):
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            build(form, extent, impl=impl)(torch.randn(2, 20, 11, 9))
+        counts.append(counter.get_total_flops())
+    assert counts[0] == counts[1] > 0
+
+
+@every_form
+@every_extent
+def test_a_map_of_another_size_is_refused_as_ever(form, extent):
+    """The kernel takes no map that the layers would not take, and the message is theirs."""
+    module = build(form, extent)
+    with torch.inference_mode():
+        with pytest.raises((ValueError, RuntimeError)):
+            module(torch.randn(2, 19, 11, 9))
+        if not extent:
+            with pytest.raises(ValueError, match=r"11×10, built for 11×9"):
+                module(torch.randn(2, 20, 11, 10))
+
+
+@every_extent
+def test_frozen_gathers_before_an_mlp_that_learns(extent, gathers):
+    """Gradients by the MLP's weights are the operators', where the gather itself asks for none."""
+    x, found = torch.randn(2, 20, 11, 9), []
+    for impl in ("auto", "reference"):
+        module = build("theta_plus", extent, impl=impl)
+        module.gather.requires_grad_(False)
+        found.append(torch.autograd.grad(module(x).square().sum(), list(module.mlp.parameters())))
+    assert gathers == ["gather"]
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+@every_form
+@every_extent
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_compiled_without_gradients(form, extent, layout):
+    """torch.compile takes it as one graph, with the kernel's operator in it."""
+    torch.compiler.reset()
+    module = build(form, extent).requires_grad_(False)
+    graphs = []
+
+    def keep(graph, _):
+        graphs.append(str(graph.graph))
+        return graph
+
+    x = torch.randn(2, 20, 11, 9).contiguous(memory_format=layout)
+    compiled = torch.compile(module, backend=keep, fullgraph=True)
+    torch.testing.assert_close(compiled(x), module(x))
+    assert len(graphs) == 1
+    assert ge_cpu.NAMESPACE in graphs[0]
+    assert "conv2d" not in graphs[0]
+    compiled = torch.compile(module, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x), module(x))
+
+
+@pytest.mark.parametrize("name", ["conv1.weight", "norm1.running_var", "norm2.bias"])
+def test_a_changed_weight_is_seen(name):
+    """Nothing is kept between calls: weights changed in place count at the next one."""
+    module, x = build("theta", 4), torch.randn(1, 20, 11, 9)
+    with torch.inference_mode():
+        before = module(x)
+        module.gather.state_dict()[name].add_(1)
+        assert not torch.equal(module(x), before)
