@@ -136,14 +136,18 @@ class GatherExcite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         kernel = self._kernel(x)
-        steps = self._steps(x) if kernel is ge_cpu.excite else None
+        is_ours = kernel is ge_cpu.excite
+        steps = self._steps(x) if is_ours else None
         if steps is not None:
             return self._by_steps(x, steps)
         if self._is_tiny(x):
             kernel = None
         if kernel is not None and self._is_mean_alone():
             return kernel(x, None, self.extent)
-        context = self.gather(x)  # N×C×H×W → N×C×⌈H/e⌉×⌈W/e⌉; the global extent: N×C×1×1
+        if is_ours and isinstance(self.gather, GlobalDepthwiseGather):
+            context = ge_cpu.global_gather(self.gather, x)
+        else:
+            context = self.gather(x)  # N×C×H×W → N×C×⌈H/e⌉×⌈W/e⌉; the global extent: N×C×1×1
         logits = self.mlp(self.gather_act(context))  # the same shape
         if kernel is not None:
             return kernel(x, logits, self.extent)

@@ -147,11 +147,14 @@ def test_in_inference_no_convolution_is_called(form, extent, dtype, layout, size
     def refuse(*_):
         raise AssertionError("a convolution was called")
 
-    module = build(form, extent, size=(size, size)).to(dtype)
+    module, plain = (
+        build(form, extent, size=(size, size), impl=impl).to(dtype)
+        for impl in ("auto", "reference")
+    )
     x = torch.randn(2, 20, size, size).to(dtype, memory_format=layout)
     monkeypatch.setattr(nn.Conv2d, "forward", refuse)
     with pytest.raises(AssertionError, match="a convolution was called"):
-        module(x)
+        plain(x)
     with torch.inference_mode():
         module(x)
     with torch.no_grad():
@@ -287,3 +290,36 @@ def test_a_changed_weight_is_seen(name):
         before = module(x)
         module.gather.state_dict()[name].add_(1)
         assert not torch.equal(module(x), before)
+
+
+# --- training ------------------------------------------------------------------------------------
+
+
+@every_form
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("size", [(7, 7), (16, 9)])
+def test_training_a_global_gather_takes_products_and_sums(form, layout, size, monkeypatch):
+    """Output and gradients are those of the convolution, which is not called: it is slow."""
+    x, found = torch.randn(4, 20, *size), []
+    for impl in ("reference", "auto"):
+        module = build(form, 0, size=size, impl=impl).train()
+        leaf = x.contiguous(memory_format=layout).requires_grad_()
+        if impl == "auto":
+            monkeypatch.setattr(module.gather.conv1, "forward", None)
+        y = module(leaf)
+        found.append([y, *torch.autograd.grad(y.square().sum(), [leaf, *module.parameters()])])
+        found[-1] += [value.clone() for value in module.gather.buffers()]
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_training_a_global_gather_in_other_types_takes_the_convolution(dtype, monkeypatch):
+    """A product rounded to bfloat16 would be less than what the convolution adds up."""
+    module = build("theta", 0).train().to(dtype)
+    called = []
+    monkeypatch.setattr(
+        module.gather.conv1, "forward", lambda x: called.append(x) or x[:, :, :1, :1]
+    )
+    module(torch.randn(2, 20, 11, 9).to(dtype))
+    assert len(called) == 1
