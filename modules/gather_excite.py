@@ -178,11 +178,16 @@ class GatherExcite(nn.Module):
         """Whether calling the kernel costs more than it saves."""
         return self.impl == "auto" and not self.extent and x.shape[-2] * x.shape[-1] < TINY
 
+    def _is_for_operators(self, x: Tensor) -> bool:
+        """Whether PyTorch's mean and product are as fast: also where channels lie side by side."""
+        is_global = self.impl == "auto" and not self.extent and not x.is_cuda
+        return self._is_tiny(x) or (is_global and ge_cpu.is_channels_last(x))
+
     def _kernel(self, x: Tensor) -> Excite | None:
         """`excite` of the kernel that takes x; None for PyTorch's operators."""
         if self.impl == "reference":
             return None
-        if self._is_tiny(x) and isinstance(self.gather, PooledGather):
+        if isinstance(self.gather, PooledGather) and self._is_for_operators(x):
             return None
         if self.impl == "auto" and x.is_cuda and not CUDA_BY_DEFAULT:
             return None
