@@ -49,7 +49,11 @@ def table(choice: Choice, width: int) -> Table:
 def legend(choice: Choice, width: int) -> list[str]:
     """What the signs and letters of the table stand for."""
     of_network = choice.anchor is not None and choice.anchor.backbone is not None
-    said = "changes are against the plain backbone" if of_network else "× is the input's"
+    said = (
+        "changes are against the plain backbone"
+        if of_network
+        else "× is a copy of the input, its size"
+    )
     lines = [
         f"{TAKEN} what to take; ! beyond its limit, ? perhaps; {said}; ± 95 % interval; memory is "
         "the peak of a call, beyond input and parameters."
@@ -58,7 +62,7 @@ def legend(choice: Choice, width: int) -> list[str]:
         lines.append(
             "A, B, …: published gain in points of top-1, to be compared within a column alone; "
             f"( ) quoted by a secondary source, [ ] recalled from memory; {FRONT} on the Pareto "
-            "front of what fits."
+            "front of latency and gain, of what fits."
         )
         lines += [f"  {letter}  {paper}" for letter, paper in _letters(choice, width).items()]
     return lines

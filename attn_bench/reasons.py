@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 
 from attn_bench import units
-from attn_bench.choice import Candidate, Choice, best_of, covered_by
+from attn_bench.choice import TIE, Candidate, Choice, best_of, covered_by
 from attn_bench.gain import Gain
 from attn_bench.limits import COLUMNS, ratio_in_words
 from attn_bench.summary import interval_of
@@ -24,7 +24,9 @@ def reasons(choice: Choice) -> tuple[str, str, str]:
     take = f"Take {chosen.label}: it {_costs(choice, chosen)}, {within}."
     paper = choice.paper
     if paper is None:
-        why = f"It is the cheapest of the {len(fitting)} that fit, and no paper has a gain for any."
+        why = (
+            f"It is the fastest of the {len(fitting)} that fit; no gain is published here for any."
+        )
         return take, why, "So nothing but cost speaks for it."
     covered = covered_by(paper, fitting)
     gain = chosen.gains[paper]
@@ -33,21 +35,29 @@ def reasons(choice: Choice) -> tuple[str, str, str]:
         why = f"Of the {len(fitting)} that fit it is the one that {_short(paper)} has a gain for"
         why = why if len(fitting) > 1 else f"It alone fits, and {_short(paper)} has a gain for it"
         return take, f"{why}{_ties(choice, paper)}: {points}.", ALONE
+    largest = max(covered, key=lambda c: c.gains[paper].points)
+    which = (
+        "this is the largest of them"
+        if chosen.gains[paper].points == largest.gains[paper].points
+        else f"this is the fastest of those within {TIE:g} points of the largest ({largest.label})"
+    )
     why = (
         f"Of the {len(fitting)} that fit, {_short(paper)} has gains for {len(covered)}"
-        f"{_ties(choice, paper)}, and this is the largest of them: {points}."
+        f"{_ties(choice, paper)}, and {which}: {points}."
     )
-    cheaper = [c for c in covered if paper in c.on_front and c is not chosen]
-    if not cheaper:
-        return take, why, "By estimates none of the others there is cheaper."
-    runner = max(cheaper, key=lambda c: c.gains[paper].points)
+    faster = [c for c in covered if c.cost < chosen.cost and c is not chosen]
+    if not faster:
+        alike = [c.label for c in covered if c is not chosen and _untold(chosen, c)]
+        told = f", though {alike[0]} cannot be told from it in time" if alike else ""
+        return take, why, f"None of the others there is faster{told}."
+    runner = max(faster, key=lambda c: (c.gains[paper].points, -c.cost))
     other = runner.gains[paper]
+    untold = "; which of the two is faster cannot be told from these figures"
     return (
         take,
         why,
-        f"The next on the Pareto front, {runner.label}, "
-        f"{_costs(choice, runner)}, for {other.points:+.2f} points{_doubt(other)}"
-        f"{_untold(chosen, runner)}.",
+        f"Faster there is {runner.label}, which {_costs(choice, runner)}, for {other.points:+.2f} "
+        f"points{_doubt(other)}{untold if _untold(chosen, runner) else ''}.",
     )
 
 
@@ -62,17 +72,20 @@ def unknown(choice: Choice) -> tuple[str, ...]:
         )
     if choice.of_other_backbone:
         what = choice.candidates[0].row.backbone or "a single stage"
-        found.append(f"no paper has gains for {what}: those shown are of ResNet-50 as a whole")
+        found.append(
+            f"the published figures here have no gain for {what}: those shown are of ResNet-50 as "
+            "a whole"
+        )
     for paper in choice.papers:
         best = best_of(fitting, paper)
         if best is not None and paper != choice.paper:
             gain = best.gains[paper]
             found.append(
-                f"another training, not to be compared, would have {best.label}: "
-                f"{gain.points:+.2f}{_doubt(gain)}, {paper}"
+                f"by another training, not to be compared ({paper}), {best.label} gains "
+                f"{gain.points:+.2f}{_doubt(gain)}"
             )
     if bare := [c.label for c in fitting if not c.gains]:
-        found.append(f"fits, and no gain over its own plain network is known: {', '.join(bare)}")
+        found.append(f"fits, and the published figures here have no gain for it: {', '.join(bare)}")
     for candidate in choice.candidates:
         figures = ", ".join(candidate.missed)
         if candidate.fits == "unclear":
@@ -130,15 +143,13 @@ def _ties(choice: Choice, paper: str) -> str:
     alike = [p for p in choice.papers if len(covered_by(p, choice.fitting)) == count]
     if len(alike) == 1:
         return ""
-    return " (another source covers as many, and is less sure, or its choice is dearer)"
+    return " (another source covers as many, and is less sure, or its choice is slower)"
 
 
-def _untold(chosen: Candidate, other: Candidate) -> str:
-    """Where the two costs cannot be told apart."""
+def _untold(chosen: Candidate, other: Candidate) -> bool:
+    """Whether the two times cannot be told apart."""
     mine, theirs = interval_of(chosen.row, "ratio"), interval_of(other.row, "ratio")
-    if mine and theirs and theirs.hi >= mine.lo:
-        return "; which of the two is cheaper cannot be told from these figures"
-    return ""
+    return bool(mine and theirs and theirs.hi >= mine.lo and mine.hi >= theirs.lo)
 
 
 def _doubt(gain: Gain) -> str:
