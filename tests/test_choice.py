@@ -52,7 +52,7 @@ def test_gains_of_two_papers_are_not_compared() -> None:
     assert found.paper is not None
     assert found.paper.startswith(GE)
     assert found.chosen is not None
-    assert found.chosen.label == "ge_theta(extent=global)"
+    assert found.chosen.label == "ge_theta_minus(extent=global)"
     assert any(
         "not to be compared" in words and "timm/eca gains +2.28" in words
         for words in unknown(found)
