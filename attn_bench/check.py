@@ -181,7 +181,8 @@ def _against_version(question: Question, version: _Version, progress: Progress) 
     measured = _measured(prepared, folder, progress, judge, isinstance(worker, WorkerPair))
     finished = _saved(measured, info, "the pair was decided, or the budget was spent,")
     findings = judge.findings(measured.coordinator.outcomes, measured.coordinator.timings)
-    named = {case.variant.module for case in plan.cases if case.variant.label != asked.anchor}
+    compared = [c for c in plan.cases if c.variant.label != asked.anchor and not c.is_plain]
+    named = {case.variant.module for case in compared}
     left_out = sorted(named - versioned - base.keys())
     notes = list(version.notes)
     if left_out:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
-import math
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,34 +16,30 @@ from click.core import ParameterSource
 
 from attn_bench import __version__, console
 from attn_bench.errors import AttnBenchError, RequestError, nearest
-from attn_bench.record import COLUMNS, TOLERABLE, Row, Tolerance
+from attn_bench.options import (
+    POSITIVE,
+    WHERE,
+    Finite,
+    Wanted,
+    check_writable,
+    choosing,
+    measuring,
+    question_of,
+    request_of,
+    strictness,
+    wanted_of,
+)
+from attn_bench.record import COLUMNS
 
 if TYPE_CHECKING:
     from attn_bench.ci import Answer
-    from attn_bench.measure import Finished, Request
+    from attn_bench.measure import Finished
 
 INTERRUPTED = 130
 SHOWN_BY_DEFAULT = [
     *("variant", "channels", "height", "latency_us", "ratio", "ratio_lo", "ratio_hi", "params"),
     "peak_memory_bytes",
 ]
-WHERE = "comparisons of columns, as in \"channels >= 256 and module in ['se', 'cbam']\""
-
-
-class _Finite(click.FloatRange):
-    """A range of numbers that inf and nan are not in."""
-
-    def convert(
-        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
-    ) -> float:
-        number = float(super().convert(value, parameter, context))
-        if not math.isfinite(number):
-            self.fail(f"{value} is no finite number.", parameter, context)
-        return number
-
-
-POSITIVE = _Finite(0, 1e7, min_open=True)
-PERCENT = _Finite(0, 100, min_open=True)
 
 
 class _Commands(click.Group):
@@ -121,100 +116,8 @@ def _modules(modules_from: tuple[str, ...]) -> list[dict[str, Any]]:
     return items
 
 
-def _measuring(command: Callable[..., int]) -> Callable[..., int]:
-    """The options of every command that measures a suite."""
-    options = [
-        click.option("--suite", metavar="NAME", help="A suite's name, or a TOML file."),
-        click.option(
-            "--device",
-            type=click.Choice(["cpu", "cuda", "auto"]),
-            default="auto",
-            help="auto takes a GPU where there is one.",
-        ),
-        click.option(
-            "--modules",
-            metavar="GLOB,…",
-            help="Only these modules (and their anchors): 'ge_*,se'.",
-        ),
-        click.option("--where", metavar="EXPR", help=f"Only these cases: {WHERE}."),
-        click.option(
-            "--modules-from", multiple=True, metavar="FILE.py", help="Modules of your own."
-        ),
-        click.option(
-            "--budget",
-            type=POSITIVE,
-            metavar="SECONDS",
-            help="Time to measure; 2 s a case (check: a case and version) by default.",
-        ),
-        click.option(
-            "--precision",
-            type=PERCENT,
-            metavar="PERCENT",
-            help="A case is done when its ratio is known to ± this; 2 by default.",
-        ),
-        click.option(
-            "--sessions",
-            type=click.IntRange(1, 100),
-            metavar="N",
-            help="Worker processes to measure in; 5, or as many as the budget allows.",
-        ),
-        click.option(
-            "--out", metavar="DIR", help="The run folder, instead of a new one under ./results/."
-        ),
-        click.option(
-            "--seed", type=int, default=0, metavar="N", help="Measure in another order; 0."
-        ),
-        click.option(
-            "--threads",
-            type=click.IntRange(1, 1024),
-            metavar="N",
-            help="CPU threads; PyTorch's own default.",
-        ),
-        click.option(
-            "--timeout",
-            type=POSITIVE,
-            default=60.0,
-            metavar="SECONDS",
-            help="Give up a case when one step of it takes longer; 60.",
-        ),
-        click.option(
-            "--memory",
-            type=_Finite(0.25, 1e6),
-            metavar="GIB",
-            help="The most memory that a worker may take; nine tenths of what is free.",
-        ),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-def _request(suite: str, options: Mapping[str, Any], *, quick: bool = False) -> Request:
-    """What `_measuring` has read, as the program takes it."""
-    from attn_bench.measure import Request
-
-    precision = options["precision"]
-    return Request(
-        suite=suite,
-        device=options["device"],
-        modules=options["modules"],
-        where=options["where"],
-        budget_s=options["budget"],
-        precision=None if precision is None else precision / 100,
-        sessions=options["sessions"],
-        quick=quick,
-        out=options["out"],
-        seed=options["seed"],
-        threads=options["threads"],
-        timeout_s=options["timeout"],
-        memory_gib=options["memory"],
-        modules_from=options["modules_from"],
-        command=tuple(sys.argv[1:]),
-    )
-
-
 @commands.command()
-@_measuring
+@measuring
 @click.option("--quick", is_flag=True, help="A fifth of the time, for a first look.")
 @click.option("--resume", metavar="RUN", help="Go on with a run that was cut off.")
 @click.option("--dry-run", is_flag=True, help="Say what would be measured, and measure nothing.")
@@ -248,7 +151,7 @@ def run(
                 raise RequestError(f"--resume goes on with the run's own settings: drop --{other}")
         return _shown(lambda: job.resume(resume, progress), progress, format_)
     assert suite is not None
-    request = _request(suite, options, quick=quick)
+    request = request_of(suite, options, quick=quick)
     if not dry_run:
         return _shown(lambda: job.run(request, progress), progress, format_)
     try:
@@ -277,49 +180,15 @@ def _shown(job: Callable[[], Finished], progress: console.LiveProgress, format_:
     return finished.exit_status
 
 
-def _strictness(command: Callable[..., int]) -> Callable[..., int]:
-    """The options of every command that gives verdicts."""
-    options = [
-        click.option(
-            "--tolerance",
-            multiple=True,
-            metavar="[GLOB:]METRIC=PERCENT",
-            help="How much may be added before it is a failure: latency=5, 'ge_*:params=1'. "
-            "Latency 3, params, macs, bytes_min, activations and peak_memory_bytes 0 by default.",
-        ),
-        click.option(
-            "--warn",
-            multiple=True,
-            metavar="[GLOB:]METRIC=PERCENT",
-            help="Likewise, before it is a warning.",
-        ),
-        click.option(
-            "--allow-undecided", is_flag=True, help="End with status 0 where only that is left."
-        ),
-        click.option(
-            "--must-see",
-            type=PERCENT,
-            metavar="PERCENT",
-            help="End with status 4 where a slowdown of this size could have gone unseen.",
-        ),
-        click.option("--markdown", metavar="FILE", help="Write the answer as Markdown."),
-        click.option("--junit", metavar="FILE", help="Write the answer as JUnit XML."),
-        click.option("--json", "json_", metavar="FILE", help="Write the answer as JSON."),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
 @commands.command()
-@_measuring
+@measuring
 @click.option("--against", metavar="REV", help="The modules as they are in this git revision.")
 @click.option("--against-modules", metavar="FILE.py", help="The modules of this file.")
 @click.option(
     "--against-python", metavar="PATH", help="The same modules under another interpreter."
 )
 @click.option("--baseline", metavar="RUN", help="A stored run.")
-@_strictness
+@strictness
 def check(
     suite: str | None,
     against: str | None,
@@ -343,11 +212,11 @@ def check(
     }
     if suite is None:
         raise RequestError("check takes --suite NAME")
-    wanted = _wanted(options)
+    wanted = wanted_of(options)
     if sum(value is not None for value in others.values()) != 1:
         raise RequestError(f"check takes exactly one of {', '.join(others)}")
     question = job.Question(
-        _request(suite, options),
+        request_of(suite, options),
         against,
         against_modules,
         against_python,
@@ -365,6 +234,43 @@ def check(
 
 
 @commands.command()
+@measuring
+@choosing
+@click.option("--json", "json_", metavar="FILE", help="Write the answer as JSON.")
+@click.pass_context
+def recommend(
+    context: click.Context, /, suite: str | None, json_: str | None, **options: Any
+) -> int:
+    """Which module to take: what fits the limits, what it costs here, what papers say it gains.
+
+    Figures of earlier runs are reused where machine, software and code are the same. The
+    candidates are those of the suite 'choose', or of --suite. A limit is +10%, 1.1x, or an amount
+    (80ms, 30M, 512MiB). Status 0: something is recommended. 1: nothing keeps the limits. 3: some
+    candidate could not be measured. 4: nothing surely keeps them, and something may.
+    """
+    from attn_bench import recommend as job
+
+    given = {
+        name
+        for name in context.params
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
+    question = question_of(request_of(suite or "choose", options), options, given)
+    check_writable([json_] if json_ else [])
+    progress = console.LiveProgress()
+    try:
+        answer = job.recommend(question, progress)
+    finally:
+        progress.close()
+    console.recommended(answer)
+    if json_ is not None:
+        _write(Path(json_), job.as_json(answer))
+    if answer.trouble:
+        console.error(answer.trouble)
+    return answer.exit_status
+
+
+@commands.command()
 @click.argument("glob", metavar="[GLOB]", default="*")
 @click.option("--modules-from", multiple=True, metavar="FILE.py", help="Modules of your own.")
 @click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), default="cpu")
@@ -378,7 +284,7 @@ def check(
 )
 @click.option(
     "--memory",
-    type=_Finite(0.25, 1e6),
+    type=Finite(0.25, 1e6),
     default=4.0,
     metavar="GIB",
     help="The most memory that a worker may take; 4.",
@@ -398,7 +304,7 @@ def verify(
     """
     from attn_bench import verify as job
 
-    _writable([json_] if json_ else [])
+    check_writable([json_] if json_ else [])
     progress = console.LiveProgress()
     try:
         answer = job.verify(
@@ -418,12 +324,12 @@ def verify(
 @commands.command()
 @click.argument("old", metavar="OLD")
 @click.argument("new", metavar="NEW")
-@_strictness
+@strictness
 def compare(old: str, new: str, **options: Any) -> int:
     """Two stored runs: what has changed from OLD to NEW, with verdicts where they are warranted."""
     from attn_bench import check as job
 
-    wanted = _wanted(options)
+    wanted = wanted_of(options)
     answer = job.compare(
         old,
         new,
@@ -434,43 +340,7 @@ def compare(old: str, new: str, **options: Any) -> int:
     return _answered(answer, wanted)
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    """What `_strictness` has read. files: where to write the answer, by the name of its format."""
-
-    tolerances: tuple[Tolerance, ...]
-    allow_undecided: bool
-    must_see: float | None
-    files: Mapping[str, str]
-
-
-def _wanted(options: Mapping[str, Any]) -> _Wanted:
-    files = {name: options[name] for name in ("markdown", "junit", "json_") if options[name]}
-    _writable(files.values())
-    must_see = options["must_see"]
-    return _Wanted(
-        _tolerances(options["tolerance"], options["warn"]),
-        options["allow_undecided"],
-        None if must_see is None else must_see / 100,
-        files,
-    )
-
-
-def _writable(files: Iterable[str]) -> None:
-    """Before anything is measured: what is to be written can be."""
-    for file in (*files, os.environ.get("GITHUB_STEP_SUMMARY")):
-        if file:
-            path = Path(file)
-            try:
-                was_there = path.exists()
-                path.open("a").close()
-                if not was_there:
-                    path.unlink()
-            except OSError as problem:
-                raise RequestError(f"{file}: cannot be written: {problem.strerror}") from None
-
-
-def _answered(answer: Answer, wanted: _Wanted) -> int:
+def _answered(answer: Answer, wanted: Wanted) -> int:
     """Show a check's answer to the person, and to the programs that asked for it."""
     from attn_bench import ci
 
@@ -496,29 +366,6 @@ def _write(file: Path, content: str, mode: str = "w") -> Path:
     return file
 
 
-def _tolerances(fail: Sequence[str], warn: Sequence[str]) -> tuple[Tolerance, ...]:
-    """`GLOB:METRIC=PERCENT` and the like."""
-    found = []
-    for option, words in (("--tolerance", fail), ("--warn", warn)):
-        for word in words:
-            where, equals, percent = word.rpartition("=")
-            if not equals:
-                raise RequestError(f"{option} {word}: [GLOB:]METRIC=PERCENT is wanted")
-            glob, _, metric = where.rpartition(":")
-            if metric not in TOLERABLE:
-                hint = nearest(metric, TOLERABLE)
-                raise RequestError(f"{option} {word}: unknown metric {metric!r}{hint}")
-            try:
-                fraction = float(percent.removesuffix("%")) / 100
-            except ValueError:
-                fraction = math.nan
-            if not 0 <= fraction < math.inf:
-                raise RequestError(f"{option} {word}: {percent!r} is no percentage from 0")
-            only = {"fail": fraction} if option == "--tolerance" else {"warn": fraction}
-            found.append(Tolerance(metric, glob or "*", **only))
-    return tuple(found)
-
-
 @commands.command()
 @click.argument("run", metavar="RUN")
 @click.option("--where", metavar="EXPR", help=f"Only these rows: {WHERE}.")
@@ -537,12 +384,13 @@ def show(run: str, where: str | None, sort: str | None, columns: str | None, for
     RUN is a folder, its name under ./results/, the beginning of its name, or 'latest'.
     """
     from attn_bench import store
+    from attn_bench.selection import columns_of, selected
 
     stored = store.load(store.find(run))
-    rows = _selected(stored.rows, where, sort)
+    rows = selected(stored.rows, where, sort)
     if not rows:
         raise RequestError(f"--where {where!r}: no row of {stored.path.name} is like that")
-    wanted = _columns(columns)
+    wanted = columns_of(columns)
     if format_ == "table":
         if wanted or sort:
             console.wide_table(rows, wanted or SHOWN_BY_DEFAULT)
@@ -596,38 +444,6 @@ def selfcheck(minutes: float, device: str) -> int:
     console.selfcheck(finished.info["selfcheck"])
     console.line(f"run folder: {finished.path}")
     return finished.exit_status
-
-
-def _selected(rows: Sequence[Row], where: str | None, sort: str | None) -> list[Row]:
-    from attn_bench.where import Condition
-
-    chosen = list(rows)
-    if where:
-        condition = Condition(where, COLUMNS)
-        chosen = [row for row in chosen if condition({c: getattr(row, c) for c in COLUMNS})]
-    if sort:
-        column = sort.removeprefix("-")
-        if column not in COLUMNS:
-            raise RequestError(f"--sort: unknown column {column!r}{nearest(column, COLUMNS)}")
-        known = [row for row in chosen if getattr(row, column) is not None]
-        words = any(isinstance(getattr(row, column), str) for row in known)
-        known.sort(
-            key=lambda row: str(getattr(row, column)) if words else getattr(row, column),
-            reverse=sort.startswith("-"),
-        )
-        chosen = known + [row for row in chosen if getattr(row, column) is None]
-    return chosen
-
-
-def _columns(words: str | None) -> list[str]:
-    """Checked column names; empty where none were given."""
-    if not words:
-        return []
-    names = list(COLUMNS) if words == "all" else [word.strip() for word in words.split(",")]
-    for name in names:
-        if name not in COLUMNS:
-            raise RequestError(f"unknown column {name!r}{nearest(name, COLUMNS)}")
-    return names
 
 
 def _usable_streams() -> None:

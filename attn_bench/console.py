@@ -21,7 +21,8 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Column
 
-from attn_bench import ci, papers, remarks, summary, units
+from attn_bench import candidates, ci, papers, remarks, summary, units
+from attn_bench.choice import Recommendation
 from attn_bench.record import CHECKS, Check, Checked, CheckVerdict, Plan, Row, Settings, Variant
 
 PLAIN_WIDTH = 100
@@ -250,6 +251,28 @@ def checked(answer: ci.Answer) -> None:
         line(f"run folder: {answer.path}")
 
 
+def recommended(answer: Recommendation) -> None:
+    """A recommendation: every candidate, what to take and why, and what that does not know."""
+    console = out()
+    console.print(f"[bold]{escape(answer.title)}[/]")
+    console.print(f"{escape(remarks.machine(answer.info))}\n")
+    console.print(candidates.table(answer.choice, console.width))
+    for words in candidates.legend(answer.choice, console.width):
+        line(words)
+    line("")
+    for words in answer.reasons:
+        console.print(f"[bold]{escape(words)}[/]", soft_wrap=True)
+    line("\nTo know of it:")
+    for words in answer.unknown:
+        line(f"- {words}")
+    for words in answer.warnings:
+        warning(words)
+    for name, number in answer.reused.items():
+        line(f"{units.number(number, 'figure')} of the stored run {name} (--fresh measures anew)")
+    if answer.path:
+        line(f"run folder: {answer.path}")
+
+
 def verified(rows: Sequence[tuple[Variant, Mapping[Check, Checked]]]) -> None:
     """The matrix of `verify`: a row a variant, a column a check, then every reason once.
 
@@ -284,7 +307,10 @@ def verified(rows: Sequence[tuple[Variant, Mapping[Check, Checked]]]) -> None:
     verdicts = [{result.verdict for result in checked.values()} for _, checked in rows]
     failed = sum("failed" in found for found in verdicts)
     lost = sum("lost" in found for found in verdicts)
-    line(f"{len(rows)} variants: {failed} fail a check, {lost} could not be checked to the end.")
+    line(
+        f"{units.number(len(rows), 'variant')}: {failed} fail a check, {lost} could not be checked "
+        "to the end."
+    )
 
 
 def _alike(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import log
 from random import Random
 from typing import ClassVar, Protocol
 
@@ -17,13 +18,14 @@ from attn_bench.pair import AnyWorker
 from attn_bench.plan import calls_in_a_block, round_order
 from attn_bench.process import WorkerLost
 from attn_bench.record import Block, Case, DType, Outcome, Plan, Settings
-from attn_bench.stats import Timings
+from attn_bench.stats import Estimate, Timings
 
 LEAST_ROUNDS = 10  # of each session before the first look
 LOOK_GROWTH = 1.3  # from look to look, so that they cost ever less of the time between them
 ROUNDS_WORTH_A_SESSION = 6  # a budget too small for that many rounds a session has fewer sessions
 LEAST_SESSIONS = 2
 LEAST_SHARE_RESUMED = 0.2  # of the budget
+SURE = 0.001  # the chance of error at which a case counts as beyond a limit
 COMPILE_PATIENCE = 5  # compiling takes that much longer than anything else a case does
 
 
@@ -66,13 +68,15 @@ class Judge(Protocol):
 
 
 class Precision:
-    """A case is done when its ratio to its anchor is as precise as was asked."""
+    """A case is done when its ratio to its anchor is as precise as was asked; where there is a
+    limit, when it surely takes more, or is precise and known to be on this side."""
 
     is_sure_to_time: ClassVar[bool] = True
 
-    def __init__(self, plan: Plan, precision: float) -> None:
+    def __init__(self, plan: Plan, precision: float, most_ratio: float | None = None) -> None:
         self._anchor_of = plan.anchor_of
         self._precision = precision
+        self._most_ratio = most_ratio
         self._known = ""
 
     def begin(self, ok: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Case]:
@@ -81,11 +85,18 @@ class Precision:
     def unfinished(self, waiting: Sequence[Case], timings: Timings) -> list[Case]:
         """Those that are not precise yet, and their anchors."""
         ratios = timings.ratios(self._anchor_of)
-        precise = {i for i, ratio in ratios.items() if ratio.is_within(self._precision)}
+        precise = {i for i, ratio in ratios.items() if self._is_done(ratio)}
         still = {case.id for case in waiting if case.id not in precise}
         self._known = f"{len(precise)}/{len(ratios)} at ±{100 * self._precision:g} %"
         anchors = {self._anchor_of[case_id] for case_id in still}
         return [case for case in waiting if case.id in still | anchors]
+
+    def _is_done(self, ratio: Estimate) -> bool:
+        is_precise = ratio.is_within(self._precision)
+        if not self._most_ratio:
+            return is_precise
+        is_decided = ratio.differs_from(self._most_ratio, SURE)
+        return is_decided and (is_precise or ratio.log > log(self._most_ratio))
 
     def known(self) -> str:
         return self._known
@@ -159,7 +170,7 @@ class Coordinator:
         self.next_session = known.next_session
         self._sessions = [self._session(worker, is_open=True)]
         self._load = sorted({c.variant.module for c in plan.cases if not c.is_plain})
-        self._judge = judge or Precision(plan, settings.precision)
+        self._judge = judge or Precision(plan, settings.precision, settings.most_ratio)
         self._calls: dict[str, int] = {}
         self.rates: dict[DType, protocol.Rates] = {}
         self.outcomes = dict(known.outcomes)

@@ -14,6 +14,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import log
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,7 @@ INK, MUTED, GRID, PAPER = (PALETTE[name][0] for name in ("ink", "muted", "grid",
 MARKERS = "osD^vPXd"
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (3, 1.5)))
 
+HEIGHT = 270
 WIDTH = 360  # points: letters of 11 in a panel that a phone shows at nearly its own size
 LONGEST = 28  # letters of a label; the table has it in full
 TITLE_LETTERS = 42  # of a line above a panel in a PNG
@@ -161,6 +163,22 @@ def _start(run: Sequence[int], places: Sequence[float], gap: float) -> float:
     length = gap * (len(run) - 1)
     middle = sum(places[i] for i in run) / len(run)
     return min(max(middle - length / 2, 0.0), 1.0 - length)
+
+
+def plain_numbers(axis: object) -> None:
+    """Ticks of a logarithmic axis as people write them: 0.5, 1, 2, 5, 10."""
+    from matplotlib.axis import Axis
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+    assert isinstance(axis, Axis)
+    low, high = axis.get_view_interval()
+    decades = log(high / low, 10)
+    steps = (1.0, 2.0, 5.0) if decades < 2.2 else (1.0, 3.0) if decades < 3 else (1.0,)
+    number: Callable[[float, int], str] = lambda value, _: f"{value:g}"  # noqa: E731
+    is_narrow = decades < 0.5  # fewer than two of those ticks: four evenly spaced ones say more
+    axis.set_major_locator(MaxNLocator(4) if is_narrow else LogLocator(subs=steps))
+    axis.set_major_formatter(FuncFormatter(number))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def svg(panel: Panel, key: str) -> str:

@@ -6,6 +6,7 @@ Nothing here names the user, the host or a path: a run folder is made to be publ
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import os
 import platform
@@ -22,6 +23,8 @@ BUSY_CORES = 0.15  # of other work, while measuring, is worth a warning; so much
 STOLEN_SHARE = 0.02
 DRIFT = 0.1  # between the beginning of a session and the rest
 GIT_TIMEOUT_S = 5
+# What a figure depends on.
+SOFTWARE = ("attn-bench", "torch", "torchvision", "timm", "fvcore", "triton", "numpy")
 CPU_FOLDER = Path("/sys/devices/system/cpu")
 # What a machine is, as opposed to how it is at the moment.
 FINGERPRINTED = ("cpu", "cores_physical", "cores_logical", "cores_usable", "machine", "system")
@@ -57,12 +60,26 @@ def fingerprint(machine: Mapping[str, Any], device_facts: Mapping[str, Any]) -> 
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
 
 
+def software() -> dict[str, str]:
+    """The versions of what the figures depend on, by distribution; loads none of it."""
+    found = {}
+    for name in SOFTWARE:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
 def load_average() -> float | None:
     """Processes that wanted to run, on average over the last minute."""
     try:
         return os.getloadavg()[0]
     except OSError:
         return None
+
+
+def may_have_gpu() -> bool:
+    """Whether there is a driver for one; without it, there is none to be used."""
+    return any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/dxg"))
 
 
 def usable_cores() -> int:

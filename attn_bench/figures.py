@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import groupby
 from math import log
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from attn_bench import units
 from attn_bench.drawing import (
+    HEIGHT,
     INK,
     MARKERS,
     MUTED,
@@ -19,22 +20,20 @@ from attn_bench.drawing import (
     Panel,
     Picture,
     Style,
+    plain_numbers,
     short,
     spread,
     styles,
 )
-from attn_bench.gain import Point, find_points, pareto
+from attn_bench.gain import find_points
+from attn_bench.gain_figure import cost_against_gain
 from attn_bench.record import Extent, Interval, Row
 from attn_bench.summary import group_title, interval_of, memory_multiple, name_of, shape_in_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.typing import FillStyleType
-
-    from attn_bench.published import Provenance
 
 LINE_HEIGHT, MARGIN = 16, 54  # points: of a labelled row, and of the axis below it
-HEIGHT = 270
 
 
 def pictures(rows: Sequence[Row], anchor: str) -> list[Picture]:
@@ -139,7 +138,7 @@ def _draw_extents(
     axes.grid(axis="x", visible=False)
     axes.set_xlabel("extent")
     axes.set_ylabel(f"latency, {unit}")
-    _plain_numbers(axes.yaxis)
+    plain_numbers(axes.yaxis)
     _label_at_right(axes, labels)
 
 
@@ -186,7 +185,7 @@ def _draw_intervals(
         )
     axes.set_xscale("log")
     axes.set_xlabel(axis)
-    _plain_numbers(axes.xaxis)
+    plain_numbers(axes.xaxis)
     _lines(axes, [name for name, _ in found], [units.with_interval(i) for _, i in found])
 
 
@@ -206,121 +205,6 @@ def _lines(axes: Axes, names: Sequence[str], figures: Sequence[str]) -> None:
             fontsize=10,
             color=INK,
         )
-
-
-# --- cost against gain ----------------------------------------------------------------------------
-
-
-def cost_against_gain(points: Sequence[Point]) -> Picture:
-    """A panel for each paper (and condition) with two points or more, and its Pareto front."""
-    name, title = "cost-against-gain", "Measured cost against published gain"
-    groups: dict[tuple[str, str], list[Point]] = defaultdict(list)
-    for point in points:
-        groups[point.paper, point.condition].append(point)
-    panels = [
-        _gain_panel(paper, condition if len({p.condition for p in points}) > 1 else "", members)
-        for (paper, condition), members in groups.items()
-        if len(members) > 1
-    ]
-    if not panels:
-        return Picture(
-            name,
-            title,
-            missing="No paper has a published gain for two variants of this run that were measured "
-            "at the same shape: there is nothing to compare.",
-        )
-    shown = {p.provenance for members in groups.values() if len(members) > 1 for p in members}
-    kinds = {
-        "read": "Filled markers: the gain was read in the paper.",
-        "secondary": "Half-filled markers: the gain is quoted by a secondary source.",
-        "recalled": "Hollow markers: the gain was recalled from memory.",
-    }
-    caption = (
-        "Gains are the papers', not measured here: top-1 points over the plain network of the same "
-        "paper, so panels do not compare. Cost is the ratio to the anchor, geometric mean over "
-        f"{', '.join(points[0].shapes)}, with its 95 % interval. The line is the Pareto front: "
-        "who is on it is beaten by none that is cheaper. "
-        + " ".join(words for kind, words in kinds.items() if kind in shown)
-    )
-    return Picture(name, title, caption, panels)
-
-
-def _gain_panel(paper: str, condition: str, points: Sequence[Point]) -> Panel:
-    words = "; ".join(
-        f"{p.label} {p.gain:+.2f} points at {units.with_interval(p.cost.times(1))} ×"
-        for p in points
-    )
-    front = ", ".join(p.label for p in pareto(points))
-    return Panel(
-        f"{paper}, {condition}" if condition else paper,
-        f"Cost against gain, {paper}: {words}. On the Pareto front: {front}.",
-        HEIGHT + 40,
-        partial(_draw_gain, points=points),
-    )
-
-
-def _draw_gain(axes: Axes, points: Sequence[Point]) -> None:
-    fill: dict[Provenance, FillStyleType] = {
-        "read": "full",
-        "secondary": "left",
-        "recalled": "none",
-    }
-    looks = styles([p.label.partition("(")[0] for p in points])
-    front = pareto(points)
-    axes.plot(
-        [p.cost.value for p in front], [p.gain for p in front], color=MUTED, ls="--", lw=1, zorder=1
-    )
-    for p in points:
-        axes.errorbar(
-            p.cost.value,
-            p.gain,
-            xerr=[[p.cost.value - p.cost.lo], [p.cost.hi - p.cost.value]],
-            color=SERIES[0],
-            marker=looks[p.label.partition("(")[0]].marker,
-            markersize=7,
-            markerfacecoloralt=PAPER,
-            fillstyle=fill[p.provenance],
-            capsize=2,
-            elinewidth=1,
-            ls="none",
-            zorder=2,
-        )
-    axes.set_xscale("log")
-    low = min(p.cost.lo for p in points)
-    high = max(p.cost.hi for p in points)
-    axes.set_xlim(low / 1.25, high * 1.25)
-    gains = [p.gain for p in points]
-    room = 0.12 * (max(gains) - min(gains) or 1)
-    axes.set_ylim(min(gains) - room, max(gains) + room)
-    axes.set_xlabel("measured cost, × anchor")
-    axes.set_ylabel("published top-1 gain, points")
-    _plain_numbers(axes.xaxis)
-    _label_points(axes, points)
-
-
-def _label_points(axes: Axes, points: Sequence[Point]) -> None:
-    """Names beside the axes, in the order of the gains, each tied to its point."""
-    low, high = axes.get_ylim()
-    wanted = [(p.gain - low) / (high - low) for p in points]
-    for place, p in zip(spread(wanted, 0.056), points, strict=True):
-        axes.annotate(
-            short(_brief(p.label)),
-            (p.cost.value, p.gain),
-            (1.05, place),
-            textcoords="axes fraction",
-            va="center",
-            fontsize=10,
-            annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "lw": 0.5, "color": MUTED, "shrinkA": 1, "shrinkB": 5},
-        )
-
-
-def _brief(label: str) -> str:
-    """
-    >>> _brief("ge_theta(extent=4)"), _brief("se")
-    ('ge_theta 4', 'se')
-    """
-    return label.replace("(extent=", " ").rstrip(")") if "(extent=" in label else label
 
 
 # --- the bound ------------------------------------------------------------------------------------
@@ -438,8 +322,8 @@ def _draw_bound(axes: Axes, rows: Sequence[Row], looks: dict[str, Style]) -> Non
         )
     axes.set_xlabel("bound, µs")
     axes.set_ylabel("latency, µs")
-    _plain_numbers(axes.xaxis)
-    _plain_numbers(axes.yaxis)
+    plain_numbers(axes.xaxis)
+    plain_numbers(axes.yaxis)
     axes.legend(
         loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, handletextpad=0.1, columnspacing=1
     )
@@ -501,19 +385,3 @@ def _in_words(rows: Sequence[Row], metric: str, scale: float, unit: str) -> str:
 
 def _extent_order(extent: Extent | str) -> float:
     return float(extent) if isinstance(extent, int) else float("inf")
-
-
-def _plain_numbers(axis: object) -> None:
-    """Ticks of a logarithmic axis as people write them: 0.5, 1, 2, 5, 10."""
-    from matplotlib.axis import Axis
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
-
-    assert isinstance(axis, Axis)
-    low, high = axis.get_view_interval()
-    decades = log(high / low, 10)
-    steps = (1.0, 2.0, 5.0) if decades < 2.2 else (1.0, 3.0) if decades < 3 else (1.0,)
-    number: Callable[[float, int], str] = lambda value, _: f"{value:g}"  # noqa: E731
-    is_narrow = decades < 0.5  # fewer than two of those ticks: four evenly spaced ones say more
-    axis.set_major_locator(MaxNLocator(4) if is_narrow else LogLocator(subs=steps))
-    axis.set_major_formatter(FuncFormatter(number))
-    axis.set_minor_formatter(NullFormatter())

@@ -16,7 +16,7 @@ from attn_bench.errors import AttnBenchError, RequestError
 from attn_bench.pair import AnyWorker
 from attn_bench.plan import TIMEOUT_S, make_plan, only, settle
 from attn_bench.process import Worker, WorkerLost
-from attn_bench.record import Plan, Row, Settings, Suite
+from attn_bench.record import Aim, Plan, Row, Settings, Suite
 from attn_bench.registry import Entry, Registry, builtin, entry_points
 from attn_bench.store import RunFolder
 from attn_bench.table import make_rows
@@ -45,6 +45,8 @@ class Request:
     memory_gib: float | None = None
     modules_from: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
+    aim: Aim | None = None
+    most_ratio: float | None = None
 
 
 @dataclass(frozen=True)
@@ -197,19 +199,23 @@ def prepare(request: Request, progress: Progress, gone: Sequence[Entry] = ()) ->
     has_code_to_ask = bool(request.modules_from or entry_points())
     if not has_code_to_ask:
         known = registry.union(gone, builtin())
-        suite.load(request.suite, known)  # complain before a worker takes its seconds
+        _asked(request, known)  # complain before a worker takes its seconds
     worker = started(request)
     try:
         progress.stage("starting", 1, "")
         hello = worker.open()
         there = described(worker) if has_code_to_ask else builtin()
-        asked = suite.load(request.suite, registry.union(gone, there))
+        asked = _asked(request, registry.union(gone, there))
         plan = make_plan(asked, hello.device, modules=request.modules, where=request.where)
         plan = only(plan, {entry.name for entry in there})
     except BaseException:
         worker.end()
         raise
     return Prepared(worker, hello, asked, plan, settled(asked, request, plan))
+
+
+def _asked(request: Request, known: Registry) -> Suite:
+    return suite.aimed(suite.load(request.suite, known), request.aim)
 
 
 def settled(asked: Suite, request: Request, plan: Plan) -> Settings:
@@ -223,6 +229,7 @@ def settled(asked: Suite, request: Request, plan: Plan) -> Settings:
         seed=request.seed,
         threads=request.threads,
         timeout_s=request.timeout_s,
+        most_ratio=request.most_ratio,
     )
 
 
@@ -297,6 +304,7 @@ def beginning(request: Request, prepared: Prepared, started: datetime) -> dict[s
         "suite": asdict(prepared.suite),
         "command": ["attn-bench", *request.command],
         "request": asdict(request),
+        "code": registry.code_hash(request.modules_from),
         "seed": prepared.settings.seed,
         "settings": asdict(prepared.settings),
         "start": started.isoformat(timespec="seconds"),

@@ -83,6 +83,19 @@ class Place:
             stages |= set(range(int(match[1]), int(match[2] or match[1]) + 1))
         return cls(kind, tuple(sorted(stages)))
 
+    def __str__(self) -> str:
+        """As it is written: one spelling for one place."""
+        return self.kind if self.stages is None else f"{self.kind} {_ranges(self.stages)}"
+
+    def within(self, name: str) -> Place:
+        """The same in the backbone called `name`, where all stages need no naming.
+
+        >>> str(Place.read("block 1,2,3, 4").within("resnet50")), str(Place.read("inner 2,3,4"))
+        ('block', 'inner 2-4')
+        """
+        whole = tuple(range(1, BACKBONES[name].stages + 1))
+        return Place(self.kind) if self.stages == whole else self
+
     def problem_in(self, name: str) -> str | None:
         """Why the backbone called `name` has no such place; None if it has."""
         there = BACKBONES[name]
@@ -92,3 +105,23 @@ class Place:
         if outside:
             return f"{name} has stages 1 to {there.stages}, not {outside[0]}"
         return None
+
+
+def one_spelling(place: str, backbone: str) -> str:
+    """`place` as it is always written in that backbone. Raises ValueError for what is no place."""
+    found = Place.read(place)
+    return str(found.within(backbone) if backbone in BACKBONES else found)
+
+
+def _ranges(stages: tuple[int, ...]) -> str:
+    """
+    >>> _ranges((1, 3, 4, 5)), _ranges((2,))
+    ('1,3-5', '2')
+    """
+    runs: list[list[int]] = []
+    for stage in stages:
+        if runs and stage == runs[-1][-1] + 1:
+            runs[-1].append(stage)
+        else:
+            runs.append([stage])
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)

@@ -104,6 +104,7 @@ def settle(
     seed: int = 0,
     threads: int | None = None,
     timeout_s: float = TIMEOUT_S,
+    most_ratio: float | None = None,
 ) -> Settings:
     """How to measure `plan`: what was asked for, else what the suite says, else the defaults."""
     usual_s = suite.budget_s or max(LEAST_BUDGET_S, SECONDS_PER_CASE * len(plan.measurable))
@@ -115,6 +116,7 @@ def settle(
         seed=seed,
         threads=threads,
         timeout_s=timeout_s,
+        most_ratio=most_ratio,
     )
 
 

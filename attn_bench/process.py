@@ -33,6 +33,11 @@ MALLOC = {
 }
 
 
+def worker_environment() -> dict[str, str]:
+    """Our own, and the settings above where the user has set nothing."""
+    return {**OPENMP, **MALLOC, **os.environ}
+
+
 class WorkerLost(Exception):
     """The worker died or hung: what it was asked is lost, and so is the worker."""
 
@@ -63,12 +68,8 @@ class Worker:
             root = self._alone.name
             Path(root, package.name).symlink_to(package)
         path = os.environ.get("PYTHONPATH") if python == sys.executable else None
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([root, path]) if path else root,
-        }
-        for name, value in {**OPENMP, **MALLOC}.items():
-            environment.setdefault(name, value)
+        environment = worker_environment()
+        environment["PYTHONPATH"] = os.pathsep.join([root, path]) if path else root
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `end`
         self._process = subprocess.Popen(
             [python, "-P", "-m", "attn_bench.worker"],

@@ -28,6 +28,12 @@ from attn_bench.record import (
 )
 
 VERSION = 3
+SETTINGS = ("OMP_", "GOMP_", "KMP_", "MKL_", "MALLOC_")
+
+
+def settings_in(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables among them that decide how a worker computes."""
+    return {name: value for name, value in environment.items() if name.startswith(SETTINGS)}
 
 
 @dataclass(frozen=True, slots=True)

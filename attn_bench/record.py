@@ -51,6 +51,8 @@ TOLERABLE = (LATENCY, *EXACT)
 # The reserved name of a backbone without a module: the anchor of the networks made of it.
 PLAIN = "plain"
 USUAL_PLACE = "block"
+USUAL_ANCHOR = "identity"
+LEAST_IMAGE, USUAL_IMAGE = 32, 224  # sides of the images of networks
 
 # What `check` compares with: the other version of a module, registered under its name and this.
 BASE = "@base"
@@ -251,7 +253,7 @@ class Suite:
     source: str
     grids: tuple[Grid, ...]
     shapes: tuple[Shape, ...]
-    anchor: str = "identity"
+    anchor: str = USUAL_ANCHOR
     dtypes: tuple[DType, ...] = ("float32",)
     memory_formats: tuple[MemoryFormat, ...] = ("contiguous",)
     modes: tuple[Mode, ...] = ("inference",)
@@ -268,12 +270,25 @@ class Suite:
 
 
 @dataclass(frozen=True, slots=True)
+class Aim:
+    """What the variants of a suite are to be measured in, instead of the suite's own shapes and
+    networks. name: of the suite that it makes. mode: None leaves that to the suite."""
+
+    name: str
+    shapes: tuple[Shape, ...] = ()
+    networks: tuple[Network, ...] = ()
+    images: tuple[Shape, ...] = ()
+    mode: Mode | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """How to measure.
 
     precision: the half-width of a ratio's 95 % interval at which a case is done, as a fraction.
     sessions: worker processes, each with its own placement of memory: the unit of replication.
     threads: None leaves PyTorch its default. timeout_s: how long one step of a case may take.
+    most_ratio: a limit of the ratio; time goes where it decides on which side of it a case lies.
     """
 
     budget_s: float
@@ -283,6 +298,7 @@ class Settings:
     threads: int | None
     timeout_s: float
     block_s: float = 0.003
+    most_ratio: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

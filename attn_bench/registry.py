@@ -9,6 +9,7 @@ loaded by a worker only, which describes what they registered.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from attn_bench.errors import RequestError, in_one_line, nearest
-from attn_bench.record import BASE, Extent, Scalar
+from attn_bench.record import BASE, PLAIN, Extent, Scalar
 
 ENTRY_POINT_GROUP = "attn_bench.modules"
 BUILTIN_PACKAGE = "attn_bench.modules"
@@ -189,6 +190,8 @@ def register(
 
     if not isinstance(name, str) or not re.fullmatch(r"[\w./+-]+", name):
         raise ValueError(f"register: {name!r} is no name (letters, digits and _ . / + - make one)")
+    if name == PLAIN:
+        raise ValueError(f"register: {name!r} is the name of a backbone without a module")
     if extents is not None and not isinstance(extents, str):
         extents = tuple(extents)
         if wrong := [e for e in extents if e != "global" and type(e) is not int]:
@@ -247,6 +250,18 @@ def builtin() -> Registry:
 def entry_points() -> list[importlib.metadata.EntryPoint]:
     """What installed packages declare in the group `attn_bench.modules`; loads nothing."""
     return list(importlib.metadata.entry_points(group=ENTRY_POINT_GROUP))
+
+
+def code_hash(files: Iterable[str] = ()) -> str:
+    """Of the code of all that can be registered: the built-ins, the packages that declare modules,
+    by their versions, and `files`. Stored figures hold for the code that they were measured of."""
+    folder = Path(__file__).parent / "modules"
+    content = [path.read_bytes() for path in sorted(folder.glob("*.[pc]*"))]
+    content += [Path(file).read_bytes() for file in files]
+    for point in entry_points():
+        version = point.dist.version if point.dist else "?"
+        content.append(f"{point.name} {point.value} {version}".encode())
+    return hashlib.sha256(b"\0".join(content)).hexdigest()[:16]
 
 
 def load_all(files: Iterable[str] = ()) -> Registry:

@@ -31,7 +31,7 @@ def warnings(info: Mapping[str, Any]) -> list[str]:
 
 def machine(info: Mapping[str, Any]) -> str:
     environment = info["environment"]
-    cpu = f"{environment['cpu']}, {environment['threads']} threads"
+    cpu = f"{environment['cpu']}, {units.number(environment['threads'], 'thread')}"
     device = environment["device_facts"].get("gpu") or cpu
     return f"{device}; torch {environment['software'].get('torch')}"
 

@@ -9,7 +9,7 @@ independent of each other.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,6 +74,10 @@ class Estimate:
         if self.se == 0:
             return float(self.log == 0)
         return 2 * float(stdtr(self.df, -abs(self.log) / self.se))
+
+    def differs_from(self, ratio: float, error: float) -> bool:
+        """Whether the truth lies on the estimate's side of `ratio`, but for a chance of `error`."""
+        return replace(self, log=self.log - float(np.log(ratio))).p_value() < 2 * error
 
     def _quantile(self) -> float:
         return float(stdtrit(self.df, 0.5 + CONFIDENCE / 2))

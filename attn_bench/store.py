@@ -58,8 +58,10 @@ class RunFolder:
         Raises RequestError where it exists already (and is not empty), or cannot be written.
         """
         name = f"{started:%Y%m%dT%H%M%SZ}-{suite}-{device}"
-        path = Path(out) if out else _unused(Path(RESULTS) / name)
+        path = Path(out) if out else Path(RESULTS) / name
         try:
+            if not out:
+                return cls(_made(path))
             if path.exists() and (not path.is_dir() or any(path.iterdir())):
                 raise RequestError(
                     f"--out {path}: it exists already, and a run is never overwritten"
@@ -313,8 +315,15 @@ def _with_whole_extent(record: dict[str, Any]) -> dict[str, Any]:
     return {**record, "extent": int(word)} if word.isdigit() else record
 
 
-def _unused(path: Path) -> Path:
+def _made(path: Path) -> Path:
+    """A new folder: `path`, or the next number of it where another run was first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     candidate, number = path, 2
-    while candidate.exists():
-        candidate, number = path.with_name(f"{path.name}-{number}"), number + 1
-    return candidate
+    while True:
+        try:
+            candidate.mkdir()
+            return candidate
+        except FileExistsError:
+            if not path.parent.is_dir():
+                raise
+            candidate, number = path.with_name(f"{path.name}-{number}"), number + 1

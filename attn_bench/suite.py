@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -24,11 +25,15 @@ from pydantic import (
 )
 
 from attn_bench.errors import RequestError, nearest
-from attn_bench.networks import Place, backbone
+from attn_bench.networks import Place, backbone, one_spelling
 from attn_bench.record import (
     CASE_COLUMNS,
+    LEAST_IMAGE,
     TOLERABLE,
+    USUAL_ANCHOR,
+    USUAL_IMAGE,
     USUAL_PLACE,
+    Aim,
     DType,
     Execution,
     Grid,
@@ -45,8 +50,6 @@ from attn_bench.where import Condition
 
 OWN_SUITES = Path(__file__).parent / "suites"
 MOST_ELEMENTS = 2**40
-LEAST_IMAGE = 32
-USUAL_IMAGE = 224
 
 
 def _as_list(value: Any) -> Any:
@@ -142,7 +145,7 @@ TABLES: dict[str, type[_Table]] = {"grid": _Grid, "shapes": _Shapes, "tolerance"
 
 class _Suite(_Table):
     title: str
-    anchor: str = "identity"
+    anchor: str = USUAL_ANCHOR
     dtype: Many[DType] = ["float32"]
     memory_format: Many[MemoryFormat] = ["contiguous"]
     mode: Many[Mode] = ["inference"]
@@ -237,7 +240,7 @@ def parse(text: str, registry: Registry, *, name: str, source: str) -> Suite:
             for t in model.tolerance
         ),
         networks=tuple(
-            Network(name, place)
+            Network(name, one_spelling(place, name))
             for name, place in product(model.backbone or (), model.place or (USUAL_PLACE,))
         ),
         images=tuple(
@@ -251,6 +254,31 @@ def parse(text: str, registry: Registry, *, name: str, source: str) -> Suite:
     )
     _check_against(suite, registry, text)
     return suite
+
+
+def aimed(asked: Suite, aim: Aim | None) -> Suite:
+    """`asked` with its variants at what `aim` names. Raises RequestError where they do not fit."""
+    if aim is None:
+        return asked
+    if asked.published:
+        raise RequestError(f"{asked.source}: has whole networks, and no modules to choose from")
+    for shape in (*aim.shapes, *aim.images):
+        if shape.elements > MOST_ELEMENTS:
+            raise RequestError(f"{shape} is no input that fits")
+    moved = replace(
+        asked,
+        name=aim.name,
+        anchor=USUAL_ANCHOR,
+        shapes=aim.shapes,
+        networks=aim.networks,
+        images=aim.images,
+        modes=(aim.mode,) if aim.mode else asked.modes,
+    )
+    for grid in moved.grids:
+        for extent in grid.extents or ():
+            if isinstance(extent, tuple) and (problem := _stages_problem(extent, moved)):
+                raise RequestError(f"{asked.source}: {problem}")
+    return moved
 
 
 def _fraction(percent: float | None) -> float | None:

@@ -23,6 +23,14 @@ def count(value: float | None) -> str:
     return f"{value:.0f}"
 
 
+def number(value: int, noun: str) -> str:
+    """
+    >>> number(1, "thread"), number(2, "thread")
+    ('1 thread', '2 threads')
+    """
+    return f"{value} {noun}" if value == 1 else f"{value} {noun}s"
+
+
 def bytes_(value: float | None) -> str:
     """A quantity of bytes, in decimal units.
 
@@ -74,6 +82,8 @@ def change_with_interval(interval: tuple[float, float, float] | None) -> str:
     ('+2.3 ± 0.5 %', '-2 ± 2 %')
     >>> change_with_interval((1.0, 1.0, 1.0)), change_with_interval(None)
     ('0', '–')
+    >>> change_with_interval((1.2, 0.43, 3.17))
+    '-57 … +217 %'
     """
     if interval is None:
         return UNKNOWN
@@ -81,6 +91,8 @@ def change_with_interval(interval: tuple[float, float, float] | None) -> str:
     half_width = (hi - lo) / 2
     if half_width <= 0:
         return change(interval[0])
+    if half_width > 100 * WIDE * interval[0]:
+        return f"{lo:+.0f} … {hi:+.0f} %"
     places = _places(half_width)
     shown = max(places, 0)
     return f"{round(value, places):+.{shown}f} ± {round(half_width, places):.{shown}f} %"

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import importlib.metadata
 import inspect
 import os
 import signal
@@ -26,10 +25,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
+import psutil
 import torch
 from torch import Tensor, nn
 
-from attn_bench import conformance, protocol, registry
+from attn_bench import conformance, environment, protocol, registry
 from attn_bench.attempt import CaseFailed, attempt
 from attn_bench.devices import Device, open_device
 from attn_bench.errors import RequestError, in_one_line
@@ -37,9 +37,8 @@ from attn_bench.metrics import bound, parameters, work
 from attn_bench.networks import Place
 from attn_bench.record import Case, Facts, Network, Shape
 
-SOFTWARE = ("attn-bench", "torch", "torchvision", "timm", "fvcore", "triton", "numpy")
-SETTINGS = ("OMP_", "GOMP_", "KMP_", "MKL_", "MALLOC_")
-CACHE_BYTES = 2**30
+TENSORS_BYTES = 2**30
+LEAST_MODULES_BYTES, MOST_MODULES_BYTES, MODULES_SHARE = 2**30, 2**32, 8
 T = TypeVar("T")
 
 
@@ -63,9 +62,9 @@ class Built:
 
 
 class Cache:
-    """The tensors and modules used last, up to CACHE_BYTES of them: memory stays bounded."""
+    """What was used last, up to a limit: memory stays bounded."""
 
-    def __init__(self, limit_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes
         self._items: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
         self._total = 0
@@ -94,8 +93,8 @@ class Bench:
     def __init__(self, device: Device, modules: registry.Registry) -> None:
         self.device = device
         self.modules = modules
-        self._tensors = Cache()
-        self._cases = Cache()
+        self._tensors = Cache(TENSORS_BYTES)
+        self._cases = Cache(_modules_bytes())
 
     # --- requests ---------------------------------------------------------------------------
 
@@ -318,6 +317,13 @@ class Bench:
         return result
 
 
+def _modules_bytes() -> int:
+    """For the modules in use: what is built anew in each round is not measured meanwhile. A few
+    workers share the machine."""
+    wanted = psutil.virtual_memory().available // MODULES_SHARE
+    return min(max(wanted, LEAST_MODULES_BYTES), MOST_MODULES_BYTES)
+
+
 def _layout(case: Case) -> torch.memory_format:
     channels_last = case.memory_format == "channels_last"
     return torch.channels_last if channels_last else torch.contiguous_format
@@ -365,18 +371,11 @@ def open_bench(request: protocol.Open) -> tuple[Bench | None, protocol.Reply]:
         version=protocol.VERSION,
         device=device.name,
         device_facts=device.facts(),
-        software={name: version for name in SOFTWARE if (version := _version(name))},
+        software=environment.software(),
         threads=torch.get_num_threads(),
-        settings={name: value for name, value in os.environ.items() if name.startswith(SETTINGS)},
+        settings=protocol.settings_in(os.environ),
     )
     return Bench(device, modules), hello
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def die_with_parent() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from attn_bench.record import Scalar
 from attn_bench.registry import Extents, register
 
-EVEN: Extents = (2, 4, 8, 16, "global")
+EVEN: Extents = (2, 4, 6, 8, 16, "global")
 GE, TIMM = "gather_excite", "timm_layers:timm_attention"
 GE_PAPER, ECA_PAPER, GC_PAPER = "arXiv:1810.12348", "arXiv:1910.03151", "arXiv:1904.11492"
 COORD_PAPER = "arXiv:2103.02907"

@@ -140,7 +140,7 @@ class GatherExcite(nn.Module):
         steps = self._steps(x) if is_ours else None
         if steps is not None:
             return self._by_steps(x, steps)
-        if self.impl == "auto" and not self.extent and x.shape[-2] * x.shape[-1] < TINY:
+        if self._is_tiny(x):
             kernel = None
         if kernel is not None and self._is_mean_alone():
             return kernel(x, None, self.extent)
@@ -182,9 +182,20 @@ class GatherExcite(nn.Module):
         is_mean = isinstance(self.gather, PooledGather) and not self.gather.add_maxpool
         return is_mean and self._is_gather_alone()
 
+    def _is_tiny(self, x: Tensor) -> bool:
+        """Whether calling the kernel costs more than it saves."""
+        return self.impl == "auto" and not self.extent and x.shape[-2] * x.shape[-1] < TINY
+
+    def _is_for_operators(self, x: Tensor) -> bool:
+        """Whether PyTorch's mean and product are as fast: also where channels lie side by side."""
+        is_global = self.impl == "auto" and not self.extent and not x.is_cuda
+        return self._is_tiny(x) or (is_global and ge_cpu.is_channels_last(x))
+
     def _kernel(self, x: Tensor) -> Excite | None:
         """`excite` of the kernel that takes x; None for PyTorch's operators."""
         if self.impl == "reference":
+            return None
+        if isinstance(self.gather, PooledGather) and self._is_for_operators(x):
             return None
         if self.impl == "auto" and x.is_cuda and not CUDA_BY_DEFAULT:
             return None

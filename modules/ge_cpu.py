@@ -242,11 +242,13 @@ def _gradients(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]
 _excite.register_autograd(_gradients, setup_context=_remember)
 
 
+def is_channels_last(x: Tensor) -> bool:
+    """Whether x is that and nothing else; all other layouts are made contiguous."""
+    return not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+
+
 def _layout(x: Tensor) -> torch.memory_format:
-    """channels_last where x is that and nothing else; all other layouts are made contiguous."""
-    if not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last):
-        return torch.channels_last
-    return torch.contiguous_format
+    return torch.channels_last if is_channels_last(x) else torch.contiguous_format
 
 
 def _like(x: Tensor, layout_of: Tensor | None = None) -> Tensor:

@@ -12,8 +12,8 @@ from pages import REFERENCE
 
 from attn_bench import store
 from attn_bench.drawing import PALETTE, short, spread, styles
-from attn_bench.figures import cost_against_gain
-from attn_bench.gain import Point, find_points, pareto
+from attn_bench.gain import Gain, Point, find_points, gains_of, pareto
+from attn_bench.gain_figure import cost_against_gain
 from attn_bench.record import Interval
 
 ROWS = store.load(REFERENCE).rows
@@ -21,7 +21,7 @@ ROWS = store.load(REFERENCE).rows
 
 def point(label: str, cost: float, gain: float, paper: str = "A") -> Point:
     interval = Interval(cost, cost * 0.9, cost * 1.1)
-    return Point(label, paper, "", interval, gain, "read", ("8×64×56×56",))
+    return Point(label, "", interval, Gain(gain, paper, "read", ""), ("8×64×56×56",))
 
 
 @given(st.lists(st.floats(0, 1), max_size=30), st.floats(0.01, 0.2))
@@ -80,7 +80,7 @@ def test_the_pareto_front() -> None:
     """It is those that none beats in cost without losing gain."""
     cheap, good, dear = point("cheap", 1, 1), point("good", 2, 2), point("dear", 3, 1.5)
     assert pareto([dear, good, cheap]) == [cheap, good]
-    assert pareto([cheap, replace(cheap, gain=0.5)]) == [cheap]
+    assert pareto([cheap, replace(cheap, gain=replace(cheap.gain, points=0.5))]) == [cheap]
 
 
 def test_papers_are_never_compared() -> None:
@@ -94,17 +94,37 @@ def test_papers_are_never_compared() -> None:
 
 def test_points_of_the_reference_run() -> None:
     """GE-θ⁻ at extent 8 gains 0.9 points in its paper and costs the mean of its measured ratios."""
-    found = {(p.label, p.paper.split()[0]): p for p in find_points(ROWS, "identity")}
+    found = {(p.label, p.gain.paper.split()[0]): p for p in find_points(ROWS, "identity")}
     eight = found["ge_theta_minus(extent=8)", "Gather-Excite"]
-    assert eight.gain == pytest.approx(0.9)
-    assert eight.provenance == "secondary"
+    assert eight.gain.points == pytest.approx(0.9)
+    assert eight.gain.provenance == "secondary"
     measured = [r for r in ROWS if r.variant == eight.label and r.ratio is not None]
     assert len(measured) == len(eight.shapes) == 3  # 7×7 is too small for extent 8
     product = measured[0].ratio * measured[1].ratio * measured[2].ratio  # type: ignore[operator]
     assert eight.cost.value == pytest.approx(product ** (1 / 3))
-    assert found["se", "Squeeze-and-Excitation"].provenance == "read"
+    assert found["se", "Squeeze-and-Excitation"].gain.provenance == "read"
 
 
 def test_costs_compare_over_the_same_shapes() -> None:
     """All points of a run are means over one set of shapes."""
     assert len({p.shapes for p in find_points(ROWS, "identity")}) == 1
+
+
+def test_an_ablation_is_not_the_module() -> None:
+    """SE in one stage alone is not SE: its gain is not that of the module in every block."""
+    of_papers = {gain.paper: gain.points for gain in gains_of("se")}
+    assert all(points > 1 for points in of_papers.values()), of_papers
+    assert [gain.points for gain in gains_of("se", place="block 1")] == [0.27]
+
+
+def test_a_whole_network_has_points() -> None:
+    """In a network, a point is for the paper's place in that very backbone, and for no other."""
+    row = next(row for row in ROWS if row.variant == "se")
+    network = replace(
+        row, backbone="resnet50", place="block", ratio=1.1, ratio_lo=1.0, ratio_hi=1.2
+    )
+    found = find_points([network], "plain")
+    assert {p.label for p in found} == {"se"}
+    assert all("ResNet-50" in p.gain.paper for p in found)
+    assert not find_points([replace(network, backbone="convnext_tiny")], "plain")
+    assert not find_points([replace(network, place="stage")], "plain")

@@ -119,6 +119,13 @@ def test_an_extent_it_was_not_registered_for(cli: Cli, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["plain", "se@base", "a b", ""])
+def test_a_name_that_cannot_be_taken(name: str) -> None:
+    """A name that stands for something else already, or that is no word, is refused."""
+    with pytest.raises(ValueError, match="name"):
+        register(name)
+
+
 @pytest.mark.parametrize("target", ["their_attn", "their_attn:MyAttention"])
 def test_an_installed_package_is_found_by_its_entry_point(
     cli: Cli, tmp_path: Path, target: str

@@ -201,3 +201,18 @@ def test_an_unknown_implementation():
     """It is refused in a line that names those there are."""
     with pytest.raises(ValueError, match="impl is 'auto', 'kernel' or 'reference', not 'fast'"):
         GatherExcite(8, impl="fast")
+
+
+@needs_kernel
+def test_where_the_operators_are_as_fast(monkeypatch):
+    """The global mean of a tiny map, or of channels side by side, is PyTorch's; others are not."""
+    calls = []
+    real = ge_cpu.excite
+    monkeypatch.setattr(ge_cpu, "excite", lambda *given: calls.append(given) or real(*given))
+    module, x = ge_theta_minus(8), torch.randn(2, 8, 16, 16)
+    for given in (x.to(memory_format=torch.channels_last), torch.randn(2, 8, 7, 7)):
+        module(given)
+    assert not calls
+    module(x)
+    ge_theta_minus(8, extent=2)(x.to(memory_format=torch.channels_last))
+    assert len(calls) == 2

@@ -1,0 +1,225 @@
+"""`recommend` through the real program: measuring, reusing, refusing."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from program import Cli, program
+
+from attn_bench import store
+from attn_bench.recommend import _good_enough
+from attn_bench.record import Case, Network, Settings, Shape, Variant
+from attn_bench.reuse import Here, stored_rows
+
+SUITE = """\
+title = "few"
+backbone = "resnet18"
+budget = 30
+precision = 30
+sessions = 2
+
+[[grid]]
+module = ["se", "simam", "broken"]
+
+[[grid]]
+module = "ge_theta_minus"
+extent = ["global", 8]
+"""
+BROKEN = """\
+from attn_bench import register
+
+
+@register("broken")
+def broken(channels):
+    raise RuntimeError("not today")
+"""
+WORDS = (
+    *("recommend", "--suite", "few.toml", "--backbone", "resnet18", "--input", "64"),
+    *("--threads", "1", "--device", "cpu", "--max-params", "+5%"),
+)
+GOOD = ("--modules", "se,simam,ge_*")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a suite of good candidates that has been chosen from once."""
+    folder = tmp_path_factory.mktemp("recommend")
+    (folder / "few.toml").write_text(SUITE.replace(', "broken"', ""), encoding="utf-8")
+    done = program(*WORDS, "--json", "first.json", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def answer(folder: Path, name: str) -> dict[str, object]:
+    found: dict[str, object] = json.loads((folder / name).read_text(encoding="utf-8"))
+    return found
+
+
+def test_the_first_answer_is_measured(place: Path) -> None:
+    """From nothing it measures each candidate at its paper's place, beside the plain backbone."""
+    (run,) = sorted((place / "results").iterdir())
+    rows = {row.variant: row for row in store.load(run).rows}
+    assert rows.keys() == {
+        *("plain", "se", "simam", "ge_theta_minus(extent=global)", "ge_theta_minus(extent=8)")
+    }
+    assert (rows["simam"].place, rows["se"].place) == ("inner", "block")
+    assert {row.height for row in rows.values()} == {64}
+    assert answer(place, "first.json")["chosen"] is not None
+    assert run.name.endswith("-recommend-resnet18-cpu")
+
+
+def test_the_second_answer_is_the_same_and_measures_nothing(place: Path) -> None:
+    """From stored runs the same is said within seconds, without a worker or a new run folder."""
+    before = sorted((place / "results").iterdir())
+    began = time.monotonic()
+    done = program(*WORDS, "--json", "second.json", cwd=place)
+    passed_s = time.monotonic() - began
+    assert done.returncode == 0, done.stderr
+    assert sorted((place / "results").iterdir()) == before
+    first, second = answer(place, "first.json"), answer(place, "second.json")
+    assert first["chosen"] == second["chosen"]
+    assert first["candidates"] == second["candidates"]
+    assert second["reused"] == {before[0].name: 5}
+    assert "starting" not in done.stderr  # no worker
+    assert passed_s < 30  # 2 s on a quiet machine
+
+
+def test_only_what_is_missing_is_measured(place: Path, tmp_path: Path) -> None:
+    """A candidate more costs its own measurement, and no other's; another input size costs all."""
+    (place / "more.toml").write_text(
+        SUITE.replace('"broken"', '"timm/eca"').replace("budget = 30", "budget = 12"), "utf-8"
+    )
+    words = [word.replace("few.toml", "more.toml") for word in WORDS]
+    done = program(*words, "--json", str(tmp_path / "more.json"), cwd=place)
+    assert done.returncode == 0, done.stderr
+    newest = store.load(store.find("latest", place / "results"))
+    assert {row.variant for row in newest.rows} == {"plain", "timm/eca"}
+    assert sum(answer(tmp_path, "more.json")["reused"].values()) == 5  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("code", "0123"),
+        ("state", "interrupted"),
+        ("request", {"threads": 2}),
+        ("request", [1]),
+        ("schema", 1),
+        ("device_facts", "x"),
+        ("threads", None),
+        ("software", {"torch": "1.0"}),
+        ("fingerprint", "0123"),
+    ],
+)
+def test_what_does_not_hold_is_not_reused(place: Path, tmp_path: Path, key, value) -> None:
+    """A run of other code, machine, software or threads, or one that was cut off, is left alone."""
+    info = store.read_info(sorted((place / "results").iterdir())[0])
+    here = Here("cpu", 1)
+    assert here.holds(info)
+    changed = json.loads(json.dumps(info))
+    part = changed if key in changed else changed["environment"]
+    part[key] = value
+    assert not here.holds(changed)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"ratio": float("inf")},
+        {"ratio": -1.0, "ratio_lo": -1.1, "ratio_hi": -0.9},
+        {"ratio_lo": 2.0},
+        {"latency_us": float("nan")},
+        {"params": -5},
+        {"backbone": None},
+        {"place": "stage"},
+        {"variant": "se"},
+    ],
+)
+def test_a_row_that_no_measurement_gives_is_not_reused(place: Path, monkeypatch, columns) -> None:
+    """Figures that cannot be, and columns that are not those of the case, are left alone."""
+    monkeypatch.chdir(place)
+    run = store.load(store.find("latest"))
+    (row,) = [row for row in run.rows if row.variant == "timm/eca"]
+    case = Case(Variant("timm/eca"), Shape(1, 3, 64, 64), network=Network("resnet18"))
+    monkeypatch.setattr(store, "load", lambda path: replace(run, rows=[row]))
+    assert stored_rows({case.id: case}, Here("cpu", 1), lambda *_: True).keys() == {case.id}
+    monkeypatch.setattr(store, "load", lambda path: replace(run, rows=[replace(row, **columns)]))
+    assert not stored_rows({case.id: case}, Here("cpu", 1), lambda *_: True)
+
+
+def test_more_time_measures_again(place: Path) -> None:
+    """What is not precise enough for what is asked now, and was measured for less, is measured."""
+    settings = Settings(60, 0.001, 2, 0, 1, 60)
+    run = store.load(store.find("latest", place / "results"))
+    (row,) = [row for row in run.rows if row.variant == "timm/eca"]
+    assert not _good_enough(settings)(row, run)
+    assert _good_enough(replace(settings, precision=0.9))(row, run)
+    assert _good_enough(replace(settings, most_ratio=100.0))(row, run)  # it is surely below
+    told = {**run.info, "settings": {**run.info["settings"], "budget_s": 60, "precision": 0.001}}
+    assert _good_enough(settings)(row, replace(run, info=told))
+
+
+def test_two_runs_of_one_second_have_two_folders(tmp_path: Path, monkeypatch) -> None:
+    """Whoever comes second takes another name, and overwrites nothing."""
+    monkeypatch.chdir(tmp_path)
+    now = datetime.now(UTC)
+    first, second = (store.RunFolder.create("s", "cpu", now, None).path for _ in range(2))
+    assert first != second
+    assert second.name == f"{first.name}-2"
+
+
+def test_a_broken_candidate_costs_itself(cli: Cli, tmp_path: Path) -> None:
+    """A module that cannot be built is named with its reason, and the command ends with 3."""
+    (tmp_path / "few.toml").write_text(SUITE.replace("budget = 30", "budget = 8"), "utf-8")
+    (tmp_path / "broken.py").write_text(BROKEN, encoding="utf-8")
+    done = cli(*WORDS, "--modules", "se,broken", "--modules-from", "broken.py")
+    assert done.returncode == 3, done.stderr
+    assert "RuntimeError: not today" in done.stdout
+    assert "Take " in done.stdout or "Nothing keeps" in done.stdout
+
+
+def test_a_stage_alone(cli: Cli) -> None:
+    """For one stage, costs are copies of the input; an extent beyond the map is ruled out."""
+    done = cli(
+        *("recommend", "--shape", "64x7x7", "--batch", "2", "--modules", "ge_theta_minus,se"),
+        *("--max-params", "1k", "--budget", "6", "--threads", "1", "--device", "cpu"),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "×" in done.stdout
+    assert "extent 8 is larger than the 7×7 map" in done.stdout
+    assert "of ResNet-50 as a whole" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "--backbone NAME, or --shape"),
+        (("--backbone", "resnet50", "--shape", "1x2x3"), "--backbone NAME, or --shape"),
+        (("--backbone", "resnet5"), "did you mean 'resnet50'?"),
+        (("--backbone", "resnet50", "--place", "blok"), "did you mean 'block'?"),
+        (("--backbone", "convnext_tiny", "--place", "slot"), "no attention slot"),
+        (("--backbone", "resnet50", "--suite", "papers"), "no modules to choose from"),
+        (("--backbone", "resnet50", "--suite", "nope"), "unknown suite"),
+        (("--backbone", "resnet50", "--modules", "nope"), "matches no module"),
+        (("--backbone", "resnet50", "--max-latency", "10%"), "(+10%?)"),
+        (("--backbone", "resnet50", "--json", "no/such/folder.json"), "cannot be written"),
+        (("--backbone", "resnet50", "--modules-from", "no.py"), "there is no such file"),
+        (("--shape", "64x0x8"), "channels, height and width"),
+        (("--shape", "999999x99999x99999"), "no input that fits"),
+        (("--shape", "64x8x8", "--place", "block"), "--place is of a backbone"),
+        (("--shape", "64x8x8", "--max-params", "+10%"), "no params to be relative to"),
+        (("--shape", "256x8x8", "--suite", "ge_implementations"), "in one condition"),
+        (("--shape", "64x8x8", "--suite", "resnet50"), "and there are shapes"),
+    ],
+)
+def test_bad_requests(cli: Cli, words: tuple[str, ...], said: str) -> None:
+    """Each gets one line, and status 2, before anything is measured."""
+    done = cli("recommend", "--device", "cpu", *words)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
