@@ -115,8 +115,8 @@ def one_spelling(place: str, backbone: str) -> str:
 
 def _ranges(stages: tuple[int, ...]) -> str:
     """
-    >>> _ranges((1, 3, 4, 5)), _ranges((2,))
-    ('1,3-5', '2')
+    >>> _ranges((1, 3, 4, 5)), _ranges((3, 4))
+    ('1,3-5', '3,4')
     """
     runs: list[list[int]] = []
     for stage in stages:
@@ -124,4 +124,6 @@ def _ranges(stages: tuple[int, ...]) -> str:
             runs[-1].append(stage)
         else:
             runs.append([stage])
-    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+    return ",".join(
+        f"{run[0]}-{run[-1]}" if len(run) > 2 else ",".join(map(str, run)) for run in runs
+    )
