@@ -8,21 +8,22 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from attn_bench._version import __version__
+
 if TYPE_CHECKING:
     from attn_bench.api import Run as Run
     from attn_bench.api import load as load
     from attn_bench.api import run as run
-    from attn_bench.errors import AttnBenchError as AttnBenchError
-    from attn_bench.registry import register as register
+    from attn_bench.catalog.registry import register as register
+    from attn_bench.model.errors import AttnBenchError as AttnBenchError
 
-__version__ = "0.1.0"
 __all__ = ["AttnBenchError", "Run", "__version__", "load", "register", "run"]
 
 _HOME = {
-    "AttnBenchError": "attn_bench.errors",
+    "AttnBenchError": "attn_bench.model.errors",
     "Run": "attn_bench.api",
     "load": "attn_bench.api",
-    "register": "attn_bench.registry",
+    "register": "attn_bench.catalog.registry",
     "run": "attn_bench.api",
 }
 

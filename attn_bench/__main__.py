@@ -1,7 +1,7 @@
 """`python -m attn_bench`."""
 
 try:
-    from attn_bench.cli import main
+    from attn_bench.cli.main import main
 
     status = main()
 except KeyboardInterrupt:  # before there was anybody to handle it

@@ -10,12 +10,12 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attn_bench import store
-from attn_bench.coordinator import Unseen
-from attn_bench.errors import RequestError
-from attn_bench.measure import Request, exit_status
-from attn_bench.measure import run as measure
-from attn_bench.store import StoredRun
+from attn_bench.engine.coordinator import Unseen
+from attn_bench.engine.measure import Request, exit_status
+from attn_bench.engine.measure import run as measure
+from attn_bench.model.errors import RequestError
+from attn_bench.store import runs
+from attn_bench.store.runs import StoredRun
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +47,7 @@ class Run:
     @cached_property
     def table(self) -> pd.DataFrame:
         """One row a case, by its case_id: the columns of results/README.md; unknown is NA."""
-        frame: pd.DataFrame = store.table_frame(self.stored.rows).set_index("case_id")
+        frame: pd.DataFrame = runs.table_frame(self.stored.rows).set_index("case_id")
         return frame
 
     @cached_property
@@ -56,7 +56,7 @@ class Run:
 
         Raises RequestError where samples.parquet cannot be read.
         """
-        frame: pd.DataFrame = store.samples_frame(store.load_blocks(self.path))
+        frame: pd.DataFrame = runs.samples_frame(runs.load_blocks(self.path))
         return frame
 
     def __repr__(self) -> str:
@@ -65,7 +65,7 @@ class Run:
         return f"<attn_bench.Run {self.path.name}: {measured} of {of} cases measured>"
 
     def _repr_html_(self) -> str:
-        from attn_bench import page
+        from attn_bench.view.page import page
 
         return page.fragment(self.stored)
 
@@ -122,7 +122,7 @@ def load(name: str | PathLike[str]) -> Run:
 
     Raises RequestError where there is none, or it was not finished.
     """
-    return Run(store.load(store.find(fspath(name))))
+    return Run(runs.load(runs.find(fspath(name))))
 
 
 def _check(name: str, value: object, good: bool, wanted: str) -> None:
@@ -133,7 +133,7 @@ def _check(name: str, value: object, good: bool, wanted: str) -> None:
 def _measured(request: Request, progress: bool) -> Path:
     if not progress:
         return measure(request, Unseen()).path
-    from attn_bench.console import LiveProgress
+    from attn_bench.view.console.console import LiveProgress
 
     shown = LiveProgress()
     try:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import sys
 import tempfile
 
-from attn_bench.console import LiveProgress
-from attn_bench.measure import Request, run
+from attn_bench.engine.measure import Request, run
+from attn_bench.view.console.console import LiveProgress
 
 
 def main() -> None:

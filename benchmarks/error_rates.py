@@ -14,10 +14,10 @@ import sys
 
 from neighbour import busy_neighbour
 
-from attn_bench.console import LiveProgress
-from attn_bench.console import selfcheck as show
-from attn_bench.plan import PRECISION, SECONDS_PER_CASE
-from attn_bench.selfcheck import Pairs, selfcheck
+from attn_bench.jobs.selfcheck import Pairs, selfcheck
+from attn_bench.plan.cases import PRECISION, SECONDS_PER_CASE
+from attn_bench.view.console.console import LiveProgress
+from attn_bench.view.console.console import selfcheck as show
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ import sys
 import time
 from math import exp, log
 
-from attn_bench.process import MALLOC, OPENMP
+from attn_bench.engine.process import MALLOC, OPENMP
 
 REPEATS = 101
 SECONDS = 0.03  # for each timer and repeat: shorter than most of what disturbs a shared machine
@@ -28,10 +28,10 @@ def main() -> None:
     import torch
     from torch.utils.benchmark import Timer
 
-    from attn_bench.devices import open_device
-    from attn_bench.record import Case, Shape, Variant
-    from attn_bench.registry import builtin
-    from attn_bench.worker import Bench
+    from attn_bench.catalog.registry import builtin
+    from attn_bench.model.record import Case, Shape, Variant
+    from attn_bench.worker.bench import Bench
+    from attn_bench.worker.devices import open_device
 
     bench = Bench(open_device("cpu"), builtin())
     variants = [

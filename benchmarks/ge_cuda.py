@@ -17,8 +17,8 @@ import sys
 import torch
 from torch import Tensor
 
-from attn_bench.devices.cuda import Cuda
 from attn_bench.modules.gather_excite import ge_theta_minus
+from attn_bench.worker.devices.cuda import Cuda
 
 STAGES = ((256, 56, 56), (512, 28, 28), (1024, 14, 14), (2048, 7, 7))
 EXTENTS = (2, 4, 8, 0)

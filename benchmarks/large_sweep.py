@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from attn_bench.measure import Request, run
+from attn_bench.engine.measure import Request, run
 
 SUITE = """
 title = "1,000 cases"

@@ -13,7 +13,7 @@ import statistics
 import subprocess
 import sys
 
-from attn_bench.process import OPENMP
+from attn_bench.engine.process import OPENMP
 
 ROUNDS = 3
 NEIGHBOUR = "import torch\nx = torch.randn(8, 256, 28, 28)\nwhile True: (x * 2).sum()"

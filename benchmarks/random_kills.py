@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 
-from attn_bench import store
+from attn_bench.store import runs
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKER_KILLS = 4  # a run
@@ -100,10 +100,10 @@ def one_run(folder: Path) -> tuple[int, int, int, int, bool]:
     resumed.wait()
     corrupt = 0
     try:
-        stored = store.load(folder / "run")
+        stored = runs.load(folder / "run")
         for line in (folder / "run" / "journal.jsonl").read_text().splitlines():
             json.loads(line)
-    except (store.RequestError, ValueError):
+    except (runs.RequestError, ValueError):
         return killed + 1, 0, 0, 1, False
     lost = sum(row.status not in ("ok", "skipped") for row in stored.rows)
     unreached = sum(row.status == "skipped" for row in stored.rows)

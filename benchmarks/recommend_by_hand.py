@@ -21,7 +21,7 @@ from pathlib import Path
 
 from scipy.stats import t
 
-from attn_bench.process import worker_environment
+from attn_bench.engine.process import worker_environment
 
 PROCESSES = 6
 SECONDS = 15.0  # of each, after a warm-up
@@ -61,9 +61,9 @@ def time_one_pair(row: dict[str, object]) -> None:
     """Print the median logarithm of the candidate's time over the plain network's."""
     import torch
 
+    from attn_bench.catalog.networks import Place
+    from attn_bench.catalog.registry import builtin
     from attn_bench.modules.backbones import build
-    from attn_bench.networks import Place
-    from attn_bench.registry import builtin
 
     if row["mode"] != "inference" or row["dtype"] != "float32" or row["device"] != "cpu":
         sys.exit("float32 inference on a CPU alone is timed by hand here")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from attn_bench.record import Scalar
-from attn_bench.registry import Extents, register
+from attn_bench import register
+
+if TYPE_CHECKING:
+    from attn_bench.catalog.registry import Extents
+    from attn_bench.model.record import Scalar
 
 EVEN: Extents = (2, 4, 6, 8, 16, "global")
 GE, TIMM = "gather_excite", "timm_layers:timm_attention"

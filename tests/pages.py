@@ -10,10 +10,10 @@ from typing import Any
 
 from program import ROOT
 
-from attn_bench import store
-from attn_bench.record import Row
-from attn_bench.report import report
-from attn_bench.store import RunFolder, StoredRun
+from attn_bench.model.record import Row
+from attn_bench.store import runs
+from attn_bench.store.runs import RunFolder, StoredRun
+from attn_bench.view.page.report import report
 
 REFERENCE = ROOT / "results" / "reference" / "ge_extents-cpu"
 VOID = {"meta", "link", "br", "input", "use", "img"}
@@ -25,12 +25,12 @@ def altered(
     info: Mapping[str, Any] | None = None,
 ) -> StoredRun:
     """The reference run in `folder`, with other rows and other words in run.json."""
-    original = store.load(REFERENCE)
+    original = runs.load(REFERENCE)
     folder.mkdir(parents=True)
     RunFolder(folder).finish(
-        list(change(original.rows)), store.load_blocks(REFERENCE), {**original.info, **(info or {})}
+        list(change(original.rows)), runs.load_blocks(REFERENCE), {**original.info, **(info or {})}
     )
-    return store.load(folder)
+    return runs.load(folder)
 
 
 def without_figures(row: Row, **cells: Any) -> Row:

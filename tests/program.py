@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from attn_bench import store
-from attn_bench.store import StoredRun
+from attn_bench.store import runs
+from attn_bench.store.runs import StoredRun
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(__file__).parent / "data"
@@ -42,4 +42,4 @@ class ProgramRun:
 def program_run(cwd: Path, *words: str) -> ProgramRun:
     process = program("run", *words, cwd=cwd)
     (folder,) = (cwd / "results").iterdir()
-    return ProgramRun(process, folder, store.load(folder))
+    return ProgramRun(process, folder, runs.load(folder))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from attn_bench.gain import published_place
-from attn_bench.record import PLAIN, Row
+from attn_bench.model.record import PLAIN, Row
+from attn_bench.papers.gain import published_place
 
 
 def network(variant: str, ratio: float, *, half: float = 0.01, **columns: object) -> Row:

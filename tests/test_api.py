@@ -13,9 +13,9 @@ from pages import REFERENCE
 from program import ROOT, ProgramRun
 
 import attn_bench
-from attn_bench import units
-from attn_bench.record import COLUMNS
-from attn_bench.summary import interval_of
+from attn_bench.model import units
+from attn_bench.model.record import COLUMNS
+from attn_bench.view.summary import interval_of
 
 
 def test_run_measures_and_is_quiet(

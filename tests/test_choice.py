@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from rows import network
 
-from attn_bench.choice import Choice, choose
-from attn_bench.limits import Limit
-from attn_bench.reasons import reasons, unknown
-from attn_bench.record import Row
+from attn_bench.jobs.recommend.choice import Choice, choose
+from attn_bench.jobs.recommend.limits import Limit
+from attn_bench.model.record import Row
+from attn_bench.view.reasons import reasons, unknown
 
 PLAIN = network("plain", 1.0)
 GE = "Gather-Excite (arXiv:1810.12348)"

@@ -6,9 +6,9 @@ import json
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 
-from attn_bench import ci
-from attn_bench.record import Interval
-from attn_bench.verdicts import Change, Finding, Times
+from attn_bench.analysis.verdicts import Change, Finding, Times
+from attn_bench.model.record import Interval
+from attn_bench.view import ci
 
 FINDINGS = (
     Finding(

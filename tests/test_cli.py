@@ -21,7 +21,7 @@ def test_what_needs_no_torch_imports_none(words: list[str]) -> None:
     """Help and lists load neither torch nor timm nor pandas, and say something."""
     script = f"""
 import sys
-from attn_bench.cli import main
+from attn_bench.cli.main import main
 status = main({words!r})
 heavy = sorted({{"torch", "timm", "fvcore", "pandas"}} & set(sys.modules))
 assert not heavy, heavy

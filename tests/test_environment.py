@@ -12,7 +12,7 @@ import time
 import pytest
 from program import ROOT
 
-from attn_bench import environment
+from attn_bench.model import environment
 
 QUIET = {"cores_usable": 4, "cores_physical": 4, "threads": 4, "governor": "performance"}
 

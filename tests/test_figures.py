@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pages import REFERENCE
 
-from attn_bench import store
-from attn_bench.drawing import PALETTE, short, spread, styles
-from attn_bench.gain import Gain, Point, find_points, gains_of, pareto
-from attn_bench.gain_figure import cost_against_gain
-from attn_bench.record import Interval
+from attn_bench.model.record import Interval
+from attn_bench.papers.gain import Gain, Point, find_points, gains_of, pareto
+from attn_bench.store import runs
+from attn_bench.view.page.drawing import PALETTE, short, spread, styles
+from attn_bench.view.page.gain_figure import cost_against_gain
 
-ROWS = store.load(REFERENCE).rows
+ROWS = runs.load(REFERENCE).rows
 
 
 def point(label: str, cost: float, gain: float, paper: str = "A") -> Point:

@@ -17,7 +17,7 @@ import psutil
 import pytest
 from program import ROOT, Cli
 
-from attn_bench import store
+from attn_bench.store import runs
 
 BLOCKS_BEFORE = 40
 
@@ -77,7 +77,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
 
 
 def assert_complete(folder: Path) -> None:
-    stored = store.load(folder)
+    stored = runs.load(folder)
     assert len(stored.rows) == 9
     assert all(row.status == "ok" for row in stored.rows)
     assert stored.info["state"] == "finished"
@@ -90,7 +90,7 @@ def interrupted(running: Running, number: int) -> None:
     assert running.end() == 130
     assert "interrupted" in running.stdout
     assert not [worker for worker in workers if worker.is_running()]
-    assert len(store.load(running.folder).rows) == 9
+    assert len(runs.load(running.folder).rows) == 9
 
 
 def test_sigterm_ends_a_run_in_order(running: Running) -> None:
@@ -136,7 +136,7 @@ def test_a_killed_worker_costs_its_case_alone(running: Running) -> None:
     running.wait_for_blocks()
     running.workers()[0].kill()
     assert running.end() == 3
-    rows = store.load(running.folder).rows
+    rows = runs.load(running.folder).rows
     lost = [row for row in rows if row.status != "ok"]
     assert len(lost) == 1
     assert "killed by SIGKILL" in (lost[0].error or "")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from rows import network
 
-from attn_bench.choice import choose
-from attn_bench.limits import Limit, problem_with
+from attn_bench.jobs.recommend.choice import choose
+from attn_bench.jobs.recommend.limits import Limit, problem_with
 
 PLAIN = network("plain", 1.0, params=25_000_000, memory=10_000_000)
 

@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 from program import Cli, ProgramRun, program, program_run
 
-from attn_bench import store, suite
-from attn_bench.errors import RequestError
-from attn_bench.networks import Place
-from attn_bench.plan import make_plan
-from attn_bench.record import Network, Shape
-from attn_bench.registry import builtin
+from attn_bench.catalog.networks import Place
+from attn_bench.catalog.registry import builtin
+from attn_bench.model.errors import RequestError
+from attn_bench.model.record import Network, Shape
+from attn_bench.plan import suite_file
+from attn_bench.plan.cases import make_plan
+from attn_bench.store import runs
 
 TINY = """\
 title = "tiny"
@@ -37,8 +38,8 @@ extent = [[8, 4, 2, "global"]]
 """
 
 
-def parse(text: str) -> suite.Suite:
-    return suite.parse(text, builtin(), name="t", source="t.toml")
+def parse(text: str) -> suite_file.Suite:
+    return suite_file.parse(text, builtin(), name="t", source="t.toml")
 
 
 @pytest.fixture(scope="session")
@@ -172,7 +173,7 @@ def test_runs_from_before_there_were_networks_are_read(tiny: ProgramRun, tmp_pat
     (tmp_path / "run.json").write_text(json.dumps({**info, "schema": 1}), encoding="utf-8")
     table = pd.read_parquet(tiny.folder / "table.parquet")
     table.drop(columns=["backbone", "place"]).to_parquet(tmp_path / "table.parquet")
-    stored = store.load(tmp_path)
+    stored = runs.load(tmp_path)
     assert stored.rows
     assert {(row.backbone, row.place) for row in stored.rows} == {(None, None)}
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from program import ProgramRun, program_run
 
-from attn_bench import papers
-from attn_bench.networks import BACKBONES, Place
-from attn_bench.published import fits, links, load
+from attn_bench.catalog.networks import BACKBONES, Place
+from attn_bench.papers import reproduction
+from attn_bench.papers.published import fits, links, load
 
 GE_PAPER = "Gather-Excite arXiv:1810.12348 ResNet-50"
 
@@ -30,8 +30,8 @@ def rebuilt(tmp_path_factory: pytest.TempPathFactory) -> ProgramRun:
     )
 
 
-def comparisons(run: ProgramRun) -> list[papers.Comparison]:
-    return papers.compare(run.stored.rows, run.stored.info["operations"], "cpu")
+def comparisons(run: ProgramRun) -> list[reproduction.Comparison]:
+    return reproduction.compare(run.stored.rows, run.stored.info["operations"], "cpu")
 
 
 def test_every_count_of_the_six_networks_is_a_match(rebuilt: ProgramRun) -> None:
@@ -69,20 +69,20 @@ def test_a_count_that_is_off_differs(rebuilt: ProgramRun) -> None:
         replace(row, params=round(row.params * 1.01), macs=round(row.macs * 1.01))
         for row in rebuilt.stored.rows
     ]
-    found = papers.compare(worse, rebuilt.stored.info["operations"], "cpu")
+    found = reproduction.compare(worse, rebuilt.stored.info["operations"], "cpu")
     verdicts = [f.verdict for one in found for f in one.figures if f.name != "fvcore_g"]
     assert set(verdicts) == {"differs"}
-    assert papers.any_differs(worse, rebuilt.stored.info["operations"], "cpu")
+    assert reproduction.any_differs(worse, rebuilt.stored.info["operations"], "cpu")
 
 
 def test_every_row_is_rebuilt_or_left_out_for_a_reason() -> None:
     """A row that prints a figure has a network of ours, and a convention, or a reason against."""
-    cases = [papers.case_of(row, "cpu") for row in load()]
-    assert sum(papers.left_out().values()) == cases.count(None)
-    assert "nothing of ours is this module" not in papers.left_out()
+    cases = [reproduction.case_of(row, "cpu") for row in load()]
+    assert sum(reproduction.left_out().values()) == cases.count(None)
+    assert "nothing of ours is this module" not in reproduction.left_out()
     for row, case in zip(load(), cases, strict=True):
         if case is not None:
-            assert papers.convention(row)["about"]
+            assert reproduction.convention(row)["about"]
             assert case.network.backbone in BACKBONES
             assert Place.read(case.network.place).problem_in(case.network.backbone) is None
 

@@ -7,15 +7,15 @@ from random import Random
 
 import pytest
 
-from attn_bench import suite
-from attn_bench.errors import RequestError
-from attn_bench.plan import calls_in_a_block, make_plan, round_order, settle
-from attn_bench.record import Suite
-from attn_bench.registry import builtin
+from attn_bench.catalog.registry import builtin
+from attn_bench.model.errors import RequestError
+from attn_bench.model.record import Suite
+from attn_bench.plan import suite_file
+from attn_bench.plan.cases import calls_in_a_block, make_plan, round_order, settle
 
 
 def loaded(name: str = "ge_extents") -> Suite:
-    return suite.load(name, builtin())
+    return suite_file.load(name, builtin())
 
 
 def test_ge_extents() -> None:
@@ -53,7 +53,7 @@ def test_leave_out_removes_a_combination() -> None:
     """A rule of the suite leaves out what it describes."""
     text = 'title="t"\nleave_out="extent == 8 and height < 10"\n[[grid]]\nmodule="ge_theta"\n'
     text += "extent=[2,8]\n[shapes]\nstages=[[8,7,7],[8,14,14]]\n"
-    plan = make_plan(suite.parse(text, builtin(), name="t", source="t.toml"), "cpu")
+    plan = make_plan(suite_file.parse(text, builtin(), name="t", source="t.toml"), "cpu")
     assert not plan.unsupported
     assert sum(case.variant.extent == 8 for case in plan.cases) == 1
 

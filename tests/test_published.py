@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from attn_bench.published import (
+from attn_bench.papers.published import (
     Provenance,
     baseline_of,
     gains,

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from program import Cli, program
 
-from attn_bench import store
-from attn_bench.recommend import _good_enough
-from attn_bench.record import Case, Network, Settings, Shape, Variant
-from attn_bench.reuse import Here, stored_rows
+from attn_bench.jobs.recommend.recommend import _good_enough
+from attn_bench.jobs.recommend.reuse import Here, stored_rows
+from attn_bench.model.record import Case, Network, Settings, Shape, Variant
+from attn_bench.store import runs
 
 SUITE = """\
 title = "few"
@@ -63,7 +63,7 @@ def answer(folder: Path, name: str) -> dict[str, object]:
 def test_the_first_answer_is_measured(place: Path) -> None:
     """From nothing it measures each candidate at its paper's place, beside the plain backbone."""
     (run,) = sorted((place / "results").iterdir())
-    rows = {row.variant: row for row in store.load(run).rows}
+    rows = {row.variant: row for row in runs.load(run).rows}
     assert rows.keys() == {
         *("plain", "se", "simam", "ge_theta_minus(extent=global)", "ge_theta_minus(extent=8)")
     }
@@ -97,7 +97,7 @@ def test_only_what_is_missing_is_measured(place: Path, tmp_path: Path) -> None:
     words = [word.replace("few.toml", "more.toml") for word in WORDS]
     done = program(*words, "--json", str(tmp_path / "more.json"), cwd=place)
     assert done.returncode == 0, done.stderr
-    newest = store.load(store.find("latest", place / "results"))
+    newest = runs.load(runs.find("latest", place / "results"))
     assert {row.variant for row in newest.rows} == {"plain", "timm/eca"}
     assert sum(answer(tmp_path, "more.json")["reused"].values()) == 5  # type: ignore[attr-defined]
 
@@ -118,7 +118,7 @@ def test_only_what_is_missing_is_measured(place: Path, tmp_path: Path) -> None:
 )
 def test_what_does_not_hold_is_not_reused(place: Path, tmp_path: Path, key, value) -> None:
     """A run of other code, machine, software or threads, or one that was cut off, is left alone."""
-    info = store.read_info(sorted((place / "results").iterdir())[0])
+    info = runs.read_info(sorted((place / "results").iterdir())[0])
     here = Here("cpu", 1)
     assert here.holds(info)
     changed = json.loads(json.dumps(info))
@@ -143,19 +143,19 @@ def test_what_does_not_hold_is_not_reused(place: Path, tmp_path: Path, key, valu
 def test_a_row_that_no_measurement_gives_is_not_reused(place: Path, monkeypatch, columns) -> None:
     """Figures that cannot be, and columns that are not those of the case, are left alone."""
     monkeypatch.chdir(place)
-    run = store.load(store.find("latest"))
+    run = runs.load(runs.find("latest"))
     (row,) = [row for row in run.rows if row.variant == "timm/eca"]
     case = Case(Variant("timm/eca"), Shape(1, 3, 64, 64), network=Network("resnet18"))
-    monkeypatch.setattr(store, "load", lambda path: replace(run, rows=[row]))
+    monkeypatch.setattr(runs, "load", lambda path: replace(run, rows=[row]))
     assert stored_rows({case.id: case}, Here("cpu", 1), lambda *_: True).keys() == {case.id}
-    monkeypatch.setattr(store, "load", lambda path: replace(run, rows=[replace(row, **columns)]))
+    monkeypatch.setattr(runs, "load", lambda path: replace(run, rows=[replace(row, **columns)]))
     assert not stored_rows({case.id: case}, Here("cpu", 1), lambda *_: True)
 
 
 def test_more_time_measures_again(place: Path) -> None:
     """What is not precise enough for what is asked now, and was measured for less, is measured."""
     settings = Settings(60, 0.001, 2, 0, 1, 60)
-    run = store.load(store.find("latest", place / "results"))
+    run = runs.load(runs.find("latest", place / "results"))
     (row,) = [row for row in run.rows if row.variant == "timm/eca"]
     assert not _good_enough(settings)(row, run)
     assert _good_enough(replace(settings, precision=0.9))(row, run)
@@ -168,7 +168,7 @@ def test_two_runs_of_one_second_have_two_folders(tmp_path: Path, monkeypatch) ->
     """Whoever comes second takes another name, and overwrites nothing."""
     monkeypatch.chdir(tmp_path)
     now = datetime.now(UTC)
-    first, second = (store.RunFolder.create("s", "cpu", now, None).path for _ in range(2))
+    first, second = (runs.RunFolder.create("s", "cpu", now, None).path for _ in range(2))
     assert first != second
     assert second.name == f"{first.name}-2"
 

@@ -10,8 +10,8 @@ import torch
 from program import ROOT, Cli
 from torch import nn
 
-from attn_bench.errors import RequestError
-from attn_bench.registry import Entry, Registry, builtin, load_base, register, registering
+from attn_bench.catalog.registry import Entry, Registry, builtin, load_base, register, registering
+from attn_bench.model.errors import RequestError
 
 MINE = '''
 from torch import nn

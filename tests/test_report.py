@@ -16,10 +16,10 @@ import pytest
 from pages import REFERENCE, Page, altered, page_of, without_figures
 from program import ROOT, Cli, ProgramRun
 
-from attn_bench import store
-from attn_bench.record import COLUMNS, Row
-from attn_bench.report import report
-from attn_bench.summary import shape_in_words, summaries
+from attn_bench.model.record import COLUMNS, Row
+from attn_bench.store import runs
+from attn_bench.view.page.report import report
+from attn_bench.view.summary import shape_in_words, summaries
 
 HOSTILE = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(1)> $\\frac{ & \x07"
 
@@ -33,7 +33,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
 def test_it_shows_what_the_console_shows(page: Page) -> None:
     """Every line of the console's tables is a row of the page, with the same figures and stars."""
     shown = {tuple(row[:8]) for row in page.rows}
-    for summary in summaries(store.load(REFERENCE).rows, "identity"):
+    for summary in summaries(runs.load(REFERENCE).rows, "identity"):
         for line in summary.lines:
             row = line.row
             cells = [
@@ -109,7 +109,7 @@ def test_colours_are_the_pages(page: Page) -> None:
 
 def test_hostile_words_stay_words(tmp_path: Path) -> None:
     """Markup in names, titles, errors and run.json is text on the page, and no element."""
-    original = store.load(REFERENCE)
+    original = runs.load(REFERENCE)
 
     def change(rows: Iterable[Row]) -> Iterable[Row]:
         for row in rows:
@@ -217,7 +217,7 @@ def test_an_interrupted_run_says_so(tmp_path: Path) -> None:
 def test_a_run_with_failures_of_every_kind(misbehaving: ProgramRun, tmp_path: Path) -> None:
     """The page of a run whose modules misbehave shows each reason."""
     folder = shutil.copytree(misbehaving.folder, tmp_path / "run")
-    page = page_of(store.load(folder))
+    page = page_of(runs.load(folder))
     for row in misbehaving.stored.rows:
         assert not row.error or " ".join(row.error.split()) in " ".join(page.words.split())
 
@@ -259,7 +259,7 @@ def test_it_imports_no_torch(tmp_path: Path) -> None:
     run = altered(tmp_path / "run", ONE_SHAPE)
     script = f"""
 import sys
-from attn_bench.cli import main
+from attn_bench.cli.main import main
 status = main(["report", {str(run.path)!r}])
 heavy = sorted({{"torch", "timm", "fvcore"}} & set(sys.modules))
 sys.exit(str(heavy) if heavy else status)

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from pages import altered
 
-from attn_bench.report import report
+from attn_bench.view.page.report import report
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None

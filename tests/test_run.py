@@ -11,9 +11,9 @@ import torch
 from fvcore.nn import FlopCountAnalysis
 from program import ROOT, Cli, ProgramRun
 
-from attn_bench.record import COLUMNS
-from attn_bench.registry import builtin
-from attn_bench.store import SCHEMA
+from attn_bench.catalog.registry import builtin
+from attn_bench.model.record import COLUMNS
+from attn_bench.store.runs import SCHEMA
 
 
 def test_it_ends_well_and_says_where_it_is(smoke: ProgramRun) -> None:

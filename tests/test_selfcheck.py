@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from attn_bench.coordinator import Unseen
-from attn_bench.record import Block
-from attn_bench.selfcheck import PASSES, Pairs, Rate, Report, judge, selfcheck
-from attn_bench.stats import Estimate, Timings
+from attn_bench.analysis.stats import Estimate, Timings
+from attn_bench.engine.coordinator import Unseen
+from attn_bench.jobs.selfcheck import PASSES, Pairs, Rate, Report, judge, selfcheck
+from attn_bench.model.record import Block
 
 
 def test_pairs_are_real_work_of_a_known_ratio() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attn_bench.record import Block
-from attn_bench.stats import Timings, holm, moderated
+from attn_bench.analysis.stats import Timings, holm, moderated
+from attn_bench.model.record import Block
 
 
 def blocks(case: str, seconds: list[float], session: int = 0) -> list[Block]:

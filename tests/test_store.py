@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 from program import ProgramRun
 
-from attn_bench import store
-from attn_bench.errors import RequestError
-from attn_bench.record import Outcome, Row
-from attn_bench.store import RunFolder
+from attn_bench.model.errors import RequestError
+from attn_bench.model.record import Outcome, Row
+from attn_bench.store import runs
+from attn_bench.store.runs import RunFolder
 
 
 def make(results: Path, *names: str) -> None:
     for name in names:
         folder = results / name
         folder.mkdir(parents=True)
-        (folder / "run.json").write_text(json.dumps({"schema": store.SCHEMA}))
+        (folder / "run.json").write_text(json.dumps({"schema": runs.SCHEMA}))
 
 
 def test_find(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_find(tmp_path: Path) -> None:
     make(tmp_path, "20260101T000000Z-smoke-cpu", "20260102T000000Z-smoke-cpu")
     last = tmp_path / "20260102T000000Z-smoke-cpu"
     for name in (str(last), last.name, "20260102", "latest"):
-        assert store.find(name, tmp_path) == last
+        assert runs.find(name, tmp_path) == last
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_find_refuses_what_is_not_one_run(tmp_path: Path, name: str, reason: str
     """An ambiguous beginning and an unknown name are refused, with a hint."""
     make(tmp_path, "20260101T000000Z-smoke-cpu", "20260102T000000Z-smoke-cpu")
     with pytest.raises(RequestError, match=reason):
-        store.find(name, tmp_path)
+        runs.find(name, tmp_path)
 
 
 def test_two_runs_of_one_second_have_two_folders(
@@ -59,7 +59,7 @@ def test_rows_come_back_as_they_were(smoke: ProgramRun) -> None:
     rows = smoke.stored.rows
     assert {row.extent for row in rows} == {2, "global", None}
     assert all(isinstance(row.params, int) and row.device_us is None for row in rows)
-    assert store.as_csv(rows, store.COLUMNS) == (smoke.folder / "table.csv").read_text()
+    assert runs.as_csv(rows, runs.COLUMNS) == (smoke.folder / "table.csv").read_text()
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_damaged_run_is_refused(
     if content is not None:
         (folder / name).write_text(content)
     with pytest.raises(RequestError, match=reason):
-        store.load(folder)
+        runs.load(folder)
 
 
 def test_the_journal_is_on_disk_at_once(tmp_path: Path) -> None:
@@ -96,5 +96,5 @@ def test_the_journal_is_on_disk_at_once(tmp_path: Path) -> None:
 
 def test_markdown_cells_cannot_break_the_table() -> None:
     """A bar or a line break in a reason stays inside its cell."""
-    text = store.as_markdown([Row(case_id="a", error="x | y\nz")], ["case_id", "error"])
+    text = runs.as_markdown([Row(case_id="a", error="x | y\nz")], ["case_id", "error"])
     assert text.splitlines()[-1] == "| a | x \\| y z |"

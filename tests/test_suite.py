@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from attn_bench import suite
-from attn_bench.errors import RequestError
-from attn_bench.record import Shape, Tolerance
-from attn_bench.registry import builtin
+from attn_bench.catalog.registry import builtin
+from attn_bench.model.errors import RequestError
+from attn_bench.model.record import Shape, Tolerance
+from attn_bench.plan import suite_file
 
 GOOD = """\
 title = "t"
@@ -27,8 +27,8 @@ stages = [[64, 28, 28]]
 """
 
 
-def parse(text: str) -> suite.Suite:
-    return suite.parse(text, builtin(), name="t", source="t.toml")
+def parse(text: str) -> suite_file.Suite:
+    return suite_file.parse(text, builtin(), name="t", source="t.toml")
 
 
 def complaint(text: str) -> str:
@@ -83,10 +83,10 @@ def test_shapes_by_sweep() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", suite.available())
+@pytest.mark.parametrize("name", suite_file.available())
 def test_own_suites(name: str) -> None:
     """Every suite that comes with the package is valid and has a title."""
-    assert suite.load(name, builtin()).title
+    assert suite_file.load(name, builtin()).title
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_unknown_suite_names_the_nearest() -> None:
     with pytest.raises(
         RequestError, match=r"unknown suite 'ge_extent' \(did you mean 'ge_extents'"
     ):
-        suite.load("ge_extent", builtin())
+        suite_file.load("ge_extent", builtin())
 
 
 def test_unreadable_file(tmp_path: Path) -> None:
@@ -178,4 +178,4 @@ def test_unreadable_file(tmp_path: Path) -> None:
         (tmp_path / "no.toml", "no such"),
     ):
         with pytest.raises(RequestError, match=reason):
-            suite.load(str(path), builtin())
+            suite_file.load(str(path), builtin())

@@ -6,8 +6,8 @@ import io
 
 from rich.console import Console
 
-from attn_bench.record import Row
-from attn_bench.summary import shape_tables
+from attn_bench.model.record import Row
+from attn_bench.view.summary import shape_tables
 
 
 def row(module: str, latency: float, half: float, **others: object) -> Row:

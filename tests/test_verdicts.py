@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from test_stats import anchors, noisy_run
 
-from attn_bench.record import Row, Tolerance
-from attn_bench.stats import Estimate
-from attn_bench.verdicts import (
+from attn_bench.analysis.stats import Estimate
+from attn_bench.analysis.verdicts import (
     Finding,
     Tolerances,
     Trial,
@@ -21,6 +20,7 @@ from attn_bench.verdicts import (
     together,
     worst_first,
 )
+from attn_bench.model.record import Row, Tolerance
 
 USUAL = Tolerances()
 

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from program import DATA, ROOT, Cli, program
 
-from attn_bench.record import CHECKS
-from attn_bench.registry import Entry
-from attn_bench.verify import USUAL, subjects
+from attn_bench.catalog.registry import Entry
+from attn_bench.jobs.verify import USUAL, subjects
+from attn_bench.model.record import CHECKS
 
 BAD = (
     "good,bad_constructor,bad_forward,bad_backward,other_shape,not_a_number,in_place,through_data,"
@@ -198,7 +198,7 @@ def test_all_good_is_status_0_and_no_torch(tmp_path: Path) -> None:
     """A module that passes is status 0, and the user's process has loaded no torch."""
     script = """
 import sys
-from attn_bench.cli import main
+from attn_bench.cli.main import main
 status = main(["verify", "identity"])
 assert not {"torch", "timm", "pandas"} & set(sys.modules)
 sys.exit(status)

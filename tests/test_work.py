@@ -7,8 +7,8 @@ import torch
 from fvcore.nn import FlopCountAnalysis
 from torch import nn
 
-from attn_bench.metrics.work import count_work
-from attn_bench.registry import builtin
+from attn_bench.catalog.registry import builtin
+from attn_bench.worker.metrics.work import count_work
 
 SHAPE = (2, 64, 16, 16)
 

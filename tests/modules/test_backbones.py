@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from attn_bench.catalog.networks import BACKBONES
+from attn_bench.catalog.registry import builtin
 from attn_bench.modules import backbones
-from attn_bench.networks import BACKBONES
-from attn_bench.registry import builtin
 
 # One of each family, with its blocks and the map that leaves its last stage at 64×64.
 FAMILIES = {

@@ -8,10 +8,10 @@ import timm
 import torch
 from packaging.specifiers import SpecifierSet
 
-from attn_bench import conformance
-from attn_bench.registry import builtin
-from attn_bench.specimen import Specimen
-from attn_bench.verify import GATES, USUAL, subjects
+from attn_bench.catalog.registry import builtin
+from attn_bench.jobs.verify import GATES, USUAL, subjects
+from attn_bench.worker import conformance
+from attn_bench.worker.specimen import Specimen
 
 ENTRIES = {entry.name: entry for entry in builtin()}
 SUBJECTS = [subject for entry in ENTRIES.values() for subject in subjects(entry)]

@@ -1,0 +1,1 @@
+"""From numbers to estimates, intervals, verdicts and rows; pure functions, each formula cited."""

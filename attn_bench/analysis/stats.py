@@ -1,0 +1,256 @@
+"""From raw blocks to figures with intervals, paired ratios and verdicts; each formula cited.
+
+Within a session a figure is a median over rounds: a shared machine delays some blocks by any
+amount, and never hurries one. Between sessions it is a mean, and the session is the unit of
+replication: each process has its own placement of memory, and rounds within one are not
+independent of each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import digamma, polygamma, stdtr, stdtrit
+
+from attn_bench.model.record import Block, Interval
+
+CONFIDENCE = 0.95
+FAMILY_ERROR = 0.01  # the chance that a run calls anything slower or faster where nothing is
+WARM_UP_ROUNDS = 1  # of each session: stored like all others, and left out of every figure
+DRIFT_ROUNDS = 15  # of a session, to tell its beginning from the rest
+LEAST_ROUNDS = 3  # of a session, for its median to count; a case without such has no figure
+
+# The standard deviation between sessions, of logarithms, where it cannot be estimated because there
+# is only one session: of paired ratios of identical modules, and of latencies. Measured on a shared
+# 2-core machine: 0.6 to 0.8 %, and a factor of 1.9 between the extremes of twelve processes.
+RATIO_SD, LATENCY_SD = 0.01, 0.2
+SINGLE_SESSION_DF = 2.0
+
+# With fewer variances than this there is nothing to learn about one from the others.
+LEAST_FAMILY = 8
+MOST_PRIOR_DF = 8.0
+
+Floats = NDArray[np.float64]
+Sessions = Mapping[int, Mapping[int, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean over sessions on the logarithmic scale, and how far it can be trusted.
+
+    between, within: the variance of the sessions' medians among each other, and what of it the
+    scatter of rounds within a session explains.
+    expected_se: what the standard error should be, judged by the scatter within sessions and the
+    variance between them that all cases have in common. It decides when to stop: it hardly depends
+    on whether this case's few sessions happen to agree.
+    """
+
+    log: float
+    se: float
+    df: float
+    expected_se: float
+    between: float
+    within: float
+
+    def interval(self, scale: float = 1.0) -> Interval:
+        """The 95 % interval (Student's t) back on the original scale, times `scale`."""
+        half = self._quantile() * self.se
+        lo, value, hi = np.exp([self.log - half, self.log, self.log + half]) * scale
+        return Interval(float(value), float(lo), float(hi))
+
+    def is_within(self, precision: float) -> bool:
+        """Whether the interval is no wider than ± `precision`, and not so by chance alone."""
+        return self.safe_half_width() <= precision
+
+    def safe_half_width(self) -> float:
+        """Of the interval of `log`, or of the one that it should have, if that is wider."""
+        return self._quantile() * max(self.se, self.expected_se)
+
+    def p_value(self) -> float:
+        """Of no difference, two-sided."""
+        if self.se == 0:
+            return float(self.log == 0)
+        return 2 * float(stdtr(self.df, -abs(self.log) / self.se))
+
+    def differs_from(self, ratio: float, error: float) -> bool:
+        """Whether the truth lies on the estimate's side of `ratio`, but for a chance of `error`."""
+        return replace(self, log=self.log - float(np.log(ratio))).p_value() < 2 * error
+
+    def _quantile(self) -> float:
+        return float(stdtrit(self.df, 0.5 + CONFIDENCE / 2))
+
+
+class Timings:
+    """The blocks of a run, as far as they have come in: case -> session -> round -> seconds."""
+
+    def __init__(self, blocks: Iterable[Block] = ()) -> None:
+        self._calls: dict[str, dict[int, dict[int, float]]] = {}
+        self._device: dict[str, dict[int, dict[int, float]]] = {}
+        for block in blocks:
+            self.add(block)
+
+    def add(self, block: Block) -> None:
+        if block.round < WARM_UP_ROUNDS:
+            return
+        for kept, seconds in ((self._calls, block.seconds), (self._device, block.device_seconds)):
+            if seconds is not None:
+                sessions = kept.setdefault(block.case_id, {})
+                sessions.setdefault(block.session, {})[block.round] = seconds / block.calls
+
+    def rounds(self, case_id: str) -> int:
+        return sum(len(rounds) for rounds in self._calls.get(case_id, {}).values())
+
+    def sessions(self, case_id: str) -> int:
+        return len(self._calls.get(case_id, {}))
+
+    def latencies_us(self) -> dict[str, Interval]:
+        """What a caller waits, by case."""
+        return _latencies_us(self._calls)
+
+    def device_us(self) -> dict[str, Interval]:
+        """The time on the device alone, by case; empty where it was not taken."""
+        return _latencies_us(self._device)
+
+    def drift(self) -> float | None:
+        """How much slower the first fifth of a session's rounds was than the rest, as a fraction:
+        the median over cases, of the session where it is largest. None where no case has
+        DRIFT_ROUNDS rounds."""
+        logs: dict[int, list[float]] = {}
+        for sessions in self._calls.values():
+            for number, rounds in sessions.items():
+                if len(rounds) >= DRIFT_ROUNDS:
+                    seconds = np.log([rounds[round_] for round_ in sorted(rounds)])
+                    first = seconds.size // 5
+                    change = np.median(seconds[:first]) - np.median(seconds[first:])
+                    logs.setdefault(number, []).append(float(change))
+        if not logs:
+            return None
+        return float(np.expm1(max(np.median(changes) for changes in logs.values())))
+
+    def ratios(self, anchor_of: Mapping[str, str]) -> dict[str, Estimate]:
+        """Latency over the anchor's, by case: only blocks of one round of one session are compared.
+
+        A machine that is slow for a while is slow for both; on log ratios, a ratio and its inverse
+        are treated alike.
+        """
+        logs = {
+            case_id: _paired_logs(self._calls.get(case_id, {}), self._calls.get(anchor_id, {}))
+            for case_id, anchor_id in anchor_of.items()
+        }
+        return _estimates(logs, RATIO_SD)
+
+
+def _paired_logs(mine: Sessions, theirs: Sessions) -> list[Floats]:
+    return [
+        np.log([mine[s][r] / theirs[s][r] for r in sorted(mine[s].keys() & theirs[s].keys())])
+        for s in sorted(mine.keys() & theirs.keys())
+    ]
+
+
+def _latencies_us(timings: Mapping[str, Sessions]) -> dict[str, Interval]:
+    logs = {
+        case_id: [np.log(list(rounds.values())) for rounds in sessions.values()]
+        for case_id, sessions in timings.items()
+    }
+    return {case_id: one.interval(1e6) for case_id, one in _estimates(logs, LATENCY_SD).items()}
+
+
+def _estimates(logs: Mapping[str, Sequence[Floats]], single_sd: float) -> dict[str, Estimate]:
+    """An estimate for each case that has any rounds, their variances judged together."""
+    ids, means, counts, between, within = [], [], [], [], []
+    for case_id, sessions in logs.items():
+        counted = [session for session in sessions if session.size >= LEAST_ROUNDS]
+        if counted:
+            medians = [float(np.median(session)) for session in counted]
+            ids.append(case_id)
+            means.append(float(np.mean(medians)))
+            counts.append(len(counted))
+            between.append(float(np.var(medians, ddof=1)) if len(medians) > 1 else np.nan)
+            within.append(float(np.mean([_variance_of_median(s) for s in counted])))
+    count = np.array(counts, dtype=float)
+    variance, df = moderated(np.array(between), count - 1)
+    alone = count == 1
+    inside = np.array(within)
+    variance = np.where(alone, single_sd**2 + inside, variance)
+    df = np.where(alone, SINGLE_SESSION_DF, df)
+    excess = (np.array(between) - inside)[(~alone) & (np.array(between) > 0)]
+    common = max(float(np.median(excess)), 0.0) if excess.size >= LEAST_FAMILY else single_sd**2
+    # A case that is its own anchor has no variance at all.
+    expected = np.where((inside == 0) & (variance == 0), 0.0, common + inside)
+    return {
+        case_id: Estimate(
+            log=means[i],
+            se=float(np.sqrt(variance[i] / count[i])),
+            df=float(df[i]),
+            expected_se=float(np.sqrt(expected[i] / count[i])),
+            between=between[i],
+            within=within[i],
+        )
+        for i, case_id in enumerate(ids)
+    }
+
+
+def _variance_of_median(values: Floats) -> float:
+    """π/2 · σ²/n, with σ from the quartiles: robust against single delayed blocks."""
+    low, high = np.percentile(values, [25, 75])
+    return float(np.pi / 2 * ((high - low) / 1.349) ** 2 / values.size)
+
+
+def moderated(variances: Floats, df: Floats) -> tuple[Floats, Floats]:
+    """Variances of few degrees of freedom, each moved towards what they have in common.
+
+    The empirical Bayes of G. K. Smyth, Linear models and empirical Bayes methods for assessing
+    differential expression in microarray experiments, Statistical Applications in Genetics and
+    Molecular Biology 3(1), 2004, sections 3 and 6.2. With five sessions a variance has four degrees
+    of freedom: alone, it says little; a run's cases say more together. The prior may count for
+    MOST_PRIOR_DF at most, and a family smaller than LEAST_FAMILY has none.
+
+    Returns the variances and their degrees of freedom.
+    """
+    known = np.isfinite(variances) & (variances > 0)
+    if known.sum() < LEAST_FAMILY:
+        return variances, df
+    z = np.log(variances[known])
+    half = df[known] / 2
+    e = z - digamma(half) + np.log(half)
+    spread = e.var(ddof=1) - float(np.mean(polygamma(1, half)))
+    if spread > 0:
+        prior_half = min(_inverse_trigamma(spread), MOST_PRIOR_DF / 2)
+    else:
+        prior_half = MOST_PRIOR_DF / 2
+    prior = np.exp(e.mean() + digamma(prior_half) - np.log(prior_half))
+    prior_df = 2 * prior_half
+    moved = (prior_df * prior + df * variances) / (prior_df + df)
+    return np.where(known, moved, variances), np.where(known, df + prior_df, df)
+
+
+def _inverse_trigamma(x: float) -> float:
+    """Newton's method on 1/trigamma, which is convex (Smyth 2004, appendix)."""
+    y = 0.5 + 1 / x
+    for _ in range(50):
+        trigamma = float(polygamma(1, y))
+        step = trigamma * (1 - trigamma / x) / float(polygamma(2, y))
+        y += step
+        if abs(step) < 1e-8 * y:
+            break
+    return y
+
+
+def holm(p_values: Mapping[str, float], error: float = FAMILY_ERROR) -> set[str]:
+    """Whose differences are real, with a chance of at most `error` that any of them is not.
+
+    S. Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of
+    Statistics 6(2), 1979.
+
+    >>> sorted(holm({"a": 0.001, "b": 0.004, "c": 0.006, "d": 0.5}, error=0.01))
+    ['a']
+    """
+    rejected: set[str] = set()
+    for rank, (case_id, p) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
+        if p > error / (len(p_values) - rank):
+            break
+        rejected.add(case_id)
+    return rejected

@@ -1,0 +1,382 @@
+"""Sends cases and blocks to workers, decides when to stop, and replaces a worker that is lost.
+
+A worker that dies, hangs or runs out of memory costs the case it was on, not the run. Everything
+that comes in goes to `keep` at once: the journal.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import log
+from random import Random
+from typing import ClassVar, Protocol
+
+from attn_bench.analysis.stats import Estimate, Timings
+from attn_bench.engine.pair import AnyWorker
+from attn_bench.engine.process import WorkerLost
+from attn_bench.model import protocol
+from attn_bench.model.record import Block, Case, DType, Outcome, Plan, Settings
+from attn_bench.plan.cases import calls_in_a_block, round_order
+
+LEAST_ROUNDS = 10  # of each session before the first look
+LOOK_GROWTH = 1.3  # from look to look, so that they cost ever less of the time between them
+ROUNDS_WORTH_A_SESSION = 6  # a budget too small for that many rounds a session has fewer sessions
+LEAST_SESSIONS = 2
+LEAST_SHARE_RESUMED = 0.2  # of the budget
+SURE = 0.001  # the chance of error at which a case counts as beyond a limit
+COMPILE_PATIENCE = 5  # compiling takes that much longer than anything else a case does
+
+
+class Progress(Protocol):
+    """Where the user sees what happens; the console's business."""
+
+    def stage(self, title: str, total: float, unit: str) -> None:
+        """A new stage begins, of `total` cases or seconds."""
+
+    def step(self, done: float, doing: str, known: str = "") -> None:
+        """`done` of the total; `doing` is measured now; `known` says how precise it is by now."""
+
+
+class Unseen:
+    """Nobody is watching."""
+
+    def stage(self, title: str, total: float, unit: str) -> None:
+        pass
+
+    def step(self, done: float, doing: str, known: str = "") -> None:
+        pass
+
+
+class Judge(Protocol):
+    """Which cases are worth another round.
+
+    is_sure_to_time: whether workers may start before it is known what there is to time.
+    """
+
+    is_sure_to_time: ClassVar[bool]
+
+    def begin(self, ok: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Case]:
+        """Of the cases that can be timed, those that are to be; `outcomes` has their facts."""
+
+    def unfinished(self, waiting: Sequence[Case], timings: Timings) -> list[Case]:
+        """Called now and then: of the cases still waiting, those that are not done."""
+
+    def known(self) -> str:
+        """How far it is, in a few words."""
+
+
+class Precision:
+    """A case is done when its ratio to its anchor is as precise as was asked; where there is a
+    limit, when it surely takes more, or is precise and known to be on this side."""
+
+    is_sure_to_time: ClassVar[bool] = True
+
+    def __init__(self, plan: Plan, precision: float, most_ratio: float | None = None) -> None:
+        self._anchor_of = plan.anchor_of
+        self._precision = precision
+        self._most_ratio = most_ratio
+        self._known = ""
+
+    def begin(self, ok: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Case]:
+        return list(ok)
+
+    def unfinished(self, waiting: Sequence[Case], timings: Timings) -> list[Case]:
+        """Those that are not precise yet, and their anchors."""
+        ratios = timings.ratios(self._anchor_of)
+        precise = {i for i, ratio in ratios.items() if self._is_done(ratio)}
+        still = {case.id for case in waiting if case.id not in precise}
+        self._known = f"{len(precise)}/{len(ratios)} at ±{100 * self._precision:g} %"
+        anchors = {self._anchor_of[case_id] for case_id in still}
+        return [case for case in waiting if case.id in still | anchors]
+
+    def _is_done(self, ratio: Estimate) -> bool:
+        is_precise = ratio.is_within(self._precision)
+        if not self._most_ratio:
+            return is_precise
+        is_decided = ratio.differs_from(self._most_ratio, SURE)
+        return is_decided and (is_precise or ratio.log > log(self._most_ratio))
+
+    def known(self) -> str:
+        return self._known
+
+
+class Untimed:
+    """Where times are not asked for, or cannot be compared, nothing is timed."""
+
+    is_sure_to_time: ClassVar[bool] = False
+
+    def begin(self, ok: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Case]:
+        return []
+
+    def unfinished(self, waiting: Sequence[Case], timings: Timings) -> list[Case]:
+        return []
+
+    def known(self) -> str:
+        return ""
+
+
+@dataclass(slots=True)
+class Session:
+    """A worker and what it has done: `round` counts up from 0, the warm-up.
+
+    A session whose worker is lost ends there; its place is taken by a new one, with a new number.
+    """
+
+    number: int
+    worker: AnyWorker
+    rng: Random
+    is_open: bool
+    round: int = 0
+
+
+@dataclass(slots=True)
+class Progressed:
+    """What is known of a run so far: nothing, or what a journal kept."""
+
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    blocks: list[Block] = field(default_factory=list)
+    next_session: int = 0
+
+    def __post_init__(self) -> None:
+        after = 1 + max((block.session for block in self.blocks), default=-1)
+        self.next_session = max(self.next_session, after)
+
+
+class Coordinator:
+    """One run's measuring: the plan, the sessions that are on it, and what has come in."""
+
+    def __init__(
+        self,
+        worker: AnyWorker,
+        plan: Plan,
+        settings: Settings,
+        keep: Callable[[Outcome | Block], None],
+        progress: Progress,
+        before: Progressed | None = None,
+        judge: Judge | None = None,
+    ) -> None:
+        """`worker` is open; the coordinator ends it, and all those that it starts, in `stop`.
+
+        before: what an earlier, interrupted part of the same run has kept. judge: when a case is
+        done; by default, when its ratio is as precise as the settings ask.
+        """
+        known = before or Progressed()
+        self._plan = plan
+        self._settings = settings
+        self._keep = keep
+        self._progress = progress
+        self.next_session = known.next_session
+        self._sessions = [self._session(worker, is_open=True)]
+        self._load = sorted({c.variant.module for c in plan.cases if not c.is_plain})
+        self._judge = judge or Precision(plan, settings.precision, settings.most_ratio)
+        self._calls: dict[str, int] = {}
+        self.rates: dict[DType, protocol.Rates] = {}
+        self.outcomes = dict(known.outcomes)
+        self.blocks = list(known.blocks)
+        self.timings = Timings(known.blocks)
+        self._measured_before_s = calling_s(known.blocks)
+        self.measuring_s = 0.0
+        self._started = 0.0
+        self._replacing_s = 0.0
+
+    def stop(self) -> None:
+        for session in self._sessions:
+            session.worker.end()
+
+    # --- what a case is -----------------------------------------------------------------------
+
+    def inspect(self) -> None:
+        """Build, check and count every case once: fills `outcomes`.
+
+        The rates come first, on a machine of one's own. Nothing else is timed here, so the workers
+        of the later sessions start up meanwhile.
+        """
+        self._measure_rates()
+        if self._judge.is_sure_to_time:
+            self._start_others()
+        cases = self._plan.cases
+        self._progress.stage("inspecting", len(cases), "cases")
+        for done, case in enumerate(cases):
+            self._progress.step(done, case.id)
+            if case.id in self.outcomes:
+                continue
+            if case.id in self._plan.unsupported:
+                reason = self._plan.unsupported[case.id]
+                self._settle(Outcome(case.id, "unsupported", reason))
+            else:
+                self._settle(self._inspected(case))
+
+    def _start_others(self) -> None:
+        for _ in range(self._settings.sessions - len(self._sessions)):
+            self._sessions.append(self._session(self._sessions[0].worker.another(self._load)))
+
+    def _measure_rates(self) -> None:
+        """In each dtype of the plan; one that the device cannot do has none, and no bounds."""
+        for dtype in dict.fromkeys(case.dtype for case in self._plan.cases):
+            reply = self._ask(self._sessions[0], protocol.MeasureRates(dtype))
+            if isinstance(reply, protocol.Rates):
+                self.rates[dtype] = reply
+
+    def _inspected(self, case: Case) -> Outcome:
+        request = protocol.Inspect(case, self.rates.get(case.dtype))
+        reply = self._ask(self._sessions[0], request, _patience(case))
+        if isinstance(reply, protocol.Failure):
+            return Outcome(case.id, reply.status, reply.error)
+        assert isinstance(reply, protocol.Inspected), reply
+        return Outcome(case.id, "ok", facts=reply.facts)
+
+    # --- how long it takes --------------------------------------------------------------------
+
+    def measure(self) -> None:
+        """Rounds in every session in turn, until the judge has no case left, or the budget is
+        spent. Cases that are done early leave their time to the others."""
+        ok = [case for case in self._plan.cases if self._is_ok(case)]
+        waiting = self._judge.begin(ok, self.outcomes)
+        whole_s = self._settings.budget_s
+        budget_s = whole_s - self._measured_before_s
+        if self._measured_before_s:  # new sessions begin anew: a few rounds of each, or none count
+            budget_s = max(budget_s, whole_s * LEAST_SHARE_RESUMED)
+        if not waiting:
+            return
+        self._start_others()
+        self._progress.stage("measuring", budget_s, "s")
+        for session in self._sessions:
+            self._open(session)
+        self._started = time.monotonic()
+        cycles, next_look = 0, LEAST_ROUNDS
+        try:
+            if not self._warm_up(waiting, budget_s):
+                return
+            while waiting:
+                for index in range(len(self._sessions)):
+                    if not self._round(index, waiting, budget_s):
+                        return
+                cycles += 1
+                if cycles > next_look:
+                    waiting = self._judge.unfinished(waiting, self.timings)
+                    next_look = 1 + round(next_look * LOOK_GROWTH)
+                waiting = [case for case in waiting if self._is_ok(case)]
+        finally:
+            self.measuring_s = time.monotonic() - self._started
+
+    def _spent_s(self) -> float:
+        """Of the budget; the start of a worker that replaces a lost one is not charged."""
+        return time.monotonic() - self._started - self._replacing_s
+
+    def _warm_up(self, waiting: Sequence[Case], budget_s: float) -> bool:
+        """A first round in each session, which also tells how many calls make a block: as many of
+        one version of a case as of the other."""
+        begun = len(self.blocks)
+        for index in range(len(self._sessions)):
+            if index < len(self._sessions) and not self._round(index, waiting, budget_s):
+                return False
+            if index == 0:
+                self._keep_affordable(self._spent_s(), budget_s)
+        current = {case.id: case.current.id for case in waiting}
+        fastest: dict[str, float] = {}
+        for block in self.blocks[begun:]:
+            one = min(block.seconds / block.calls, block.first_call_seconds)
+            key = current[block.case_id]
+            fastest[key] = min(one, fastest.get(key, one))
+        calls = calls_in_a_block(fastest, self._settings.block_s)
+        self._calls = {case_id: calls[key] for case_id, key in current.items() if key in calls}
+        return True
+
+    def _round(self, index: int, waiting: Sequence[Case], budget_s: float) -> bool:
+        """One block of every case; False if the budget was spent in the midst of it."""
+        for position, case in enumerate(round_order(waiting, self._sessions[index].rng)):
+            if self._spent_s() > budget_s:
+                return False
+            self._measure_block(self._sessions[index], case, position)
+            self._progress.step(self._spent_s(), case.id, self._judge.known())
+        self._sessions[index].round += 1
+        return True
+
+    def _keep_affordable(self, first_round_s: float, budget_s: float) -> None:
+        """After the very first round: no more sessions than the budget has rounds for."""
+        affordable = int(budget_s / (ROUNDS_WORTH_A_SESSION * first_round_s))
+        kept = max(LEAST_SESSIONS, affordable)
+        for session in self._sessions[kept:]:
+            session.worker.end()
+        del self._sessions[kept:]
+
+    def _measure_block(self, session: Session, case: Case, position: int) -> None:
+        if not self._is_ok(case):
+            return
+        calls = self._calls.get(case.id, 1)
+        number, round_ = session.number, session.round
+        reply = self._ask(session, protocol.RunBlock(case, calls), _patience(case))
+        if isinstance(reply, protocol.Failure):
+            facts = self.outcomes[case.id].facts
+            self._settle(Outcome(case.id, reply.status, reply.error, facts))
+            return
+        assert isinstance(reply, protocol.Timing), reply
+        block = Block(
+            case_id=case.id,
+            session=number,
+            round=round_,
+            position=position,
+            calls=calls,
+            seconds=reply.seconds,
+            device_seconds=reply.device_seconds,
+            first_call_seconds=reply.first_call_seconds,
+            throttled=reply.throttled,
+        )
+        self._keep(block)
+        self.blocks.append(block)
+        self.timings.add(block)
+
+    @property
+    def calling_share(self) -> float | None:
+        """The part of the measuring time that was spent calling modules; None before any."""
+        if not self.measuring_s:
+            return None
+        return (calling_s(self.blocks) - self._measured_before_s) / self.measuring_s
+
+    # --- sessions -----------------------------------------------------------------------------
+
+    def _session(self, worker: AnyWorker, is_open: bool = False) -> Session:
+        """A session of its own number and, after that, its own random order."""
+        number = self.next_session
+        self.next_session += 1
+        return Session(number, worker, Random(f"{self._settings.seed} {number}"), is_open)
+
+    def _open(self, session: Session) -> None:
+        if not session.is_open:
+            session.worker.open()
+            session.is_open = True
+
+    def _ask(
+        self, session: Session, request: protocol.Request, patience: float = 1.0
+    ) -> protocol.Reply:
+        """The worker's reply. A worker that is lost is replaced, and what it was on has failed.
+
+        The others wait for the new one to start: it would disturb them.
+        """
+        try:
+            return session.worker.ask(request, patience * self._settings.timeout_s)
+        except WorkerLost as lost:
+            lost_at = time.monotonic()
+            index = self._sessions.index(session)
+            self._sessions[index] = self._session(session.worker.another(self._load))
+            self._open(self._sessions[index])
+            self._replacing_s += time.monotonic() - lost_at
+            return protocol.Failure(lost.status, str(lost))
+
+    def _is_ok(self, case: Case) -> bool:
+        return self.outcomes[case.id].status == "ok"
+
+    def _settle(self, outcome: Outcome) -> None:
+        self._keep(outcome)
+        self.outcomes[outcome.case_id] = outcome
+
+
+def calling_s(blocks: Iterable[Block]) -> float:
+    """The seconds spent in modules: timed blocks, and the untimed first calls."""
+    return sum(block.seconds + block.first_call_seconds for block in blocks)
+
+
+def _patience(case: Case) -> float:
+    return COMPILE_PATIENCE if case.execution == "compile" else 1.0

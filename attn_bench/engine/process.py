@@ -1,0 +1,181 @@
+"""One worker, seen from outside: start it, ask it, notice that it died or hangs, end it."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from attn_bench.model import protocol
+from attn_bench.model.errors import RequestError
+from attn_bench.model.paths import PACKAGE
+from attn_bench.model.protocol import Reply, Request
+from attn_bench.model.record import Status
+
+START_TIMEOUT_S = 180.0
+# Each OpenMP thread stays on a core of its own. Left to itself, a busy system may put two on one,
+# where each spins through whole time slices waiting for the other: an SE block that takes 0.6 ms
+# then takes 64 ms (benchmarks/openmp_binding.py). What the user has set is left as it is.
+OPENMP = {"OMP_PROC_BIND": "true", "OMP_PLACES": "cores"}
+# glibc keeps what is freed. Left to itself, it gives large blocks back to the system in some
+# processes and not in others, depending on what lies behind them on the heap, and each call then
+# waits for fresh pages: at 8×256×56×56 one module took 29 ms in one process and 106 in another.
+MALLOC = {
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),  # the most that glibc takes
+    "MALLOC_TRIM_THRESHOLD_": str(16 * 2**30),
+    "MALLOC_TOP_PAD_": str(256 * 2**20),
+}
+
+
+def worker_environment() -> dict[str, str]:
+    """Our own, and the settings above where the user has set nothing."""
+    return {**OPENMP, **MALLOC, **os.environ}
+
+
+class WorkerLost(Exception):
+    """The worker died or hung: what it was asked is lost, and so is the worker."""
+
+    def __init__(self, status: Status, error: str) -> None:
+        super().__init__(error)
+        self.status: Status = status
+
+
+class Worker:
+    """A worker process of its own session, so that ending it ends what it started too.
+
+    Constructing starts it and returns at once; `open` waits until it is ready, with what `load`
+    (names of modules) needs imported. python: the interpreter, its torch and timm with it.
+    """
+
+    def __init__(
+        self, opening: protocol.Open, load: Sequence[str] = (), python: str = sys.executable
+    ) -> None:
+        self.opening = opening
+        self.python = python
+        self._load = list(load)
+        self._alone: tempfile.TemporaryDirectory[str] | None = None
+        root = str(PACKAGE.parent)
+        if python != sys.executable:
+            # Another interpreter is to find this package, and not what is installed beside it.
+            self._alone = tempfile.TemporaryDirectory(prefix="attn-bench-")
+            root = self._alone.name
+            Path(root, PACKAGE.name).symlink_to(PACKAGE)
+        path = os.environ.get("PYTHONPATH") if python == sys.executable else None
+        environment = worker_environment()
+        environment["PYTHONPATH"] = os.pathsep.join([root, path]) if path else root
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `end`
+        self._process = subprocess.Popen(
+            [python, "-P", "-m", "attn_bench.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            start_new_session=True,
+            env=environment,
+        )
+        self._unread = b""
+        with suppress(OSError):  # it has ended already: `open` will tell
+            self._post(opening)
+            if load:
+                self._post(protocol.Load(self._load))
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def open(self) -> protocol.Hello:
+        """Raises RequestError where there is no such device, or a user's file cannot be loaded."""
+        try:
+            reply = self._reply(START_TIMEOUT_S)
+            if isinstance(reply, protocol.Hello) and self._load:
+                self._reply(START_TIMEOUT_S)
+        except WorkerLost as lost:
+            raise RequestError(f"no worker could be started: {lost}") from None
+        if isinstance(reply, protocol.Failure):
+            raise RequestError(reply.error)
+        assert isinstance(reply, protocol.Hello), reply
+        return reply
+
+    def another(self, load: Sequence[str]) -> Worker:
+        """A fresh worker that opens in the same way as this one."""
+        return Worker(self.opening, load, self.python)
+
+    def ask(self, request: Request, timeout_s: float) -> Reply:
+        """The worker's reply. Raises WorkerLost, with the worker ended, after `timeout_s`."""
+        try:
+            self._post(request)
+        except OSError:
+            raise self._died() from None
+        return self._reply(timeout_s)
+
+    def _post(self, request: Request) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(protocol.encode(request))
+        self._process.stdin.flush()
+
+    def _reply(self, timeout_s: float) -> Reply:
+        return protocol.decode(self._line(timeout_s))  # type: ignore[return-value]
+
+    def end(self) -> None:
+        """Kill the worker and everything it started; safe to call twice."""
+        if self._process.returncode is None:  # not waited for: its group is still its own
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        if self._alone is not None:
+            self._alone.cleanup()
+        for stream in (self._process.stdin, self._process.stdout, self._log):
+            if stream is not None:
+                with suppress(OSError):  # a pipe whose other end is gone cannot be flushed
+                    stream.close()
+
+    def _line(self, timeout_s: float) -> bytes:
+        assert self._process.stdout is not None
+        source = self._process.stdout.fileno()
+        deadline = time.monotonic() + timeout_s
+        while b"\n" not in self._unread:
+            left = deadline - time.monotonic()
+            ready, _, _ = select.select([source], [], [], max(0.0, left))
+            if not ready:
+                self.end()
+                raise WorkerLost("timeout", f"no answer within {timeout_s:g} s")
+            chunk = os.read(source, 1 << 16)
+            if not chunk:
+                raise self._died()
+            self._unread += chunk
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line
+
+    def _died(self) -> WorkerLost:
+        """Why the worker closed its end; it is ended, if it has not done so itself."""
+        ended = self._how_it_ended()
+        said = self._last_words()
+        self.end()
+        if ended is None:
+            return WorkerLost("failed", "the worker process closed its connection")
+        if ended.si_code == os.CLD_EXITED:
+            status = f"the worker process ended with status {ended.si_status}"
+            return WorkerLost("failed", f"{status}: {said}" if said else status)
+        name = signal.Signals(ended.si_status).name
+        hint = " (the kernel's out-of-memory killer?)" if name == "SIGKILL" else ""
+        return WorkerLost("failed", f"the worker process was killed by {name}{hint}")
+
+    def _how_it_ended(self) -> os.waitid_result | None:
+        """Without waiting for it for good: what it started may still be there to be ended."""
+        for _ in range(50):
+            ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+            if ended is not None:
+                return ended
+            time.sleep(0.1)
+        return None
+
+    def _last_words(self) -> str:
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").strip().splitlines()
+        return lines[-1][:300] if lines else ""

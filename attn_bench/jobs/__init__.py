@@ -1,0 +1,1 @@
+"""What each command decides: one file or folder a command, no sentences for people."""

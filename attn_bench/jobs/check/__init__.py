@@ -1,0 +1,1 @@
+"""The job of `check` and `compare`: two versions, a stored baseline, findings."""

@@ -1,0 +1,131 @@
+"""Another revision of the user's repository, checked out beside it for as long as it is needed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from attn_bench.model.errors import RequestError, nearest
+from attn_bench.model.paths import MODULES
+
+GIT_TIMEOUT_S = 120
+# What git tells a hook of the repository that it runs for. A worktree of ours must not use them: it
+# would be checked out into the index of the commit that is being made.
+OF_A_HOOK = (
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR"),
+    *("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_IMPLICIT_WORK_TREE"),
+)
+OWN_MODULES = MODULES.resolve()
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A revision as it lies on disk.
+
+    modules: its folder of built-in modules, where the repository has them. files: its version of
+    each of the user's files that it has. is_dirty: whether these are changed and not committed now.
+    """
+
+    name: str
+    commit: str
+    modules: Path | None
+    files: tuple[Path, ...]
+    is_dirty: bool
+    tree: Path
+
+
+@contextmanager
+def checked_out(name: str, files: Sequence[str]) -> Iterator[Revision]:
+    """`name` in a temporary worktree, removed afterwards; with it `files` as they were then.
+
+    Raises RequestError where there is no git, no repository, no such revision, or where neither
+    the built-in modules nor `files` are part of the repository.
+    """
+    root = Path(_git(Path.cwd(), "rev-parse", "--show-toplevel"))
+    commit = _commit(root, name)
+    ours = _inside(root, OWN_MODULES)
+    theirs = [_inside(root, Path(file).resolve()) for file in files]
+    for file, inside in zip(files, theirs, strict=True):
+        if inside is None:
+            raise RequestError(f"--against {name}: {file} is not in the repository {root}")
+    paths = [str(path) for path in [ours, *theirs] if path is not None]
+    if not paths:
+        raise RequestError(
+            f"--against {name}: {root} holds neither attn-bench's modules nor a file of "
+            "--modules-from: there is nothing to compare"
+        )
+    is_dirty = bool(_git(root, "status", "--porcelain", "--", *paths))
+    _clear_up(root)
+    with tempfile.TemporaryDirectory(prefix=f"attn-bench-{os.getpid()}-") as folder:
+        tree = Path(folder, "base")
+        # No hooks: the check-out is ours alone.
+        quiet = ("-c", "core.hooksPath=/dev/null")
+        _git(root, *quiet, "worktree", "add", "--quiet", "--detach", str(tree), commit)
+        try:
+            there = [tree / path for path in theirs if path is not None]
+            package = tree / ours if ours and (tree / ours / "__init__.py").is_file() else None
+            found = tuple(path for path in there if path.is_file())
+            yield Revision(name, commit, package, found, is_dirty, tree)
+        finally:
+            with suppress(RequestError):
+                _git(root, "worktree", "remove", "--force", str(tree))
+
+
+def _clear_up(root: Path) -> None:
+    """Remove the worktrees of checks that were killed before they could."""
+    for line in _git(root, "worktree", "list", "--porcelain").splitlines():
+        tree = Path(line.removeprefix("worktree "))
+        made = re.fullmatch(r"attn-bench-(\d+)-\w+", tree.parent.name)
+        if line.startswith("worktree ") and made and not psutil.pid_exists(int(made[1])):
+            with suppress(RequestError):  # damaged: what is left of it is removed all the same
+                _git(root, "worktree", "remove", "--force", "--force", str(tree))
+            shutil.rmtree(tree.parent, ignore_errors=True)
+            with suppress(RequestError):
+                _git(root, "worktree", "prune")
+
+
+def _inside(root: Path, path: Path) -> Path | None:
+    return path.relative_to(root) if path.is_relative_to(root) else None
+
+
+def _commit(root: Path, name: str) -> str:
+    try:
+        return _git(
+            root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"
+        )
+    except RequestError:
+        known = _git(root, "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags")
+        hint = nearest(name, known.split()) if known else " (it has no commit)"
+        shallow = _git(root, "rev-parse", "--is-shallow-repository") == "true"
+        why = "; the clone is shallow: fetch more of it" if shallow else ""
+        raise RequestError(f"--against {name}: no such revision{hint}{why}") from None
+
+
+def _git(where: Path, *words: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(where), *words],
+            capture_output=True,
+            text=True,
+            timeout=GIT_TIMEOUT_S,
+            env={k: v for k, v in os.environ.items() if k not in OF_A_HOOK},
+        )
+    except FileNotFoundError:
+        raise RequestError("--against: git is not installed here") from None
+    except subprocess.TimeoutExpired:
+        raise RequestError(
+            f"--against: git {words[0]} took longer than {GIT_TIMEOUT_S} s"
+        ) from None
+    if done.returncode:
+        said = done.stderr.strip().splitlines()
+        raise RequestError(f"--against: git: {said[0] if said else words[0]}")
+    return done.stdout.strip()

@@ -1,0 +1,155 @@
+"""Two versions of the modules in one run: the plan, when a pair is done, and what is found."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from attn_bench.analysis.stats import Timings
+from attn_bench.analysis.verdicts import (
+    Finding,
+    Tolerances,
+    Trial,
+    exact_changes,
+    exact_finding,
+    figureless,
+    together,
+)
+from attn_bench.model.record import Case, Outcome, Plan
+
+
+@dataclass(frozen=True)
+class Sides:
+    """`plan` has both versions of every case that has two, each pair's base being its anchor."""
+
+    plan: Plan
+    pairs: Mapping[str, str]
+    new: tuple[Case, ...]
+    missing: tuple[Case, ...]
+
+
+def two_sides(plan: Plan, current: Collection[str], base: Collection[str]) -> Sides:
+    """The cases of `plan`, doubled. current, base: the modules that each version has."""
+    cases: list[Case] = []
+    pairs: dict[str, str] = {}
+    unsupported: dict[str, str] = {}
+    new, missing = [], []
+    for case in plan.cases:
+        is_now, was_then = case.variant.module in current, case.variant.module in base
+        if is_now:
+            cases.append(case)
+        if is_now and was_then:
+            cases.append(case.base)
+        if (reason := plan.unsupported.get(case.id)) is not None:
+            unsupported |= {case.id: reason, case.base.id: reason}
+        elif is_now and was_then:
+            pairs[case.id] = case.base.id
+        elif is_now:
+            new.append(case)
+        elif was_then:
+            missing.append(case)
+    anchor_of = {case.id: pairs.get(case.id, case.id) for case in cases}
+    return Sides(Plan(tuple(cases), anchor_of, unsupported), pairs, tuple(new), tuple(missing))
+
+
+@dataclass
+class PairJudge:
+    """A pair is done when it is decided; one that is broken or too heavy is not timed at all."""
+
+    is_sure_to_time: ClassVar[bool] = False
+    sides: Sides
+    tolerances: Tolerances
+    exact: dict[str, Finding] = field(default_factory=dict)
+    trial: Trial = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.trial = Trial({}, self.tolerances)
+
+    def begin(self, ok: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Case]:
+        """Compare the exact metrics; what passes is to be timed."""
+        ids = {case.id: case.variant.module for case in ok}
+        for new, base in self.sides.pairs.items():
+            if new in ids and base in ids:
+                old, now = outcomes[base].facts, outcomes[new].facts
+                changes = exact_changes(ids[new], old, now, self.tolerances)
+                self.exact[new] = exact_finding(new, ids[new], changes)
+        timed = {new: ids[new] for new, found in self.exact.items() if found.severity != "fail"}
+        self.trial = Trial(timed, self.tolerances, self.trial.looks, self.trial.decided)
+        return self._undecided(ok)
+
+    def unfinished(self, waiting: Sequence[Case], timings: Timings) -> list[Case]:
+        self.look(timings)
+        return self._undecided(waiting)
+
+    def known(self) -> str:
+        return f"{len(self.trial.decided)}/{len(self.trial.module_of)} decided"
+
+    def look(self, timings: Timings) -> None:
+        self.trial.look(
+            timings.ratios({new: self.sides.pairs[new] for new in self.trial.module_of})
+        )
+
+    def is_done(self) -> bool:
+        return self.trial.module_of.keys() <= self.trial.decided.keys()
+
+    def _undecided(self, cases: Sequence[Case]) -> list[Case]:
+        """Both versions of each pair that is open; one that has lost a side tells no more."""
+        there = {case.id for case in cases}
+        still = {
+            new
+            for new in self.trial.module_of.keys() - self.trial.decided.keys()
+            if {new, self.sides.pairs[new]} <= there
+        }
+        return [case for case in cases if case.current.id in still]
+
+    def findings(self, outcomes: Mapping[str, Outcome], timings: Timings) -> list[Finding]:
+        """One for each case of the suite that can exist."""
+        if not self.is_done():
+            self.look(timings)
+        estimates = timings.ratios(self.sides.pairs)
+        latencies = timings.latencies_us()
+        found = [
+            figureless(c.id, c.variant.module, "missing", "it is in the base alone")
+            for c in self.sides.missing
+        ]
+        found += [self._new(case, outcomes.get(case.id)) for case in self.sides.new]
+        module_of = {case.id: case.variant.module for case in self.sides.plan.cases}
+        for new, base in self.sides.pairs.items():
+            now, then = outcomes.get(new), outcomes.get(base)
+            if broken := _broken(new, module_of[new], now, then):
+                found.append(broken)
+                continue
+            if new not in self.exact:
+                found.append(_unreached(new, module_of[new]))
+                continue
+            finding = self.exact[new]
+            if new in self.trial.module_of:
+                both = latencies.get(base), latencies.get(new)
+                values = (both[0].value, both[1].value) if both[0] and both[1] else None
+                finding = together(finding, self.trial.finding(new, estimates.get(new), values))
+            found.append(finding)
+        return found
+
+    def _new(self, case: Case, outcome: Outcome | None) -> Finding:
+        if outcome is not None and outcome.status != "ok":
+            reason = f"{outcome.status}: {outcome.error}"
+            return figureless(case.id, case.variant.module, "failed", reason)
+        return figureless(case.id, case.variant.module, "new", "it is not in the base")
+
+
+def _unreached(case_id: str, module: str) -> Finding:
+    return figureless(case_id, module, "undecided", "the run ended before it was reached")
+
+
+def _broken(case_id: str, module: str, now: Outcome | None, then: Outcome | None) -> Finding | None:
+    """Where one side could not be measured: failed, or new, if the base never worked."""
+    if now is None or then is None:
+        return _unreached(case_id, module)
+    if now.status != "ok":
+        also = "" if then.status == "ok" else "; the base failed too"
+        return figureless(case_id, module, "failed", f"{now.status}: {now.error}{also}")
+    if then.status != "ok":
+        reason = f"the base could not be measured: {then.status}: {then.error}"
+        return figureless(case_id, module, "new" if then.facts is None else "failed", reason)
+    return None

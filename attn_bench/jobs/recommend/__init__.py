@@ -1,0 +1,1 @@
+"""The job of `recommend`: candidates, limits, stored figures, a choice."""

@@ -1,0 +1,147 @@
+"""The limits that `recommend` is given: `+10%`, `1.5x`, `80ms`, `30M`, `512MiB`. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import inf
+from typing import Literal, get_args
+
+from attn_bench.model import units
+from attn_bench.model.record import Row
+from attn_bench.view.summary import interval_of
+
+Metric = Literal["latency", "params", "macs", "memory"]
+METRICS: tuple[Metric, ...] = get_args(Metric)
+Fit = Literal["yes", "no", "unclear", "unknown"]
+
+COLUMNS = {"params": "params", "macs": "macs", "memory": "peak_memory_bytes"}
+SI = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
+UNITS: dict[Metric, dict[str, float]] = {
+    "latency": {"us": 1.0, "µs": 1.0, "μs": 1.0, "ms": 1e3, "s": 1e6},
+    "params": SI,
+    "macs": SI,
+    "memory": {
+        **{"B": 1.0, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9},
+        **{"KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30},
+    },
+}
+EXAMPLES = {"latency": "80ms", "params": "30M", "macs": "4G", "memory": "512MiB"}
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The most that a metric may be: in µs, bytes or a number, or as a multiple of the anchor's.
+
+    >>> Limit.read("latency", "+10%")
+    Limit(metric='latency', most=1.1, is_relative=True, text='+10%')
+    >>> Limit.read("memory", "1.5 GiB").most
+    1610612736.0
+    >>> Limit.read("latency", "10%")
+    Traceback (most recent call last):
+    ValueError: '10%' is no limit (+10%?)
+    """
+
+    metric: Metric
+    most: float
+    is_relative: bool
+    text: str
+
+    @classmethod
+    def read(cls, metric: Metric, text: str) -> Limit:
+        """Raises ValueError for what is no limit."""
+        found = re.fullmatch(r"\s*([+-]?)\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*([%×\w]*)\s*", text)
+        try:
+            number = float(found[2]) if found else -1.0
+        except ValueError:
+            number = -1.0
+        if found is None or not 0 <= number < 1e15:
+            raise ValueError(f"{text!r} is no limit (+10%, 1.1x or {EXAMPLES[metric]})")
+        sign, unit = found[1], found[3]
+        if unit == "%":
+            if sign != "+":
+                raise ValueError(f"{text!r} is no limit (+{found[2]}%?)")
+            return cls(metric, 1 + number / 100, True, text.strip())
+        if sign or (number == 0 and metric in ("latency", "memory")):
+            raise ValueError(f"{text!r} is no limit (+10%, 1.1x or {EXAMPLES[metric]})")
+        if unit in ("x", "×"):
+            return cls(metric, number, True, text.strip())
+        known = UNITS[metric]
+        if unit not in known:
+            told = f"unknown unit {unit!r}" if unit else "it has no unit"
+            raise ValueError(f"{text!r}: {told} ({', '.join(u for u in known if u)}, +10% or 1.1x)")
+        return cls(metric, number * known[unit], False, text.strip())
+
+    def __str__(self) -> str:
+        return f"{self.metric} {self.text}"
+
+    def fit(self, row: Row, anchor: Row | None) -> Fit:
+        """Whether the row keeps it: latency by its interval, the exact metrics as they are."""
+        if self.metric == "latency":
+            found = interval_of(row, "ratio" if self.is_relative else "latency")
+            if found is None:
+                return "unknown"
+            if found.hi <= self.most:
+                return "yes"
+            return "no" if found.lo > self.most else "unclear"
+        excess = self.excess(row, anchor)
+        if excess is None:
+            return "unknown"
+        return "yes" if excess <= 1 else "no"
+
+    def excess(self, row: Row, anchor: Row | None) -> float | None:
+        """How many times the limit the row has of the metric; None where that is not known."""
+        if self.metric == "latency":
+            value = row.ratio if self.is_relative else row.latency_us
+            of: float | None = 1.0
+        else:
+            value = getattr(row, COLUMNS[self.metric])
+            of = getattr(anchor, COLUMNS[self.metric], None) if self.is_relative else 1.0
+        if value is None or of is None:
+            return None
+        most = self.most * of
+        return value / most if most else inf if value else 1.0
+
+    def shown(self, row: Row, anchor: Row | None) -> str:
+        """What the row has of the metric, as the limit puts it: `latency +12 ± 2 %`."""
+        return f"{self.metric} {self._figure(row, anchor)}"
+
+    def _figure(self, row: Row, anchor: Row | None) -> str:
+        if self.metric == "latency" and self.is_relative:
+            return ratio_in_words(row)
+        if self.metric == "latency":
+            found = interval_of(row, "latency")
+            return f"{units.with_interval(found.times(1e-3) if found else None)} ms"
+        value = getattr(row, COLUMNS[self.metric])
+        if not self.is_relative:
+            return units.bytes_(value) if self.metric == "memory" else units.count(value)
+        of = getattr(anchor, COLUMNS[self.metric], None)
+        ratio = value / of if value is not None and of else None
+        return units.change(ratio) if row.backbone else f"{units.multiple(ratio)} ×"
+
+
+def ratio_in_words(row: Row) -> str:
+    """Of a network what it adds to the plain one; of a module how many copies of its input."""
+    ratio = interval_of(row, "ratio")
+    if row.backbone is None:
+        return f"{units.with_interval(ratio.times(1) if ratio else None)} ×"
+    return units.change_with_interval(ratio.times(1) if ratio else None)
+
+
+def problem_with(limit: Limit, is_network: bool) -> str | None:
+    """Why the limit says nothing of a module alone; None if it does."""
+    if is_network or not limit.is_relative or limit.metric in ("latency", "memory"):
+        return None
+    return (
+        f"a copy of the input has no {limit.metric} to be relative to ({EXAMPLES[limit.metric]}?)"
+    )
+
+
+def worst(fits: Iterable[Fit]) -> Fit:
+    """no before unknown before unclear before yes.
+
+    >>> worst(["yes", "unclear"]), worst(["unclear", "no"]), worst([])
+    ('unclear', 'no', 'yes')
+    """
+    return max(fits, key=("yes", "unclear", "unknown", "no").index, default="yes")

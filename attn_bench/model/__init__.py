@@ -1,0 +1,1 @@
+"""The vocabulary: frozen values, tables of facts, units, errors; imports no other room."""

@@ -1,0 +1,7 @@
+"""Where the package lies: the one anchor of every path that depends on it."""
+
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent.parent
+MODULES = PACKAGE / "modules"
+SUITES = PACKAGE / "suites"

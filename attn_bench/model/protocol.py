@@ -1,0 +1,212 @@
+"""The messages between coordinator and worker: one JSON object a line, one reply a request.
+
+The coordinator asks, beginning with `Open`; the worker answers each request with its result, or
+with `Failure` where the module under test could not do what was asked. A fault of the worker itself
+is no reply at all: it dies, and the coordinator reads why from its standard error. VERSION changes
+with any message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, TypeAdapter
+
+from attn_bench.model.record import (
+    Case,
+    Check,
+    Checked,
+    DeviceName,
+    DType,
+    Facts,
+    Scalar,
+    Status,
+    Variant,
+)
+
+VERSION = 3
+SETTINGS = ("OMP_", "GOMP_", "KMP_", "MKL_", "MALLOC_")
+
+
+def settings_in(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables among them that decide how a worker computes."""
+    return {name: value for name, value in environment.items() if name.startswith(SETTINGS)}
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """Another version of the modules, to be loaded beside the current one.
+
+    package: the folder of the built-ins, `modules/` of another revision. files: users' files.
+    """
+
+    package: str | None
+    files: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """The first request: which device ("auto" leaves it to the worker), which modules. -> Hello
+
+    memory_bytes: what the worker may take; None leaves it to the device.
+    """
+
+    version: int
+    device: DeviceName | Literal["auto"]
+    threads: int | None
+    modules_from: list[str]
+    memory_bytes: int | None = None
+    base: Base | None = None
+    kind: Literal["open"] = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The worker is ready. `device_facts` and `software` go to run.json."""
+
+    version: int
+    device: DeviceName
+    device_facts: Mapping[str, Any]
+    software: Mapping[str, str]
+    threads: int
+    settings: Mapping[str, str]
+    kind: Literal["hello"] = "hello"
+
+
+@dataclass(frozen=True, slots=True)
+class Describe:
+    """What is registered, entry points and files included? -> Described"""
+
+    kind: Literal["describe"] = "describe"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Import what these modules need, so that the first round need not. -> Loaded"""
+
+    modules: list[str]
+    kind: Literal["load"] = "load"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    kind: Literal["loaded"] = "loaded"
+
+
+@dataclass(frozen=True, slots=True)
+class EntryDescription:
+    name: str
+    extents: list[int | Literal["global"]] | Literal["any", "power_of_two"] | None
+    paper: str | None
+    summary: str
+    origin: str
+    probes: list[dict[str, Scalar]]
+    refuses: list[dict[str, Scalar]]
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    entries: list[EntryDescription]
+    kind: Literal["described"] = "described"
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureRates:
+    """How fast are copies and matrix products here, in this dtype? -> Rates"""
+
+    dtype: DType
+    kind: Literal["measure_rates"] = "measure_rates"
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """`copy`: (bytes read and written, bytes a second) from small to large; `macs_per_s`."""
+
+    dtype: DType
+    copy: list[tuple[int, float]]
+    macs_per_s: float
+    kind: Literal["rates"] = "rates"
+
+
+@dataclass(frozen=True, slots=True)
+class Inspect:
+    """Build the case, check what it does, count its work, measure its memory. -> Inspected"""
+
+    case: Case
+    rates: Rates | None
+    kind: Literal["inspect"] = "inspect"
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    facts: Facts
+    kind: Literal["inspected"] = "inspected"
+
+
+@dataclass(frozen=True, slots=True)
+class RunBlock:
+    """One untimed call, then `calls` timed as one. -> Timing"""
+
+    case: Case
+    calls: int
+    kind: Literal["run_block"] = "run_block"
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    seconds: float
+    first_call_seconds: float
+    device_seconds: float | None = None
+    throttled: bool = False
+    kind: Literal["timing"] = "timing"
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Hold the variant to one rule of conformance. -> Verified"""
+
+    variant: Variant
+    check: Check
+    kind: Literal["verify"] = "verify"
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    checked: Checked
+    kind: Literal["verified"] = "verified"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The module under test could not: `status` with the reason in one line."""
+
+    status: Status
+    error: str
+    kind: Literal["failure"] = "failure"
+
+
+@dataclass(frozen=True, slots=True)
+class Quit:
+    kind: Literal["quit"] = "quit"
+
+
+Request = Open | Describe | Load | MeasureRates | Inspect | RunBlock | Verify | Quit
+Reply = Hello | Described | Loaded | Rates | Inspected | Timing | Verified | Failure
+Message = Annotated[Request | Reply, Discriminator("kind")]
+
+
+@cache
+def _adapter() -> TypeAdapter[Request | Reply]:
+    return TypeAdapter(Message)
+
+
+def encode(message: Request | Reply) -> bytes:
+    return _adapter().dump_json(message) + b"\n"
+
+
+def decode(line: bytes) -> Request | Reply:
+    """Raises ValueError (pydantic's) for what is not a message of this version."""
+    return _adapter().validate_json(line)

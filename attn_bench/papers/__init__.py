@@ -1,0 +1,1 @@
+"""The published figures: the data, our figures beside them, the gains they state."""

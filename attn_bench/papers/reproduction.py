@@ -1,0 +1,201 @@
+"""The published networks, rebuilt: our parameters and GFLOPs beside the papers', figure by figure.
+
+A figure is a *match* if ours, counted as that paper counts, is the paper's in every digit that it
+prints. One that is not is *explained*, where `data/published.toml` says why for the figure that we
+get, or it *differs*. How a paper counts is a convention of that file: weights on our own counts, a
+unit, the digits printed, and whose strides.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from attn_bench.catalog.networks import BACKBONES
+from attn_bench.model.record import PLAIN, Case, DeviceName, Network, Row, Shape, Variant
+from attn_bench.papers.published import DATA, Published, fits, links, load, our_backbone, ours
+
+Verdict = Literal["match", "explained", "differs"]
+
+PAPERS_STRIDES = "_caffe"
+ROW_COUNTS = ("params", "buffers", "macs", "macs_fvcore", "elementwise_ops", "activations")
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One count, ours and theirs, in the digits that they print; `why` it is not theirs."""
+
+    name: str
+    ours: str
+    theirs: str
+    verdict: Verdict
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One published network: `model` and `source` for people, with the figures that it prints."""
+
+    model: str
+    source: str
+    provenance: str
+    convention: str
+    case_id: str
+    figures: tuple[Figure, ...]
+
+
+def published_cases(device: DeviceName) -> Iterator[Case]:
+    """Every network that `compare` needs, once."""
+    found = [case for row in load() if (case := case_of(row, device)) is not None]
+    found += [case for line in _counts() for case in _cases_of(line, device)]
+    yield from {case.id: case for case in found}.values()
+
+
+def case_of(row: Published, device: DeviceName) -> Case | None:
+    """The network of a row that prints parameters or GFLOPs; None where it is not rebuilt."""
+    backbone, known = our_backbone(row), ours(row)
+    is_counted = row.params_m is not None or row.gflops is not None
+    if not is_counted or backbone is None or known is None or _reason_against(row) is not None:
+        return None
+    has_papers = backbone + PAPERS_STRIDES in BACKBONES
+    if convention(row)["strides"] == "paper" and has_papers:
+        backbone += PAPERS_STRIDES
+    variant, place = known
+    network = Network(backbone) if variant.module == PLAIN else Network(backbone, place)
+    return Case(variant, _image(_counted_at(row)), device=device, network=network)
+
+
+def compare(
+    rows: Iterable[Row], operations: Mapping[str, Mapping[str, int]], device: DeviceName
+) -> list[Comparison]:
+    """What the measured `rows` say of the published figures; those of other networks are left out.
+
+    operations: case -> operator -> operations, as run.json has it.
+    """
+    measured = {row.case_id: row for row in rows if row.status == "ok" and row.macs is not None}
+    found = [_with_expected(line, measured, device) for line in _counts()]
+    for row in load():
+        case = case_of(row, device)
+        if case is not None and case.id in measured:
+            found.append(_with_paper(row, measured[case.id], operations.get(case.id, {})))
+    return [comparison for comparison in found if comparison is not None]
+
+
+def any_differs(
+    rows: Iterable[Row], operations: Mapping[str, Mapping[str, int]], device: DeviceName
+) -> bool:
+    """Whether some published figure is neither ours nor explained."""
+    found = compare(rows, operations, device)
+    return any(figure.verdict == "differs" for one in found for figure in one.figures)
+
+
+def left_out() -> Counter[str]:
+    """Why the other rows are not rebuilt, and how many for each reason."""
+    reasons = [_reason_against(row) for row in load() if case_of(row, "cpu") is None]
+    return Counter(reason or "nothing of ours is this module" for reason in reasons)
+
+
+def convention(row: Published) -> Mapping[str, Any]:
+    """How the row's paper counts."""
+    found: Mapping[str, Any] = next(rule for rule in links()["convention"] if fits(rule, row))
+    return found
+
+
+def _reason_against(row: Published) -> str | None:
+    if row.params_m is None and row.gflops is None:
+        return "the row prints accuracy alone"
+    rule = next((rule for rule in links()["not_rebuilt"] if fits(rule, row)), None)
+    return None if rule is None else str(rule["why"])
+
+
+def _with_paper(row: Published, measured: Row, operations: Mapping[str, int]) -> Comparison:
+    rules = convention(row)
+    counts = {name: getattr(measured, name) or 0 for name in ROW_COUNTS} | dict(operations)
+    figures = []
+    for name, theirs in (("params_m", row.params_m), ("gflops", row.gflops)):
+        if theirs is None:
+            continue
+        rule = rules[name]
+        count = sum(weight * counts.get(what, 0) for what, weight in rule["counts"].items())
+        shown = f"{count / rule['unit']:.{rule['digits']}f}"
+        printed = f"{theirs:.{rule['digits']}f}"
+        why = None if shown == printed else _explanation(row, name, shown)
+        verdict: Verdict = (
+            "match" if shown == printed else "differs" if why is None else "explained"
+        )
+        figures.append(Figure(name, shown, printed, verdict, why))
+    model = row.backbone if row.is_baseline else f"{row.backbone} + {row.module}"
+    return Comparison(
+        model=f"{model} ({row.variant})",
+        source=row.source,
+        provenance=row.provenance,
+        convention=str(rules["about"]),
+        case_id=measured.case_id,
+        figures=tuple(figures),
+    )
+
+
+def _explanation(row: Published, name: str, shown: str) -> str | None:
+    """Why our figure is `shown` and the paper's another; written for that very figure."""
+    for rule in links()["explained"]:
+        if fits(rule, row) and rule.get(name) == shown:
+            return str(rule["why"])
+    return None
+
+
+# --- the counts of FACTS: the same networks, counted in four ways ---------------------------------
+
+
+def _counts() -> list[dict[str, str]]:
+    with (DATA / "counts.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _cases_of(line: Mapping[str, str], device: DeviceName) -> tuple[Case, Case]:
+    """The network with the papers' strides, and with timm's."""
+    variant = Variant(line["module"], "global" if line["extent"] else None)
+    backbones = (line["backbone"] + PAPERS_STRIDES, line["backbone"])
+    papers, timms = (
+        Case(variant, _image(224), device=device, network=Network(name)) for name in backbones
+    )
+    return papers, timms
+
+
+def _with_expected(
+    line: Mapping[str, str], measured: Mapping[str, Row], device: DeviceName
+) -> Comparison | None:
+    papers, timms = _cases_of(line, device)
+    if papers.id not in measured or timms.id not in measured:
+        return None
+    row, other = measured[papers.id], measured[timms.id]
+    with_statistics = (row.params or 0) + (row.buffers or 0)
+    found = {
+        "learnable": f"{row.params}",
+        "with_statistics_m": f"{with_statistics / 1e6:.3f}",
+        "macs_g": f"{(row.macs or 0) / 1e9:.4f}",
+        "fvcore_g": f"{(other.macs_fvcore or 0) / 1e9:.4f}",
+    }
+    return Comparison(
+        model=papers.id.partition("/")[0],
+        source="derived from the official prototxts (github.com/hujie-frank/GENet) and code",
+        provenance="read",
+        convention="learnable; with BatchNorm's statistics; conv + fc MACs, the papers' strides; "
+        "fvcore's total, timm's strides",
+        case_id=papers.id,
+        figures=tuple(
+            Figure(name, shown, line[name], "match" if shown == line[name] else "differs")
+            for name, shown in found.items()
+        ),
+    )
+
+
+def _counted_at(row: Published) -> int:
+    """The side of the images whose GFLOPs are printed; a row of another crop has those of 224."""
+    return 224 if row.crop > 224 else row.crop
+
+
+def _image(side: int) -> Shape:
+    return Shape(1, 3, side, side)

@@ -1,0 +1,1 @@
+"""attn-bench inside other programs: pytest."""

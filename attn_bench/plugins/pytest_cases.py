@@ -1,0 +1,68 @@
+"""The cases of `--attn-suite` as tests, timed by pytest-benchmark in pytest's own process.
+
+One process, one case after the other: docs/ci.md says what that is worth. `check` is the gate.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from attn_bench.catalog import registry
+from attn_bench.model import protocol
+from attn_bench.model.errors import AttnBenchError
+from attn_bench.model.record import EXACT, Case
+from attn_bench.plan import suite_file
+from attn_bench.plan.cases import make_plan
+from attn_bench.worker.attempt import CaseFailed
+from attn_bench.worker.bench import Bench
+from attn_bench.worker.devices import open_device
+
+_BENCH = pytest.StashKey[Bench]()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test a case of the suite; one that cannot be is skipped, with the reason."""
+    config = metafunc.config
+    try:
+        device = open_device(config.getoption("--attn-device"))
+        bench = Bench(device, registry.load_all(config.getoption("--attn-modules-from")))
+        plan = make_plan(
+            suite_file.load(config.getoption("--attn-suite"), bench.modules), device.name
+        )
+    except AttnBenchError as problem:
+        pytest.exit(f"--attn-suite: {problem}", returncode=4)
+    config.stash[_BENCH] = bench
+    metafunc.parametrize(
+        "attn_case",
+        [
+            pytest.param(
+                case,
+                id=case.id,
+                marks=[pytest.mark.skip(reason=plan.unsupported[case.id])]
+                if case.id in plan.unsupported
+                else [],
+            )
+            for case in plan.cases
+        ],
+    )
+
+
+@pytest.mark.attn_case
+def test_case(attn_case: Case, benchmark: Any, request: pytest.FixtureRequest) -> None:
+    """The case behaves; its exact metrics are in `extra_info`, its time is pytest-benchmark's."""
+    bench = request.config.stash[_BENCH]
+    try:
+        facts = bench.inspect(protocol.Inspect(attn_case, None)).facts
+        built = bench.built(attn_case)
+    except CaseFailed as failed:
+        pytest.fail(f"{failed.status}: {failed}", pytrace=False)
+    benchmark.extra_info.update({metric: getattr(facts, metric) for metric in EXACT})
+
+    def call() -> None:
+        built.call()
+        bench.device.drain()
+
+    with built.mode():
+        benchmark(call)

@@ -1,0 +1,105 @@
+"""pytest's side: `--attn-suite` makes every case a test, and a marker holds a test to a baseline.
+
+Loaded by every pytest of the environment, so it imports nothing of the harness until it is asked.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+CASES = Path(__file__).with_name("pytest_cases.py")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("attn-bench", "attn-bench")
+    group.addoption("--attn-suite", metavar="NAME", help="make every case of this suite a test")
+    group.addoption(
+        "--attn-modules-from",
+        metavar="FILE.py",
+        action="append",
+        default=[],
+        help="modules of your own for it",
+    )
+    group.addoption("--attn-device", default="auto", choices=["cpu", "cuda", "auto"])
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "attn_case: a case of an attn-bench suite")
+    config.addinivalue_line(
+        "markers",
+        "attn_baseline(run, modules=GLOB, where=EXPR, modules_from=FILES): fail where an exact "
+        "metric has grown since that attn-bench run",
+    )
+    asked = config.getoption("--attn-suite")
+    if asked is not None:
+        _complain_early(asked, config.getoption("--attn-modules-from"))
+        config.args.append(str(CASES))
+
+
+def _complain_early(asked: str, files: list[str]) -> None:
+    """What is wrong with the words is told before anything is collected."""
+    from attn_bench.catalog import registry
+    from attn_bench.model.errors import AttnBenchError
+    from attn_bench.plan import suite_file
+
+    for file in files:
+        if not Path(file).is_file():
+            raise pytest.UsageError(f"--attn-modules-from {file}: there is no such file")
+    if files or registry.entry_points():
+        return  # what is registered there is known when it is loaded
+    try:
+        suite_file.load(asked, registry.builtin())
+    except AttnBenchError as problem:
+        raise pytest.UsageError(f"--attn-suite: {problem}") from None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    for marker in item.iter_markers("attn_baseline"):
+        try:
+            asked = inspect.signature(_hold_to_baseline).bind(item, *marker.args, **marker.kwargs)
+        except TypeError as error:
+            pytest.fail(f"attn_baseline: {error}", pytrace=False)
+        _hold_to_baseline(*asked.args, **asked.kwargs)
+    return (yield)
+
+
+def _hold_to_baseline(
+    item: pytest.Item,
+    run: str,
+    modules: str | None = None,
+    where: str | None = None,
+    modules_from: str | tuple[str, ...] = (),
+) -> None:
+    """`run` and `modules_from` are found from pytest's root folder."""
+    from attn_bench.jobs.check import check
+    from attn_bench.model.errors import AttnBenchError
+    from attn_bench.view import ci
+
+    root = item.config.rootpath
+    files = [modules_from] if isinstance(modules_from, str) else modules_from
+    complaint = None
+    try:
+        answer = check.exact(
+            root / str(run),
+            root,
+            modules=modules,
+            where=where,
+            modules_from=tuple(str(root / file) for file in files),
+        )
+    except AttnBenchError as problem:
+        complaint = str(problem)
+    if complaint is not None:
+        pytest.fail(f"attn_baseline: {complaint}", pytrace=False)
+    if answer.exit_status == 130:
+        raise KeyboardInterrupt
+    if answer.exit_status:
+        pytest.fail(
+            f"attn_baseline {run}: {ci.summary_line(answer.findings)}\n"
+            + "\n".join(ci.sentence(finding) for finding in ci.changed(answer.findings)),
+            pytrace=False,
+        )

@@ -1,0 +1,1 @@
+"""Run folders and files: what is written, and what is read back."""

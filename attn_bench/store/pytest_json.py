@@ -1,0 +1,61 @@
+"""A run in pytest-benchmark's JSON, for `pytest-benchmark compare` and the tools that read it."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from typing import Any
+
+from attn_bench._version import __version__
+from attn_bench.analysis.stats import WARM_UP_ROUNDS
+from attn_bench.model.record import EXACT, Block
+from attn_bench.store import runs
+from attn_bench.store.runs import StoredRun
+
+
+def from_run(run: StoredRun) -> str:
+    """Every case that was timed, a round of any session being a round, with its exact metrics."""
+    environment = run.info["environment"]
+    blocks: dict[str, list[Block]] = defaultdict(list)
+    for block in runs.load_blocks(run.path):
+        if block.round >= WARM_UP_ROUNDS:
+            blocks[block.case_id].append(block)
+    content = {
+        "machine_info": {
+            "machine": environment.get("machine"),
+            "processor": environment.get("cpu"),
+            "system": environment.get("system"),
+            "python_version": str(environment.get("python")).rpartition(" ")[2],
+            "cpu": {"brand_raw": environment.get("cpu"), "count": environment.get("cores_logical")},
+        },
+        "commit_info": {
+            "id": environment.get("git_commit"),
+            "dirty": environment.get("git_dirty"),
+        },
+        "benchmarks": [
+            {
+                "group": f"{row.batch}x{row.channels}x{row.height}x{row.width}",
+                "name": row.case_id,
+                "fullname": f"{run.info['suite']['name']}::{row.case_id}",
+                "params": {"variant": row.variant},
+                "param": row.variant,
+                "extra_info": {metric: getattr(row, metric) for metric in EXACT},
+                "options": {},
+                "stats": _stats(blocks[row.case_id]),
+            }
+            for row in run.rows
+            if blocks[row.case_id]
+        ],
+        "datetime": run.info.get("end"),
+        "version": f"attn-bench {__version__}",
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def _stats(blocks: list[Block]) -> dict[str, Any]:
+    from pytest_benchmark.stats import Stats
+
+    stats = Stats()
+    for block in blocks:
+        stats.update(block.seconds / block.calls)
+    return {**stats.as_dict(), "data": stats.data, "iterations": max(b.calls for b in blocks)}

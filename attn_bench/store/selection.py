@@ -1,0 +1,39 @@
+"""Which rows and columns of a table are asked for, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attn_bench.model.errors import RequestError, nearest
+from attn_bench.model.record import COLUMNS, Row
+from attn_bench.model.where import Condition
+
+
+def selected(rows: Sequence[Row], where: str | None, sort: str | None) -> list[Row]:
+    chosen = list(rows)
+    if where:
+        condition = Condition(where, COLUMNS)
+        chosen = [row for row in chosen if condition({c: getattr(row, c) for c in COLUMNS})]
+    if sort:
+        column = sort.removeprefix("-")
+        if column not in COLUMNS:
+            raise RequestError(f"--sort: unknown column {column!r}{nearest(column, COLUMNS)}")
+        known = [row for row in chosen if getattr(row, column) is not None]
+        words = any(isinstance(getattr(row, column), str) for row in known)
+        known.sort(
+            key=lambda row: str(getattr(row, column)) if words else getattr(row, column),
+            reverse=sort.startswith("-"),
+        )
+        chosen = known + [row for row in chosen if getattr(row, column) is None]
+    return chosen
+
+
+def columns_of(words: str | None) -> list[str]:
+    """Checked column names; empty where none were given."""
+    if not words:
+        return []
+    names = list(COLUMNS) if words == "all" else [word.strip() for word in words.split(",")]
+    for name in names:
+        if name not in COLUMNS:
+            raise RequestError(f"unknown column {name!r}{nearest(name, COLUMNS)}")
+    return names

@@ -1,0 +1,48 @@
+"""`report`: load, draw, fill the page, save."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from attn_bench.model.errors import RequestError
+from attn_bench.store import runs
+from attn_bench.view.page import figures, page
+from attn_bench.view.page.drawing import Picture, write_png
+
+
+def report(run: str, out: str | None = None, png: str | None = None) -> list[Path]:
+    """Write the page of `run` into its folder, or to the file `out`; with `png`, each figure as a
+    PNG into that folder too. Returns what was written, the page first.
+
+    Raises RequestError where there is no such finished run, or a file cannot be written.
+    """
+    stored = runs.load(runs.find(run))
+    drawn = figures.pictures(stored.rows, str(stored.info["suite"]["anchor"]))
+    file = Path(out) if out else stored.path / "report.html"
+    _save(file, page.render(stored, drawn))
+    return [file, *(_save_pngs(drawn, Path(png)) if png else ())]
+
+
+def _save(file: Path, content: str) -> None:
+    """Under another name first, so that a page is whole or as it was."""
+    aside = file.with_name(f".{file.name}.part")
+    try:
+        aside.write_text(content, encoding="utf-8", errors="backslashreplace")
+        aside.replace(file)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise RequestError(f"{file}: cannot be written: {error.strerror}") from None
+
+
+def _save_pngs(pictures: Sequence[Picture], folder: Path) -> list[Path]:
+    written = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for picture in pictures:
+            if picture.panels:
+                written.append(folder / f"{picture.name}.png")
+                write_png(picture, written[-1])
+    except OSError as error:
+        raise RequestError(f"--png {folder}: cannot be written: {error.strerror}") from None
+    return written

@@ -1,0 +1,1 @@
+"""The worker process, the only room with torch: builds, counts, times and verifies cases."""

@@ -1,0 +1,256 @@
+"""The checks of `verify`: what every attention module must do, each a function of one variant.
+
+A check builds the variant anew, so that none depends on another. It raises CaseFailed for what is
+wrong and NotApplicable where there is nothing to hold the variant to; what it returns is a remark.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from attn_bench.catalog.registry import Entry
+from attn_bench.model.record import Check, Checked, Variant
+from attn_bench.worker.attempt import CaseFailed, attempt
+from attn_bench.worker.specimen import BATCH, SIZES, Size, Specimen, must_agree
+
+ODD_SIZE = (15, 13)
+STEP = 1e-7  # of the finite differences, in float64
+SLOPE_CLOSE = 1e-3  # of the gradient's norm
+
+
+class NotApplicable(Exception):
+    """There is nothing to hold the variant to; the message says why."""
+
+
+def verify(entry: Entry, variant: Variant, check: Check, device: str) -> Checked:
+    """What comes of one check of one variant. Nothing that the module raises gets out."""
+    # Its warnings are no faults. TF32 rounds a thousand times more coarsely than float32.
+    exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+    with warnings.catch_warnings(), exact:
+        warnings.simplefilter("ignore")
+        try:
+            return Checked("passed", CHECKS[check](Specimen(entry, variant, device)))
+        except CaseFailed as failed:
+            return Checked("failed", str(failed))
+        except NotApplicable as reason:
+            return Checked("not_applicable", str(reason))
+
+
+def builds(specimen: Specimen) -> None:
+    """The constructor makes an nn.Module."""
+    specimen.build()
+
+
+def forward(specimen: Specimen) -> None:
+    """Shape and dtype are kept and the result is finite, in evaluation and in training."""
+    for training in (False, True):
+        specimen.forward(specimen.build().train(training), specimen.input())
+
+
+def input_(specimen: Specimen) -> None:
+    """Neither mode writes to the input."""
+    for training in (False, True):
+        module, x = specimen.build().train(training), specimen.input()
+        version = x._version
+        specimen.forward(module, x)
+        if x._version != version or not torch.equal(x, specimen.input()):
+            raise CaseFailed("failed", "forward: changed its input in place")
+
+
+def bfloat16(specimen: Specimen) -> None:
+    """In bfloat16 the result is bfloat16, and near that of float32."""
+    module, x = specimen.build(), specimen.input(dtype=torch.bfloat16)
+    expected = specimen.forward(module, x.float())
+    attempt("module.bfloat16()", module.bfloat16)
+    must_agree("bfloat16", specimen.forward(module, x, "bfloat16"), expected)
+
+
+def channels_last(specimen: Specimen) -> None:
+    """The memory format changes no value."""
+    module, x = specimen.build(), specimen.input()
+    expected, layout = specimen.forward(module, x), torch.channels_last
+    attempt("module.to(channels_last)", lambda: module.to(memory_format=layout))  # type: ignore[call-overload]
+    got = specimen.forward(module, x.contiguous(memory_format=layout), "channels_last")
+    must_agree("channels_last", got, expected)
+
+
+def gradients(specimen: Specimen) -> None:
+    """They reach the input and every parameter in training; in evaluation they are those of finite
+    differences in float64, and nearly the same in float32."""
+    module, x = specimen.build().train(), specimen.input().requires_grad_()
+    attempt("backward", lambda: specimen.forward(module, x).square().mean().backward())
+    if not torch.equal(x.detach(), specimen.input()):
+        raise CaseFailed("failed", "backward: changed the input in place")
+    reached = {"the input": x.grad, **{name: p.grad for name, p in module.named_parameters()}}
+    for name, gradient in reached.items():
+        if gradient is None:
+            raise CaseFailed("failed", f"backward: no gradient reaches {name}")
+        if not bool(gradient.isfinite().all()):
+            raise CaseFailed("failed", f"backward: the gradient of {name} has NaN or infinity")
+    exact = _gradients(specimen, torch.float64)
+    must_agree("gradient in float32", _gradients(specimen, torch.float32)[0], exact[0])
+    _differences_must_agree(specimen, exact)
+
+
+def _weighted(specimen: Specimen, module: nn.Module, x: Tensor) -> Tensor:
+    """A number that depends on every element of the result in another way."""
+    weights = torch.randn(x.shape, generator=torch.Generator().manual_seed(2))
+    return (specimen.forward(module, x) * weights.to(x)).sum()
+
+
+def _gradients(specimen: Specimen, dtype: torch.dtype) -> list[Tensor]:
+    """Of the input and of every parameter, in evaluation; zeros where none arrives."""
+    module, x = specimen.build(), specimen.input(dtype=dtype).requires_grad_()
+    attempt("module.to(dtype)", lambda: module.to(dtype))
+    at = [x, *module.parameters()]
+    found = attempt(
+        "backward",
+        lambda: torch.autograd.grad(_weighted(specimen, module, x), at, allow_unused=True),
+    )
+    return [torch.zeros_like(a) if g is None else g for a, g in zip(at, found, strict=True)]
+
+
+def _differences_must_agree(specimen: Specimen, gradients: list[Tensor]) -> None:
+    """Along one random direction, through the input and all parameters at once."""
+    generator = torch.Generator().manual_seed(3)
+    along = [torch.randn(g.shape, generator=generator).to(g) for g in gradients]
+    ends = []
+    for sign in (1, -1):
+        module, x = specimen.build().double(), specimen.input(dtype=torch.float64)
+        with torch.no_grad():
+            for tensor, direction in zip([x, *module.parameters()], along, strict=True):
+                tensor += sign * STEP * direction
+            ends.append(float(_weighted(specimen, module, x)))
+    measured = (ends[0] - ends[1]) / (2 * STEP)
+    slope = sum(float((g * d).sum()) for g, d in zip(gradients, along, strict=True))
+    norm = sum(float(g.square().sum()) for g in gradients) ** 0.5
+    if not abs(slope - measured) <= SLOPE_CLOSE * norm:
+        said = f"its slope along a direction is {slope:.4g}, and measured {measured:.4g}"
+        raise CaseFailed("failed", f"backward: {said}")
+
+
+def rows(specimen: Specimen) -> None:
+    """In evaluation, what a row of a batch gives does not depend on the other rows."""
+    module, x = specimen.build(), specimen.input()
+    together = specimen.forward(module, x)
+    for index in range(BATCH):
+        row = slice(index, index + 1)
+        must_agree(f"row {index} alone", specimen.forward(module, x[row]), together[row])
+
+
+def repeats(specimen: Specimen) -> None:
+    """In evaluation, the same input gives the same bits twice."""
+    module, x = specimen.build(), specimen.input()
+    first, second = (attempt("forward", lambda: module(x)) for _ in range(2))
+    if not torch.equal(first, second):
+        raise CaseFailed("failed", "forward: the same input gives another result the second time")
+
+
+def state(specimen: Specimen) -> None:
+    """Another instance with its state dict, and a deep copy, compute what it does."""
+    module, x = specimen.build(), specimen.input()
+    expected = specimen.forward(module, x)
+    twin = specimen.build(seed=9)
+    attempt("load_state_dict", lambda: twin.load_state_dict(module.state_dict(), strict=True))
+    must_agree("loaded from its state dict", specimen.forward(twin, x), expected)
+    copied = attempt("deepcopy", lambda: copy.deepcopy(module))
+    must_agree("deep copy", specimen.forward(copied, x), expected)
+
+
+def odd_sizes(specimen: Specimen) -> None:
+    """Maps of 15×13 are taken, or refused by a ValueError or an assertion."""
+    try:
+        specimen.forward(specimen.build(ODD_SIZE), specimen.input(ODD_SIZE))
+    except CaseFailed as failed:
+        if isinstance(failed.__cause__, (ValueError, AssertionError)):
+            raise NotApplicable(f"refuses maps of 15×13: {failed}") from None
+        raise
+
+
+def agrees(specimen: Specimen) -> str | None:
+    """In evaluation it computes its reference; what the reference warns of is the remark."""
+    if attempt("reference", specimen.entry.formula) is None:
+        raise NotApplicable("no reference is registered")
+    remarks = [_agrees_at(specimen, size) for size in (specimen.size, ODD_SIZE)]
+    return remarks[0]
+
+
+def _agrees_at(specimen: Specimen, size: Size) -> str | None:
+    formula = specimen.entry.formula()
+    assert formula is not None
+    module, x = specimen.build(size), specimen.input(size)
+    weights = {name: tensor.double() for name, tensor in module.state_dict().items()}
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        expected = attempt(
+            "reference", lambda: formula(x.double(), weights, **specimen.arguments())
+        )
+    place = f"against its reference at {size[0]}×{size[1]}"
+    must_agree(place, specimen.forward(module, x), expected)
+    return "; ".join(str(warning.message) for warning in warned) or None
+
+
+def compiles(specimen: Specimen) -> None:
+    """`torch.compile` takes it as one graph, with the same result and gradient. The backend is
+    aot_eager, which traces forward and backward, and leaves out the translation to C++."""
+    torch.compiler.reset()
+    module, x = specimen.build(), specimen.input().requires_grad_()
+    expected = specimen.forward(module, x)
+    compiled = torch.compile(module, backend="aot_eager", fullgraph=True, dynamic=False)
+    try:
+        got = specimen.forward(compiled, x, "compile")
+    except CaseFailed as failed:
+        raise CaseFailed("failed", str(failed) + _explained(failed.__cause__)) from failed
+    must_agree("compiled", got, expected)
+    if expected.requires_grad:
+        of_expected = attempt("backward", lambda: torch.autograd.grad(expected.sum(), x)[0])
+        of_got = attempt("compile: backward", lambda: torch.autograd.grad(got.sum(), x)[0])
+        must_agree("gradient, compiled", of_got, of_expected)
+
+
+def _explained(error: BaseException | None) -> str:
+    """What the compiler adds to its first line on what it cannot trace."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    return next((f" ({line})" for line in lines if line.startswith("Explanation:")), "")
+
+
+def exports(specimen: Specimen) -> None:
+    """`torch.export` takes it, and the exported program computes the same."""
+    module, x = specimen.build(), specimen.input()
+    expected = specimen.forward(module, x)
+    program = attempt("export", lambda: torch.export.export(module, (x,)).module())
+    must_agree("exported", specimen.forward(program, x, "export"), expected)
+
+
+def refuses(specimen: Specimen) -> None:
+    """The constructor raises ValueError for arguments that make no sense."""
+    try:
+        specimen.build(SIZES[0])
+    except CaseFailed as failed:
+        if isinstance(failed.__cause__, ValueError):
+            return
+        raise CaseFailed("failed", f"no ValueError but {failed}") from None
+    raise CaseFailed("failed", "constructor: silently takes what cannot be built")
+
+
+CHECKS: Mapping[Check, Callable[[Specimen], str | None]] = {
+    "builds": builds,
+    "forward": forward,
+    "input": input_,
+    "bfloat16": bfloat16,
+    "channels_last": channels_last,
+    "gradients": gradients,
+    "rows": rows,
+    "repeats": repeats,
+    "state": state,
+    "odd_sizes": odd_sizes,
+    "agrees": agrees,
+    "compiles": compiles,
+    "exports": exports,
+    "refuses": refuses,
+}

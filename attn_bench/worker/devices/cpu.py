@@ -1,0 +1,82 @@
+"""The CPU: a wall clock, and the profiler's record of every allocation."""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import time
+from typing import Any, ClassVar
+
+import psutil
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from attn_bench.model.protocol import Timing
+from attn_bench.model.record import DeviceName
+from attn_bench.worker.devices import Call, Device
+
+MEMORY_SHARE = 0.9
+
+
+class Cpu(Device):
+    name: ClassVar[DeviceName] = "cpu"
+
+    @classmethod
+    def available(cls) -> bool:
+        return True
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "capability": torch.backends.cpu.get_cpu_capability(),
+            "cores_usable": len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else psutil.cpu_count(),
+            "interop_threads": torch.get_num_interop_threads(),
+        }
+
+    def limit_memory(self, limit_bytes: int | None) -> None:
+        """Of all private memory, what the libraries take included; by default MEMORY_SHARE of what
+        is free. Beyond it an allocation fails, before the kernel has to kill somebody. Linux alone
+        holds to it."""
+        wanted = limit_bytes or int(MEMORY_SHARE * psutil.virtual_memory().available)
+        _, most = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(
+            resource.RLIMIT_DATA,
+            (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most),
+        )
+
+    def drain(self) -> None:
+        """Nothing runs behind the caller's back on a CPU."""
+
+    def time_block(self, call: Call, calls: int) -> Timing:
+        clock = time.perf_counter_ns
+        gc.collect(0)
+        gc.disable()
+        try:
+            begin = clock()
+            call()
+            start = clock()
+            for _ in range(calls):
+                call()
+            end = clock()
+        finally:
+            gc.enable()
+        return Timing(seconds=(end - start) / 1e9, first_call_seconds=(start - begin) / 1e9)
+
+    def peak_memory_bytes(self, call: Call) -> int:
+        """The running maximum of all allocations less all releases: the same in every run."""
+        call()  # what is allocated once (lazily packed weights, say) is not the call's own
+        with profile(
+            activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True
+        ) as log:
+            call()
+        # The profiler's public tables lose the order of allocations; its raw events keep it.
+        results: Any = log.profiler.kineto_results
+        records = [event for event in results.events() if event.name() == "[memory]"]
+        records.sort(key=lambda record: record.start_ns())
+        now = peak = 0
+        for record in records:
+            now += record.nbytes()
+            peak = max(peak, now)
+        return peak

@@ -1,0 +1,27 @@
+"""What a module stores, and the least it must move."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from attn_bench.model.record import Case
+
+
+def parameters(module: nn.Module) -> int:
+    """Learnable parameters, shared ones once."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def buffers(module: nn.Module) -> int:
+    """Elements of floating-point buffers: BatchNorm's running statistics, not its step counter."""
+    return sum(b.numel() for b in module.buffers() if b.is_floating_point())
+
+
+def bytes_min(module: nn.Module, case: Case, output_bytes: int) -> int:
+    """The least traffic: input once, output once, parameters once.
+
+    Training moves at least the gradients of the same three as well.
+    """
+    weights = sum(p.numel() * p.element_size() for p in module.parameters())
+    forward = case.input_bytes + output_bytes + weights
+    return forward if case.mode == "inference" else 2 * forward

@@ -1,0 +1,118 @@
+"""One variant as the checks of `verify` see it: built, fed, compared.
+
+Maps are small: 2×64×16×16, or 14×14 for a module that does not take the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from attn_bench.catalog.registry import Entry
+from attn_bench.model.record import Variant
+from attn_bench.worker.attempt import CaseFailed, attempt
+
+BATCH, CHANNELS = 2, 64
+SIZES = ((16, 16), (14, 14))  # the second for those that cut the map into blocks of 7
+# Largest differences, as parts of the largest value: rounding stays well below, a fault well above.
+CLOSE = {torch.float32: 1e-4, torch.bfloat16: 0.05}
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Specimen:
+    """A variant under test. What it raises, and what it must not do, is a CaseFailed."""
+
+    entry: Entry
+    variant: Variant
+    device: str
+
+    def build(self, size: Size | None = None, seed: int = 0) -> nn.Module:
+        """In evaluation, with drawn weights, for maps of `size`, or of the first that it takes."""
+        feat_size = size or self.size
+        extent, arguments = self.variant.at_stage(1), dict(self.variant.arguments)
+        torch.manual_seed(seed)  # what a constructor draws is another instance's with another seed
+        module = attempt(
+            "constructor", lambda: self.entry.build(CHANNELS, feat_size, extent, **arguments)
+        )
+        if not isinstance(module, nn.Module):
+            raise CaseFailed("failed", f"constructor: gives {type(module).__name__}, no nn.Module")
+        return attempt("eval", lambda: drawn(module, seed).to(self.device).eval())
+
+    @cached_property
+    def size(self) -> Size:
+        """The first of SIZES that it takes; the first of all where it takes none."""
+        for size in SIZES:
+            try:
+                self.forward(self.build(size), self.input(size))
+            except CaseFailed:
+                continue
+            return size
+        return SIZES[0]
+
+    def input(self, size: Size | None = None, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Standard normal values, the same whenever they are asked for."""
+        generator = torch.Generator().manual_seed(1)
+        values = torch.randn(BATCH, CHANNELS, *(size or self.size), generator=generator)
+        return values.to(self.device, dtype)
+
+    def arguments(self) -> dict[str, Any]:
+        """As a reference takes them; a global extent is 0."""
+        extent = self.variant.extent
+        given = {} if extent is None else {"extent": 0 if extent == "global" else extent}
+        return {**given, **dict(self.variant.arguments)}
+
+    def forward(self, module: Callable[[Tensor], Any], x: Tensor, stage: str = "forward") -> Tensor:
+        """The result: a tensor of the input's shape and dtype, and finite.
+
+        Random numbers are the same in each call: finding them is the business of one check alone.
+        """
+        torch.manual_seed(0)
+        got = attempt(stage, lambda: module(x))
+        if not isinstance(got, Tensor):
+            raise CaseFailed("failed", f"{stage}: returned {type(got).__name__}, not a tensor")
+        if got.shape != x.shape:
+            shapes = f"{tuple(got.shape)}, not the input's {tuple(x.shape)}"
+            raise CaseFailed("failed", f"{stage}: returned shape {shapes}")
+        if got.dtype != x.dtype:
+            raise CaseFailed("failed", f"{stage}: returned {got.dtype}, not {x.dtype}")
+        if not bool(got.isfinite().all()):
+            raise CaseFailed("failed", f"{stage}: returned NaN or infinity for a finite input")
+        return got
+
+
+def drawn(module: nn.Module, seed: int) -> nn.Module:
+    """`module` with every weight and running statistic drawn anew: no zeros or ones that hide a
+    fault, and so small that gates stay where they have a slope."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, tensor in module.state_dict().items():
+            if not tensor.is_floating_point():
+                continue
+            values = torch.randn(tensor.shape, generator=generator)
+            if name.endswith("running_var"):
+                values = 0.5 + values.abs()
+            elif tensor.dim() > 1:
+                values /= max(1, tensor[0].numel()) ** 0.5
+            else:
+                values /= 2
+            tensor.copy_(values)
+    return module
+
+
+def must_agree(
+    what: str, got: Tensor, expected: Tensor, limits: Mapping[torch.dtype, float] = CLOSE
+) -> None:
+    """Raises CaseFailed where they differ by more than rounding in the dtype of `got`."""
+    exact = expected.detach().double()
+    largest = float(exact.abs().max())
+    apart = float((got.detach().double() - exact).abs().max())
+    if not apart <= limits[got.dtype] * largest:
+        part = f"{apart / (largest or 1):.2g} of the largest value"
+        raise CaseFailed("failed", f"{what}: differs by {part}")
