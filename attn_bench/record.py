@@ -1,4 +1,4 @@
 """Kept for the modules of earlier commits, which `check --against` loads in this harness, and for
 users' files that import from here; new code imports from `attn_bench`."""
 
-from attn_bench.model.record import Scalar as Scalar
+from attn_bench.model.case import Scalar as Scalar

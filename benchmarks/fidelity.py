@@ -29,7 +29,7 @@ def main() -> None:
     from torch.utils.benchmark import Timer
 
     from attn_bench.catalog.registry import builtin
-    from attn_bench.model.record import Case, Shape, Variant
+    from attn_bench.model.case import Case, Shape, Variant
     from attn_bench.worker.bench import Bench
     from attn_bench.worker.devices import open_device
 

@@ -9,7 +9,7 @@ from attn_bench import register
 
 if TYPE_CHECKING:
     from attn_bench.catalog.registry import Extents
-    from attn_bench.model.record import Scalar
+    from attn_bench.model.case import Scalar
 
 EVEN: Extents = (2, 4, 6, 8, 16, "global")
 GE, TIMM = "gather_excite", "timm_layers:timm_attention"

@@ -10,7 +10,7 @@ from typing import Any
 
 from program import ROOT
 
-from attn_bench.model.record import Row
+from attn_bench.model.row import Row
 from attn_bench.store import runs
 from attn_bench.store.runs import RunFolder, StoredRun
 from attn_bench.view.page.report import report

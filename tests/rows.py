@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from attn_bench.model.record import PLAIN, Row
+from attn_bench.model.case import PLAIN
+from attn_bench.model.row import Row
 from attn_bench.papers.gain import published_place
 
 

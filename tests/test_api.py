@@ -14,8 +14,7 @@ from program import ROOT, ProgramRun
 
 import attn_bench
 from attn_bench.model import units
-from attn_bench.model.record import COLUMNS
-from attn_bench.view.summary import interval_of
+from attn_bench.model.row import COLUMNS
 
 
 def test_run_measures_and_is_quiet(
@@ -48,7 +47,7 @@ def test_it_shows_itself() -> None:
     assert repr(run) == "<attn_bench.Run ge_extents-cpu: 57 of 60 cases measured>"
     html = run._repr_html_()
     (row,) = [r for r in run.stored.rows if (r.variant, r.channels) == ("se", 1024)]
-    latency = interval_of(row, "latency")
+    latency = row.interval("latency_us")
     assert latency is not None
     assert units.with_interval(latency.times(1e-3)) in html
     assert "<script" not in html

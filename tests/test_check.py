@@ -38,7 +38,7 @@ class Mine(nn.Module):
 """
 SUITE = """\
 title = "Mine"
-anchor = "mine"
+baseline = "mine"
 
 [[grid]]
 module = "mine"
@@ -133,7 +133,7 @@ def test_a_broken_constructor_has_failed(repository: Path) -> None:
 
 
 def test_a_deleted_module_is_missing(repository: Path) -> None:
-    """The base has it, the current version has not: status 1."""
+    """The baseline has it, the current version has not: status 1."""
     change(repository, '@register("mine")', '@register("other")')
     done = check(repository, "--against", "HEAD~1")
     assert verdict(repository) == "missing"
@@ -232,7 +232,7 @@ def test_a_killed_checks_worktree_is_cleared_up(repository: Path) -> None:
     assert not list((repository / ".git").glob("worktrees/*"))
 
 
-def test_a_base_that_cannot_be_loaded(repository: Path) -> None:
+def test_a_baseline_that_cannot_be_loaded(repository: Path) -> None:
     """The complaint names the revision and the line."""
     change(repository, "from torch import nn", "from torch import nn!")
     change(repository, "from torch import nn!", "from torch import nn")
@@ -280,7 +280,7 @@ def test_two_interpreters(repository: Path) -> None:
     assert done.returncode in (0, 1, 4), done.stderr
     assert "two processes are no pair" in done.stdout
     info = json.loads(next(repository.glob("results/*/run.json")).read_text())
-    assert info["base_software"] == info["environment"]["software"]
+    assert info["baseline_software"] == info["environment"]["software"]
 
 
 # --- a stored run ---------------------------------------------------------------------------------
@@ -346,7 +346,7 @@ def test_other_software_is_named(stored: Path) -> None:
 
 
 def test_the_same_machine_compares_time(stored: Path) -> None:
-    """Ratios to the anchor are compared, with the deviation from run to run in the interval."""
+    """Ratios to the baseline are compared, with the deviation from run to run in the interval."""
     tamper(stored, other_load_cores=0.0)
     done, found = against(stored, "--tolerance", "latency=400")
     assert found["se"] == "same", done.stdout

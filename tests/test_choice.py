@@ -8,7 +8,7 @@ from rows import network
 
 from attn_bench.jobs.recommend.choice import Choice, choose
 from attn_bench.jobs.recommend.limits import Limit
-from attn_bench.model.record import Row
+from attn_bench.model.row import Row
 from attn_bench.view.reasons import reasons, unknown
 
 PLAIN = network("plain", 1.0)

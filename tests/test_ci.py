@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 
 from attn_bench.analysis.verdicts import Change, Finding, Times
-from attn_bench.model.record import Interval
+from attn_bench.model.metrics import Interval
 from attn_bench.view import ci
 
 FINDINGS = (

@@ -9,7 +9,7 @@ from program import Cli, ProgramRun
 
 BROKEN_SUITE = """
 title = "nothing works"
-anchor = "timm/ge"
+baseline = "timm/ge"
 budget = 1
 sessions = 1
 

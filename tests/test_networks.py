@@ -11,8 +11,8 @@ from program import Cli, ProgramRun, program, program_run
 
 from attn_bench.catalog.networks import Place
 from attn_bench.catalog.registry import builtin
+from attn_bench.model.case import Network, Shape
 from attn_bench.model.errors import RequestError
-from attn_bench.model.record import Network, Shape
 from attn_bench.plan import suite_file
 from attn_bench.plan.cases import make_plan
 from attn_bench.store import runs
@@ -61,8 +61,8 @@ def test_a_suite_names_networks() -> None:
     assert parsed.shapes == ()
 
 
-def test_ids_of_networks_and_their_anchor() -> None:
-    """A network's id names backbone, place and variant; its anchor is the plain backbone."""
+def test_ids_of_networks_and_their_baseline() -> None:
+    """A network's id names backbone, place and variant; its baseline is the plain backbone."""
     plan = make_plan(parse(TINY), "cpu", where="mode == 'inference'")
     ids = [case.id.partition("/2x3x64x64/")[0] for case in plan.cases]
     assert ids == [
@@ -72,7 +72,7 @@ def test_ids_of_networks_and_their_anchor() -> None:
         "resnet18+ge_theta(extent=8-4-2-global)",
         "resnet18",
     ]
-    assert {plan.anchor_of[case.id] for case in plan.cases} == {plan.cases[-1].id}
+    assert {plan.baseline_of[case.id] for case in plan.cases} == {plan.cases[-1].id}
 
 
 def test_modules_and_networks_in_one_suite() -> None:
@@ -80,7 +80,7 @@ def test_modules_and_networks_in_one_suite() -> None:
     both = TINY.replace('extent = [[8, 4, 2, "global"]]', "extent = 2")
     plan = make_plan(parse(both + "[shapes]\nstages = [[64, 16, 16]]\n"), "cpu")
     alone = [case for case in plan.cases if case.network is None]
-    assert {plan.anchor_of[case.id].partition("/")[0] for case in alone} == {"identity"}
+    assert {plan.baseline_of[case.id].partition("/")[0] for case in alone} == {"identity"}
     assert len(alone) < len(plan.cases)
     assert {case.shape for case in alone} == {Shape(1, 64, 16, 16)}
 

@@ -9,7 +9,7 @@ import pytest
 
 from attn_bench.catalog.registry import builtin
 from attn_bench.model.errors import RequestError
-from attn_bench.model.record import Suite
+from attn_bench.model.suite import Suite
 from attn_bench.plan import suite_file
 from attn_bench.plan.cases import calls_in_a_block, make_plan, round_order, settle
 
@@ -33,17 +33,17 @@ def test_ids_are_unique_and_stable() -> None:
     assert ids[0] == "ge_theta_minus(extent=2)/8x256x56x56/float32/contiguous/inference/eager/cpu"
 
 
-def test_every_case_has_its_anchor_at_the_same_input() -> None:
-    """The anchor is the eager identity at the same shape; the anchor's own is itself."""
+def test_every_case_has_its_baseline_at_the_same_input() -> None:
+    """The baseline is the eager identity at the same shape; the baseline's own is itself."""
     plan = make_plan(loaded(), "cpu")
     cases = {case.id: case for case in plan.cases}
     for case in plan.cases:
-        anchor = cases[plan.anchor_of[case.id]]
-        assert anchor.variant.label == "identity"
-        assert anchor.input_key == case.input_key
+        baseline = cases[plan.baseline_of[case.id]]
+        assert baseline.variant.label == "identity"
+        assert baseline.input_key == case.input_key
 
 
-def test_filters_keep_the_anchors() -> None:
+def test_filters_keep_the_baselines() -> None:
     """--modules and --where thin out a suite, but not what its ratios are to."""
     plan = make_plan(loaded(), "cpu", modules="se", where="channels >= 1024")
     assert [case.variant.module for case in plan.cases] == ["se", "identity"] * 2

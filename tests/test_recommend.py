@@ -13,7 +13,8 @@ from program import Cli, program
 
 from attn_bench.jobs.recommend.recommend import _good_enough
 from attn_bench.jobs.recommend.reuse import Here, stored_rows
-from attn_bench.model.record import Case, Network, Settings, Shape, Variant
+from attn_bench.model.case import Case, Network, Shape, Variant
+from attn_bench.model.run import Settings
 from attn_bench.store import runs
 
 SUITE = """\

@@ -10,7 +10,14 @@ import torch
 from program import ROOT, Cli
 from torch import nn
 
-from attn_bench.catalog.registry import Entry, Registry, builtin, load_base, register, registering
+from attn_bench.catalog.registry import (
+    Entry,
+    Registry,
+    builtin,
+    load_baseline,
+    register,
+    registering,
+)
 from attn_bench.model.errors import RequestError
 
 MINE = '''
@@ -150,7 +157,7 @@ def test_two_versions_side_by_side() -> None:
     """Another copy of modules/ is loaded under another package name; each computes by its own."""
 
     registry = builtin()
-    load_base(registry, str(ROOT / "modules"), [])
+    load_baseline(registry, str(ROOT / "modules"), [])
     names = {entry.name for entry in registry}
     assert {"ge_theta_minus", "ge_theta_minus@base", "se@base"} <= names
     x = torch.randn(1, 8, 16, 16)

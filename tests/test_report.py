@@ -16,10 +16,10 @@ import pytest
 from pages import REFERENCE, Page, altered, page_of, without_figures
 from program import ROOT, Cli, ProgramRun
 
-from attn_bench.model.record import COLUMNS, Row
+from attn_bench.model.row import COLUMNS, Row
 from attn_bench.store import runs
 from attn_bench.view.page.report import report
-from attn_bench.view.summary import shape_in_words, summaries
+from attn_bench.view.summary import summaries
 
 HOSTILE = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(1)> $\\frac{ & \x07"
 
@@ -43,7 +43,7 @@ def test_it_shows_what_the_console_shows(page: Page) -> None:
                 f"{text}*" if c.best else text for text, c in zip(cells, line.cells, strict=True)
             ]
             extent = "" if row.extent is None else str(row.extent)
-            assert (line.name, extent, shape_in_words(row), *marked) in shown
+            assert (line.name, extent, row.shape_in_words, *marked) in shown
 
 
 def test_every_column_of_the_table_is_on_the_page(page: Page) -> None:
@@ -51,7 +51,7 @@ def test_every_column_of_the_table_is_on_the_page(page: Page) -> None:
     assert set(COLUMNS) <= {str(heading["data-key"]) for heading in page.named("th")}
     hidden = {heading["data-key"] for heading in page.named("th") if "hidden" in heading}
     assert {"macs_fvcore", "case_id", "error"} <= hidden
-    assert not {"name", "latency", "over_anchor", "memory", "status"} & hidden
+    assert not {"name", "latency", "over_baseline", "memory", "status"} & hidden
     assert all(len(row) == len(page.headings) for row in page.rows if row)
 
 

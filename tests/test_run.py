@@ -12,7 +12,7 @@ from fvcore.nn import FlopCountAnalysis
 from program import ROOT, Cli, ProgramRun
 
 from attn_bench.catalog.registry import builtin
-from attn_bench.model.record import COLUMNS
+from attn_bench.model.row import COLUMNS
 from attn_bench.store.runs import SCHEMA
 
 
@@ -71,8 +71,8 @@ def test_every_round_is_every_case_once_in_random_order(smoke: ProgramRun) -> No
     assert all(group.case_id.is_unique for group in whole)
 
 
-def test_ratio_of_the_anchor_is_one_and_intervals_hold_their_estimates(smoke: ProgramRun) -> None:
-    """Each figure lies within its interval; the anchor is its own unit."""
+def test_ratio_of_the_baseline_is_one_and_intervals_hold_their_estimates(smoke: ProgramRun) -> None:
+    """Each figure lies within its interval; the baseline is its own unit."""
     for row in smoke.stored.rows:
         assert row.latency_lo_us <= row.latency_us <= row.latency_hi_us  # type: ignore[operator]
         assert row.ratio_lo <= row.ratio <= row.ratio_hi  # type: ignore[operator]

@@ -10,7 +10,7 @@ import pytest
 from attn_bench.analysis.stats import Estimate, Timings
 from attn_bench.engine.coordinator import Unseen
 from attn_bench.jobs.selfcheck import PASSES, Pairs, Rate, Report, judge, selfcheck
-from attn_bench.model.record import Block
+from attn_bench.model.run import Block
 
 
 def test_pairs_are_real_work_of_a_known_ratio() -> None:
@@ -32,7 +32,16 @@ def test_findings_are_held_against_the_truth() -> None:
             for case in plan.cases[:4]:
                 passes = dict(case.variant.arguments)["passes"]
                 seconds = float(passes) * (1 + 1e-4 * ((session * 7 + round_ * 3) % 5))
-                timings.add(Block(case.id, session, round_, 0, 1, seconds))
+                timings.add(
+                    Block(
+                        case_id=case.id,
+                        session=session,
+                        round=round_,
+                        position=0,
+                        calls=1,
+                        seconds=seconds,
+                    )
+                )
     report = Report(tuple(judge(timings, plan, truth)), (), 1, 1.0, 0.01)
     assert report.false_alarms() == Rate(0, 1)
     assert report.power() == {5: Rate(1, 1)}

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from attn_bench.analysis.stats import Timings, holm, moderated
-from attn_bench.model.record import Block
+from attn_bench.model.run import Block
 
 
 def blocks(case: str, seconds: list[float], session: int = 0) -> list[Block]:
     return [
-        Block(case, session, round_, 0, calls=2, seconds=value)
+        Block(case_id=case, session=session, round=round_, position=0, calls=2, seconds=value)
         for round_, value in enumerate(seconds)
     ]
 
@@ -31,15 +31,15 @@ def noisy_run(
     return timings
 
 
-def anchors(cases: int) -> dict[str, str]:
+def baselines(cases: int) -> dict[str, str]:
     return {f"c{case}": f"a{case}" for case in range(cases)}
 
 
 def test_a_drifting_machine_cancels_in_the_ratio() -> None:
     """Both cases slow down threefold during the session, and their ratio is still exactly 2."""
     drift = np.linspace(1, 3, 40)
-    timings = Timings(blocks("a", list(2e-3 * drift)) + blocks("anchor", list(1e-3 * drift)))
-    assert timings.ratios({"a": "anchor"})["a"].interval().value == pytest.approx(2)
+    timings = Timings(blocks("a", list(2e-3 * drift)) + blocks("baseline", list(1e-3 * drift)))
+    assert timings.ratios({"a": "baseline"})["a"].interval().value == pytest.approx(2)
 
 
 def test_seconds_are_per_call_and_the_warm_up_round_is_left_out() -> None:
@@ -75,10 +75,10 @@ def test_ratio_and_inverse_are_treated_alike() -> None:
 def test_unknown_without_rounds() -> None:
     """A case that has no round has no figure, rather than a zero."""
     assert Timings().latencies_us() == {}
-    assert Timings(blocks("a", [1.0, 1.0])).ratios({"a": "anchor"}) == {}
+    assert Timings(blocks("a", [1.0, 1.0])).ratios({"a": "baseline"}) == {}
 
 
-def test_the_anchor_is_its_own_unit() -> None:
+def test_the_baseline_is_its_own_unit() -> None:
     """A case over itself is 1, exactly, and no difference."""
     run = noisy_run(np.random.default_rng(0), 1, 3, between=0.01, within=0.01)
     ratio = run.ratios({"a0": "a0"})["a0"]
@@ -93,7 +93,7 @@ def test_intervals_cover_the_truth(cases: int, sessions: int) -> None:
     covered = []
     for _ in range(max(600 // cases, 20)):
         run = noisy_run(rng, cases, sessions, between=0.007, within=0.03)
-        for ratio in run.ratios(anchors(cases)).values():
+        for ratio in run.ratios(baselines(cases)).values():
             interval = ratio.interval()
             covered.append(interval.lo <= 1 <= interval.hi)
     assert 0.92 <= np.mean(covered) <= 0.98
@@ -104,7 +104,7 @@ def test_identical_modules_are_rarely_called_different() -> None:
     rng = np.random.default_rng(3)
     wrong = 0
     for _ in range(60):
-        ratios = noisy_run(rng, 20, 5, between=0.007, within=0.03).ratios(anchors(20))
+        ratios = noisy_run(rng, 20, 5, between=0.007, within=0.03).ratios(baselines(20))
         wrong += bool(holm({name: ratio.p_value() for name, ratio in ratios.items()}))
     assert wrong <= 3
 
@@ -117,7 +117,7 @@ def test_few_sessions_cost_width() -> None:
         n: np.median(
             [
                 noisy_run(rng, 1, n, between=0.01, within=0.001)
-                .ratios(anchors(1))["c0"]
+                .ratios(baselines(1))["c0"]
                 .interval()
                 .half_width
                 for _ in range(30)

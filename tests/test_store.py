@@ -11,7 +11,8 @@ import pytest
 from program import ProgramRun
 
 from attn_bench.model.errors import RequestError
-from attn_bench.model.record import Outcome, Row
+from attn_bench.model.row import Row
+from attn_bench.model.run import Outcome
 from attn_bench.store import runs
 from attn_bench.store.runs import RunFolder
 
@@ -66,7 +67,7 @@ def test_rows_come_back_as_they_were(smoke: ProgramRun) -> None:
     ("name", "content", "reason"),
     [
         ("run.json", "{", "run.json: cannot be read"),
-        ("run.json", '{"schema": 99}', "run.json: schema 99, and this version reads schema 2"),
+        ("run.json", '{"schema": 99}', "run.json: schema 99, and this version reads schema 3"),
         ("run.json", "[]", "run.json: schema None"),
         ("table.parquet", "no parquet", "table.parquet: cannot be read"),
         ("table.parquet", None, "the run was not finished"),

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from attn_bench.catalog.registry import builtin
+from attn_bench.model.case import Shape
 from attn_bench.model.errors import RequestError
-from attn_bench.model.record import Shape, Tolerance
+from attn_bench.model.suite import Tolerance
 from attn_bench.plan import suite_file
 
 GOOD = """\
@@ -123,13 +124,17 @@ def test_own_suites(name: str) -> None:
         ('title = "t"', "", "t.toml: title: it is missing"),
         ('title = "t"', 'titel = "t"', "title"),
         ('title = "t"', 'title = "t"\nmode = "infer"', "t.toml:2: mode: input should be 'inf"),
-        ('title = "t"', 'title = "t"\nanchor = "idntity"', "t.toml:2: anchor: unknown module 'idn"),
+        (
+            'title = "t"',
+            'title = "t"\nbaseline = "idntity"',
+            "t.toml:2: baseline: unknown module 'idn",
+        ),
         ('title = "t"', 'title = "t"\nbudget = -1', "t.toml:2: budget: "),
         ('title = "t"', 'title = "t"\nbudget = inf', "t.toml:2: budget: "),
         (
             'title = "t"',
-            'title = "t"\nanchor = "ge_theta(extent=4)"',
-            "t.toml:2: anchor: unknown module 'ge_theta(extent=4)'",
+            'title = "t"\nbaseline = "ge_theta(extent=4)"',
+            "t.toml:2: baseline: unknown module 'ge_theta(extent=4)'",
         ),
         ("[[64, 28, 28]]", "[[64, 10000000, 10000000]]", "is no input that fits"),
         (

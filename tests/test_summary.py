@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from attn_bench.model.record import Row
+from attn_bench.model.row import Row
 from attn_bench.view.summary import shape_tables
 
 
@@ -46,7 +46,7 @@ def rendered(*rows: Row) -> dict[str, str]:
 
 
 def test_the_best_of_each_column_is_marked() -> None:
-    """The fastest and the smallest carry a star; the anchor is no competitor."""
+    """The fastest and the smallest carry a star; the baseline is no competitor."""
     lines = rendered(
         row("identity", 100, 1, params=0),
         row("se", 200, 2),

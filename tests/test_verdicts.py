@@ -6,7 +6,7 @@ from math import log
 
 import numpy as np
 import pytest
-from test_stats import anchors, noisy_run
+from test_stats import baselines, noisy_run
 
 from attn_bench.analysis.stats import Estimate
 from attn_bench.analysis.verdicts import (
@@ -20,7 +20,8 @@ from attn_bench.analysis.verdicts import (
     together,
     worst_first,
 )
-from attn_bench.model.record import Row, Tolerance
+from attn_bench.model.row import Row
+from attn_bench.model.suite import Tolerance
 
 USUAL = Tolerances()
 
@@ -90,7 +91,7 @@ def test_many_looks_at_unchanged_code_call_nothing_slower() -> None:
         )
         for _ in range(10):
             timings = noisy_run(rng, 20, 5, between=0.006, within=0.02)
-            trial.look(timings.ratios(anchors(20)))
+            trial.look(timings.ratios(baselines(20)))
         false_alarms += any(verdict != "same" for verdict in trial.decided.values())
     assert false_alarms <= 3
 
@@ -155,7 +156,7 @@ def test_a_blind_run_is_not_good_where_it_must_see() -> None:
     assert exit_status([finding], must_see=0.20) == 0
     assert exit_status([finding], must_see=0.01) == 4
     assert exit_status([Finding("a", "m", "same", "pass")], must_see=0.5) == 4
-    assert exit_status([Finding("a", "m", "same", "pass", is_anchor=True)], must_see=0.5) == 0
+    assert exit_status([Finding("a", "m", "same", "pass", is_baseline=True)], must_see=0.5) == 0
 
 
 def test_a_run_that_sees_nothing_says_so() -> None:

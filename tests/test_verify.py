@@ -17,7 +17,7 @@ from program import DATA, ROOT, Cli, program
 
 from attn_bench.catalog.registry import Entry
 from attn_bench.jobs.verify import USUAL, subjects
-from attn_bench.model.record import CHECKS
+from attn_bench.model.checks import CHECKS
 
 BAD = (
     "good,bad_constructor,bad_forward,bad_backward,other_shape,not_a_number,in_place,through_data,"

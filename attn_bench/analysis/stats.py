@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import digamma, polygamma, stdtr, stdtrit
 
-from attn_bench.model.record import Block, Interval
+from attn_bench.model.metrics import TIMED, Interval
+from attn_bench.model.run import Block
 
 CONFIDENCE = 0.95
 FAMILY_ERROR = 0.01  # the chance that a run calls anything slower or faster where nothing is
@@ -87,17 +88,18 @@ class Timings:
     """The blocks of a run, as far as they have come in: case -> session -> round -> seconds."""
 
     def __init__(self, blocks: Iterable[Block] = ()) -> None:
-        self._calls: dict[str, dict[int, dict[int, float]]] = {}
-        self._device: dict[str, dict[int, dict[int, float]]] = {}
+        self._kept: dict[str, dict[str, dict[int, dict[int, float]]]] = {m.name: {} for m in TIMED}
+        self._calls = self._kept["latency_us"]
         for block in blocks:
             self.add(block)
 
     def add(self, block: Block) -> None:
         if block.round < WARM_UP_ROUNDS:
             return
-        for kept, seconds in ((self._calls, block.seconds), (self._device, block.device_seconds)):
+        for metric in TIMED:
+            seconds = metric.sample(block) if metric.sample else None
             if seconds is not None:
-                sessions = kept.setdefault(block.case_id, {})
+                sessions = self._kept[metric.name].setdefault(block.case_id, {})
                 sessions.setdefault(block.session, {})[block.round] = seconds / block.calls
 
     def rounds(self, case_id: str) -> int:
@@ -108,11 +110,11 @@ class Timings:
 
     def latencies_us(self) -> dict[str, Interval]:
         """What a caller waits, by case."""
-        return _latencies_us(self._calls)
+        return self.intervals("latency_us")
 
-    def device_us(self) -> dict[str, Interval]:
-        """The time on the device alone, by case; empty where it was not taken."""
-        return _latencies_us(self._device)
+    def intervals(self, metric: str) -> dict[str, Interval]:
+        """A timed metric in µs, by case; empty where it was not taken."""
+        return _latencies_us(self._kept[metric])
 
     def drift(self) -> float | None:
         """How much slower the first fifth of a session's rounds was than the rest, as a fraction:
@@ -130,15 +132,15 @@ class Timings:
             return None
         return float(np.expm1(max(np.median(changes) for changes in logs.values())))
 
-    def ratios(self, anchor_of: Mapping[str, str]) -> dict[str, Estimate]:
-        """Latency over the anchor's, by case: only blocks of one round of one session are compared.
+    def ratios(self, baseline_of: Mapping[str, str]) -> dict[str, Estimate]:
+        """Latency over the baseline's, by case; only blocks of a session's round are compared.
 
         A machine that is slow for a while is slow for both; on log ratios, a ratio and its inverse
         are treated alike.
         """
         logs = {
-            case_id: _paired_logs(self._calls.get(case_id, {}), self._calls.get(anchor_id, {}))
-            for case_id, anchor_id in anchor_of.items()
+            case_id: _paired_logs(self._calls.get(case_id, {}), self._calls.get(baseline_id, {}))
+            for case_id, baseline_id in baseline_of.items()
         }
         return _estimates(logs, RATIO_SD)
 
@@ -178,7 +180,7 @@ def _estimates(logs: Mapping[str, Sequence[Floats]], single_sd: float) -> dict[s
     df = np.where(alone, SINGLE_SESSION_DF, df)
     excess = (np.array(between) - inside)[(~alone) & (np.array(between) > 0)]
     common = max(float(np.median(excess)), 0.0) if excess.size >= LEAST_FAMILY else single_sd**2
-    # A case that is its own anchor has no variance at all.
+    # A case that is its own baseline has no variance at all.
     expected = np.where((inside == 0) & (variance == 0), 0.0, common + inside)
     return {
         case_id: Estimate(

@@ -3,66 +3,76 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+from attn_bench.analysis.bound import bound_us
 from attn_bench.analysis.stats import Timings
-from attn_bench.model.record import Case, Facts, Interval, Outcome, Plan, Row
+from attn_bench.model.axes import DType
+from attn_bench.model.case import Case
+from attn_bench.model.metrics import EXACT, TIMED, Interval, ends_of
+from attn_bench.model.row import Row
+from attn_bench.model.run import Facts, Outcome, Plan, Rates
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """What came in of a run.
+
+    rates: of this machine, by dtype. threads: that PyTorch used.
+    """
+
+    outcomes: Mapping[str, Outcome]
+    timings: Timings
+    rates: Mapping[DType, Rates]
+    threads: int | None
+
+    @cached_property
+    def intervals(self) -> Mapping[str, Mapping[str, Interval]]:
+        """Metric -> case -> interval."""
+        return {metric.name: self.timings.intervals(metric.name) for metric in TIMED}
 
 
 def make_rows(
     plan: Plan,
-    outcomes: Mapping[str, Outcome],
-    timings: Timings,
-    threads: int | None,
+    measured: Measurements,
     ended: str = "the budget was spent",
     timed: bool = True,
 ) -> list[Row]:
     """One row a case, in the plan's order; a case without figures is `skipped`, since the run
     `ended` before it was reached. timed: whether a case without latency lacks anything."""
     never = f"{ended} before this case had enough rounds"
-    latencies, device = timings.latencies_us(), timings.device_us()
-    ratios = {i: ratio.interval() for i, ratio in timings.ratios(plan.anchor_of).items()}
+    ratios = {i: r.interval() for i, r in measured.timings.ratios(plan.baseline_of).items()}
     return [
         _row(
             case,
-            outcomes.get(case.id, Outcome(case.id, "skipped", never)),
-            timings,
-            threads,
+            measured.outcomes.get(case.id, Outcome(case.id, "skipped", never)),
+            measured,
+            ratios.get(case.id),
             never if timed else None,
-            *(intervals.get(case.id) for intervals in (latencies, device, ratios)),
         )
         for case in plan.cases
     ]
 
 
 def _row(
-    case: Case,
-    outcome: Outcome,
-    timings: Timings,
-    threads: int | None,
-    never: str | None,
-    latency: Interval | None,
-    device: Interval | None,
-    ratio: Interval | None,
+    case: Case, outcome: Outcome, measured: Measurements, ratio: Interval | None, never: str | None
 ) -> Row:
+    timed = {name: by_case.get(case.id) for name, by_case in measured.intervals.items()}
+    latency, timings = timed["latency_us"], measured.timings
     status, error = outcome.status, outcome.error
     if status == "ok" and latency is None and never is not None:
         status, error = "skipped", never
-    facts = outcome.facts
-    cells: dict[str, Any] = {
-        **case.columns(),
-        **_static(facts),
-        **_ends("latency_us", "latency_{}_us", latency),
-        **_ends("device_us", "device_{}_us", device),
-        **_ends("ratio", "ratio_{}", ratio),
-    }
+    cells: dict[str, Any] = {**case.columns(), "ratio": ratio, **timed}
+    for name in ("ratio", *timed):
+        cells |= _ends(name, cells[name])
+    if outcome.facts is not None:
+        cells |= {name: getattr(outcome.facts, name) for name in EXACT}
+        cells |= _bound(case, outcome.facts, measured, latency)
     return Row(
         **cells,
-        threads=threads,
-        bound_fraction=facts.bound_us / latency.value
-        if facts and facts.bound_us and latency
-        else None,
+        threads=measured.threads,
         rounds=timings.rounds(case.id) or None,
         sessions=timings.sessions(case.id) or None,
         status=status,
@@ -70,18 +80,19 @@ def _row(
     )
 
 
-def _static(facts: Facts | None) -> dict[str, float | None]:
-    if facts is None:
-        return {}
-    run_json_only = ("uncounted", "operations", "notes", "source_hash")
-    return {name: value for name, value in asdict(facts).items() if name not in run_json_only}
-
-
-def _ends(name: str, pattern: str, interval: Interval | None) -> dict[str, float]:
-    if interval is None:
-        return {}
+def _bound(
+    case: Case, facts: Facts, measured: Measurements, latency: Interval | None
+) -> dict[str, float | None]:
+    rates = measured.rates.get(case.dtype)
+    bound = None if rates is None else bound_us(facts, case.mode, rates)
     return {
-        name: interval.value,
-        pattern.format("lo"): interval.lo,
-        pattern.format("hi"): interval.hi,
+        "bound_us": bound,
+        "bound_fraction": bound / latency.value if bound and latency else None,
     }
+
+
+def _ends(name: str, interval: Interval | None) -> dict[str, float | None]:
+    lo, hi = ends_of(name)
+    if interval is None:
+        return {name: None, lo: None, hi: None}
+    return {name: interval.value, lo: interval.lo, hi: interval.hi}

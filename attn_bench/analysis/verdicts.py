@@ -15,7 +15,10 @@ from typing import Literal
 from scipy.special import stdtrit
 
 from attn_bench.analysis.stats import FAMILY_ERROR, Estimate, holm
-from attn_bench.model.record import EXACT, GATED, LATENCY, Facts, Interval, Row, Tolerance
+from attn_bench.model.metrics import EXACT, GATED, LATENCY, Interval
+from attn_bench.model.row import Row
+from attn_bench.model.run import Facts
+from attn_bench.model.suite import Tolerance
 
 Verdict = Literal[
     "slower",
@@ -93,7 +96,7 @@ class Times:
 class Finding:
     """What became of one case: the worst that can be said of it, and why.
 
-    is_anchor: what ratios are to, so that its own says nothing.
+    is_baseline: what ratios are to, so that its own says nothing.
     """
 
     case_id: str
@@ -103,7 +106,7 @@ class Finding:
     changes: tuple[Change, ...] = ()
     times: Times | None = None
     reason: str | None = None
-    is_anchor: bool = False
+    is_baseline: bool = False
 
     def worse_than(self, other: Finding) -> bool:
         return SEVERITIES.index(self.severity) < SEVERITIES.index(other.severity)
@@ -253,6 +256,6 @@ def exit_status(
 
 def _is_blind(finding: Finding, must_see: float) -> bool:
     """Whether a slowdown of that size could have gone unseen; a slowdown found has been seen."""
-    if finding.verdict in ("new", "slower", "faster") or finding.is_anchor:
+    if finding.verdict in ("new", "slower", "faster") or finding.is_baseline:
         return False
     return finding.times is None or finding.times.visible > must_see

@@ -23,13 +23,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from attn_bench.model.case import BASELINE, PLAIN, Extent, Scalar
 from attn_bench.model.errors import RequestError, in_one_line, nearest
 from attn_bench.model.paths import MODULES
-from attn_bench.model.record import BASE, PLAIN, Extent, Scalar
 
 ENTRY_POINT_GROUP = "attn_bench.modules"
 BUILTIN_PACKAGE = "attn_bench.modules"
-BASE_PACKAGE = "attn_bench_base"
+BASELINE_PACKAGE = "attn_bench_base"
 BUILTIN = "built-in"
 
 
@@ -284,22 +284,22 @@ def load_all(files: Iterable[str] = ()) -> Registry:
     return registry
 
 
-def load_base(registry: Registry, package: str | None, files: Iterable[str]) -> None:
+def load_baseline(registry: Registry, package: str | None, files: Iterable[str]) -> None:
     """Load another version of modules beside the current one, as NAME@base. For workers.
 
     package: a folder like `modules/`, loaded under a package name of its own, so that its files
     import each other and not the current ones. files: as for `load_all`.
     Raises RequestError for what cannot be loaded.
     """
-    base = Registry()
+    baseline = Registry()
     if package is not None:
-        with registering(base, BUILTIN):
-            _load_module(BASE_PACKAGE, Path(package, "__init__.py"), [package]).register_all()
+        with registering(baseline, BUILTIN):
+            _load_module(BASELINE_PACKAGE, Path(package, "__init__.py"), [package]).register_all()
     for file in files:
-        with registering(base, file):
-            _load_module(f"{BASE_PACKAGE}_{Path(file).stem}", Path(file))
-    for entry in base:
-        registry.add(replace(entry, name=entry.name + BASE))
+        with registering(baseline, file):
+            _load_module(f"{BASELINE_PACKAGE}_{Path(file).stem}", Path(file))
+    for entry in baseline:
+        registry.add(replace(entry, name=entry.name + BASELINE))
 
 
 def _load_entry_point(point: importlib.metadata.EntryPoint, registry: Registry) -> None:

@@ -29,7 +29,7 @@ from attn_bench.cli.options import (
     wanted_of,
 )
 from attn_bench.model.errors import AttnBenchError, RequestError, nearest
-from attn_bench.model.record import COLUMNS
+from attn_bench.model.row import COLUMNS
 from attn_bench.view.console import console
 
 if TYPE_CHECKING:

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from attn_bench.model.case import LEAST_IMAGE, USUAL_IMAGE, Shape
 from attn_bench.model.errors import RequestError, nearest
-from attn_bench.model.record import LEAST_IMAGE, TOLERABLE, USUAL_IMAGE, Shape, Tolerance
+from attn_bench.model.metrics import LIMITS, TOLERABLE
+from attn_bench.model.suite import Tolerance
 
 if TYPE_CHECKING:
     from attn_bench.engine.measure import Request
@@ -52,7 +54,7 @@ def measuring(command: Callable[..., int]) -> Callable[..., int]:
         click.option(
             "--modules",
             metavar="GLOB,…",
-            help="Only these modules (and their anchors): 'ge_*,se'.",
+            help="Only these modules (and their baselines): 'ge_*,se'.",
         ),
         click.option("--where", metavar="EXPR", help=f"Only these cases: {WHERE}."),
         click.option(
@@ -253,13 +255,12 @@ def choosing(command: Callable[..., int]) -> Callable[..., int]:
             help="The suite's, if not given.",
         ),
         *(
-            click.option(f"--max-{metric}", metavar="LIMIT", help=f"{about}: {examples}.")
-            for metric, about, examples in (
-                ("latency", "The most it may take", "+10%, 1.1x, 80ms"),
-                ("params", "The most parameters", "+10%, 30M"),
-                ("macs", "The most multiply-accumulates of a forward pass", "+1%, 4G"),
-                ("memory", "The peak of a call, beyond input and parameters", "+5%, 512MiB"),
+            click.option(
+                f"--max-{name}",
+                metavar="LIMIT",
+                help=f"A limit of {name}, {metric.about}: +10%, 1.1x, {metric.example}.",
             )
+            for name, metric in LIMITS.items()
         ),
         click.option("--fresh", is_flag=True, help="Measure anew, and reuse no earlier run."),
     ]
@@ -270,7 +271,7 @@ def choosing(command: Callable[..., int]) -> Callable[..., int]:
 
 def question_of(request: Request, options: Mapping[str, Any], given: Collection[str]) -> Question:
     """What `choosing` has read. given: the options that were on the command line."""
-    from attn_bench.jobs.recommend.limits import METRICS, Limit, problem_with
+    from attn_bench.jobs.recommend.limits import NAMES, Limit, problem_with
     from attn_bench.jobs.recommend.recommend import Question
 
     backbone, shape = options["backbone"], options["shape"]
@@ -282,7 +283,7 @@ def question_of(request: Request, options: Mapping[str, Any], given: Collection[
     if shape is not None and (alone := [name for name in ("input", "place") if name in given]):
         raise RequestError(f"--{alone[0]} is of a backbone, and --shape is a stage alone")
     limits = []
-    for metric in METRICS:
+    for metric in NAMES:
         text = options[f"max_{metric}"]
         if text is None:
             continue

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import log
 from random import Random
 from typing import ClassVar, Protocol
@@ -17,7 +17,9 @@ from attn_bench.analysis.stats import Estimate, Timings
 from attn_bench.engine.pair import AnyWorker
 from attn_bench.engine.process import WorkerLost
 from attn_bench.model import protocol
-from attn_bench.model.record import Block, Case, DType, Outcome, Plan, Settings
+from attn_bench.model.axes import DType
+from attn_bench.model.case import Case
+from attn_bench.model.run import Block, Outcome, Plan, Rates, Settings
 from attn_bench.plan.cases import calls_in_a_block, round_order
 
 LEAST_ROUNDS = 10  # of each session before the first look
@@ -68,13 +70,13 @@ class Judge(Protocol):
 
 
 class Precision:
-    """A case is done when its ratio to its anchor is as precise as was asked; where there is a
+    """A case is done when its ratio to its baseline is as precise as was asked; where there is a
     limit, when it surely takes more, or is precise and known to be on this side."""
 
     is_sure_to_time: ClassVar[bool] = True
 
     def __init__(self, plan: Plan, precision: float, most_ratio: float | None = None) -> None:
-        self._anchor_of = plan.anchor_of
+        self._baseline_of = plan.baseline_of
         self._precision = precision
         self._most_ratio = most_ratio
         self._known = ""
@@ -83,13 +85,13 @@ class Precision:
         return list(ok)
 
     def unfinished(self, waiting: Sequence[Case], timings: Timings) -> list[Case]:
-        """Those that are not precise yet, and their anchors."""
-        ratios = timings.ratios(self._anchor_of)
+        """Those that are not precise yet, and their baselines."""
+        ratios = timings.ratios(self._baseline_of)
         precise = {i for i, ratio in ratios.items() if self._is_done(ratio)}
         still = {case.id for case in waiting if case.id not in precise}
         self._known = f"{len(precise)}/{len(ratios)} at ±{100 * self._precision:g} %"
-        anchors = {self._anchor_of[case_id] for case_id in still}
-        return [case for case in waiting if case.id in still | anchors]
+        baselines = {self._baseline_of[case_id] for case_id in still}
+        return [case for case in waiting if case.id in still | baselines]
 
     def _is_done(self, ratio: Estimate) -> bool:
         is_precise = ratio.is_within(self._precision)
@@ -172,7 +174,7 @@ class Coordinator:
         self._load = sorted({c.variant.module for c in plan.cases if not c.is_plain})
         self._judge = judge or Precision(plan, settings.precision, settings.most_ratio)
         self._calls: dict[str, int] = {}
-        self.rates: dict[DType, protocol.Rates] = {}
+        self.rates: dict[DType, Rates] = {}
         self.outcomes = dict(known.outcomes)
         self.blocks = list(known.blocks)
         self.timings = Timings(known.blocks)
@@ -216,12 +218,11 @@ class Coordinator:
         """In each dtype of the plan; one that the device cannot do has none, and no bounds."""
         for dtype in dict.fromkeys(case.dtype for case in self._plan.cases):
             reply = self._ask(self._sessions[0], protocol.MeasureRates(dtype))
-            if isinstance(reply, protocol.Rates):
-                self.rates[dtype] = reply
+            if isinstance(reply, protocol.RatesMeasured):
+                self.rates[dtype] = reply.rates
 
     def _inspected(self, case: Case) -> Outcome:
-        request = protocol.Inspect(case, self.rates.get(case.dtype))
-        reply = self._ask(self._sessions[0], request, _patience(case))
+        reply = self._ask(self._sessions[0], protocol.Inspect(case), _patience(case))
         if isinstance(reply, protocol.Failure):
             return Outcome(case.id, reply.status, reply.error)
         assert isinstance(reply, protocol.Inspected), reply
@@ -312,17 +313,14 @@ class Coordinator:
             facts = self.outcomes[case.id].facts
             self._settle(Outcome(case.id, reply.status, reply.error, facts))
             return
-        assert isinstance(reply, protocol.Timing), reply
+        assert isinstance(reply, protocol.Timed), reply
         block = Block(
             case_id=case.id,
             session=number,
             round=round_,
             position=position,
             calls=calls,
-            seconds=reply.seconds,
-            device_seconds=reply.device_seconds,
-            first_call_seconds=reply.first_call_seconds,
-            throttled=reply.throttled,
+            **asdict(reply.timing),
         )
         self._keep(block)
         self.blocks.append(block)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from attn_bench.analysis.table import make_rows
+from attn_bench.analysis.table import Measurements, make_rows
 from attn_bench.catalog import registry
 from attn_bench.catalog.registry import Entry, Registry, builtin, entry_points
 from attn_bench.engine.coordinator import Coordinator, Judge, Progress, Progressed, Untimed
@@ -18,7 +18,9 @@ from attn_bench.engine.pair import AnyWorker
 from attn_bench.engine.process import Worker, WorkerLost
 from attn_bench.model import environment, protocol
 from attn_bench.model.errors import AttnBenchError, RequestError
-from attn_bench.model.record import Aim, Plan, Row, Settings, Suite
+from attn_bench.model.row import Row
+from attn_bench.model.run import Plan, Settings
+from attn_bench.model.suite import Aim, Suite
 from attn_bench.papers import reproduction
 from attn_bench.plan import suite_file
 from attn_bench.plan.cases import TIMEOUT_S, make_plan, only, settle
@@ -181,9 +183,12 @@ def save(measured: Measured, info: dict[str, Any], ended: str = "the budget was 
     coordinator, state = measured.coordinator, measured.state
     rows = make_rows(
         measured.prepared.plan,
-        coordinator.outcomes,
-        coordinator.timings,
-        measured.prepared.hello.threads,
+        Measurements(
+            coordinator.outcomes,
+            coordinator.timings,
+            coordinator.rates,
+            measured.prepared.hello.threads,
+        ),
         ended if state == "finished" else f"the run was {state}",
         timed=measured.prepared.suite.timed,
     )
@@ -239,7 +244,7 @@ def settled(asked: Suite, request: Request, plan: Plan) -> Settings:
     )
 
 
-def started(request: Request, base: protocol.Base | None = None) -> Worker:
+def started(request: Request, baseline: protocol.BaselineCode | None = None) -> Worker:
     """A worker that is starting, with another version of the modules beside the current one."""
     for file in request.modules_from:
         if not Path(file).is_file():
@@ -251,7 +256,7 @@ def started(request: Request, base: protocol.Base | None = None) -> Worker:
             request.threads,
             list(dict.fromkeys(request.modules_from)),
             None if request.memory_gib is None else round(request.memory_gib * 2**30),
-            base,
+            baseline,
         )
     )
 

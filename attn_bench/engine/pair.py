@@ -11,43 +11,46 @@ from dataclasses import replace
 
 from attn_bench.engine.process import Worker, WorkerLost
 from attn_bench.model import protocol
+from attn_bench.model.case import BASELINE
 from attn_bench.model.errors import RequestError
 from attn_bench.model.protocol import Reply, Request
-from attn_bench.model.record import BASE
 
 
 class WorkerPair:
-    """What is asked of a base case is answered by the second worker, all else by the first."""
+    """What is asked of a baseline case is answered by the second worker, all else by the first."""
 
-    def __init__(self, current: Worker, base: Worker) -> None:
+    def __init__(self, current: Worker, baseline: Worker) -> None:
         self._current = current
-        self._base = base
-        self.base_hello: protocol.Hello | None = None
+        self._baseline = baseline
+        self.baseline_hello: protocol.Hello | None = None
 
     def open(self) -> protocol.Hello:
         """Raises RequestError where one of the two cannot be started."""
         hello = self._current.open()
         try:
-            self.base_hello = self._base.open()
+            self.baseline_hello = self._baseline.open()
         except RequestError as problem:
-            raise RequestError(f"{self._base.python}: {problem}") from None
-        here, there = hello, self.base_hello
+            raise RequestError(f"{self._baseline.python}: {problem}") from None
+        here, there = hello, self.baseline_hello
         if (here.device, here.threads) != (there.device, there.threads):
             raise RequestError(
-                f"{self._base.python}: {there.device} with {there.threads} threads, and here "
+                f"{self._baseline.python}: {there.device} with {there.threads} threads, and here "
                 f"{here.device} with {here.threads}: give --device and --threads"
             )
         return hello
 
     def another(self, load: Sequence[str]) -> WorkerPair:
-        names = sorted({name.removesuffix(BASE) for name in load})
-        return WorkerPair(self._current.another(names), self._base.another(names))
+        names = sorted({name.removesuffix(BASELINE) for name in load})
+        return WorkerPair(self._current.another(names), self._baseline.another(names))
 
     def ask(self, request: Request, timeout_s: float) -> Reply:
         """Raises WorkerLost, with both ended, when one is lost: neither is any use alone."""
         try:
-            if isinstance(request, protocol.Inspect | protocol.RunBlock) and request.case.is_base:
-                return self._base.ask(replace(request, case=request.case.current), timeout_s)
+            if (
+                isinstance(request, protocol.Inspect | protocol.RunBlock)
+                and request.case.is_baseline
+            ):
+                return self._baseline.ask(replace(request, case=request.case.current), timeout_s)
             return self._current.ask(request, timeout_s)
         except WorkerLost:
             self.end()
@@ -55,7 +58,7 @@ class WorkerPair:
 
     def end(self) -> None:
         self._current.end()
-        self._base.end()
+        self._baseline.end()
 
 
 AnyWorker = Worker | WorkerPair

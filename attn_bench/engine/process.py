@@ -17,7 +17,7 @@ from attn_bench.model import protocol
 from attn_bench.model.errors import RequestError
 from attn_bench.model.paths import PACKAGE
 from attn_bench.model.protocol import Reply, Request
-from attn_bench.model.record import Status
+from attn_bench.model.status import Status
 
 START_TIMEOUT_S = 180.0
 # Each OpenMP thread stays on a core of its own. Left to itself, a busy system may put two on one,

@@ -19,25 +19,17 @@ import numpy as np
 from scipy.special import ndtri, stdtrit
 
 from attn_bench.analysis.stats import CONFIDENCE, FAMILY_ERROR, Estimate, Timings, holm
-from attn_bench.analysis.table import make_rows
+from attn_bench.analysis.table import Measurements, make_rows
 from attn_bench.analysis.verdicts import POWER
 from attn_bench.engine import measure
 from attn_bench.engine.coordinator import Coordinator, Progress, Progressed
 from attn_bench.engine.process import Worker
 from attn_bench.model import protocol
-from attn_bench.model.record import (
-    Block,
-    Case,
-    DeviceName,
-    Grid,
-    Interval,
-    Outcome,
-    Plan,
-    Settings,
-    Shape,
-    Suite,
-    Variant,
-)
+from attn_bench.model.axes import DeviceName
+from attn_bench.model.case import Case, Shape, Variant
+from attn_bench.model.metrics import Interval
+from attn_bench.model.run import Block, Outcome, Plan, Settings
+from attn_bench.model.suite import Grid, Suite
 from attn_bench.plan.cases import PRECISION, SECONDS_PER_CASE, SESSIONS, TIMEOUT_S
 from attn_bench.store.runs import RunFolder
 
@@ -59,23 +51,23 @@ class Pairs:
         """The cases, and the true slowdown of each pair by the id of its slower half."""
         copies = count()
         cases: list[Case] = []
-        anchor_of: dict[str, str] = {}
+        baseline_of: dict[str, str] = {}
         truth: dict[str, int] = {}
         for percent, many in self.of.items():
             for _ in range(many):
                 slow = _probe(PASSES + percent * PASSES // 100, next(copies), device)
-                anchor = _probe(PASSES, next(copies), device)
-                cases += [slow, anchor]
-                anchor_of |= {slow.id: anchor.id, anchor.id: anchor.id}
+                baseline = _probe(PASSES, next(copies), device)
+                cases += [slow, baseline]
+                baseline_of |= {slow.id: baseline.id, baseline.id: baseline.id}
                 truth[slow.id] = percent
-        anchor = Case(Variant("identity"), SHAPE, device=device)
-        cases.append(anchor)
-        anchor_of[anchor.id] = anchor.id
+        baseline = Case(Variant("identity"), SHAPE, device=device)
+        cases.append(baseline)
+        baseline_of[baseline.id] = baseline.id
         for name in UNLIKE:
             case = Case(Variant(name), SHAPE, device=device)
             cases.append(case)
-            anchor_of[case.id] = anchor.id
-        return Plan(tuple(cases), anchor_of, {}), truth
+            baseline_of[case.id] = baseline.id
+        return Plan(tuple(cases), baseline_of, {}), truth
 
 
 def _probe(passes: int, copy: int, device: DeviceName) -> Case:
@@ -283,7 +275,7 @@ def selfcheck(
             signals.deafen()
     costs = _costs(blocks, len(trial_s), len(plan.cases))
     report = Report(tuple(findings), tuple(unlike), len(trial_s), *costs)
-    rows = make_rows(plan, outcomes, Timings(blocks), hello.threads)
+    rows = make_rows(plan, Measurements(outcomes, Timings(blocks), {}, hello.threads))
     info |= {"state": state, "end": datetime.now(UTC).isoformat(timespec="seconds")}
     info["selfcheck"] = report.as_json() if findings else None
     folder.finish(rows, blocks, info)
@@ -294,7 +286,7 @@ def selfcheck(
 
 def judge(timings: Timings, plan: Plan, truth: Mapping[str, int]) -> list[Finding]:
     """What one trial says of each pair, all pairs being one family."""
-    ratios = timings.ratios({slow: plan.anchor_of[slow] for slow in truth})
+    ratios = timings.ratios({slow: plan.baseline_of[slow] for slow in truth})
     different = holm({slow: ratio.p_value() for slow, ratio in ratios.items()})
     return [
         Finding(truth[slow], ratio, slow in different, timings.rounds(slow) // SESSIONS)
@@ -304,7 +296,7 @@ def judge(timings: Timings, plan: Plan, truth: Mapping[str, int]) -> list[Findin
 
 def _unlike(timings: Timings, plan: Plan) -> dict[str, Estimate]:
     modules = {case.id: case.variant.module for case in plan.cases}
-    return timings.ratios({i: a for i, a in plan.anchor_of.items() if modules[i] in UNLIKE})
+    return timings.ratios({i: a for i, a in plan.baseline_of.items() if modules[i] in UNLIKE})
 
 
 def _as_suite(plan: Plan) -> Suite:

@@ -14,8 +14,9 @@ from attn_bench.engine.coordinator import COMPILE_PATIENCE, Progress
 from attn_bench.engine.pair import AnyWorker
 from attn_bench.engine.process import WorkerLost
 from attn_bench.model import protocol
+from attn_bench.model.case import Extent, Scalar, Variant
+from attn_bench.model.checks import CHECKS, Check, Checked
 from attn_bench.model.errors import RequestError, nearest
-from attn_bench.model.record import CHECKS, Check, Checked, Extent, Scalar, Variant
 from attn_bench.plan.cases import matches
 
 SCHEMA = 1

@@ -1,4 +1,4 @@
-"""Where the package lies: the one anchor of every path that depends on it."""
+"""Where the package lies: the one baseline of every path that depends on it."""
 
 from pathlib import Path
 

@@ -15,19 +15,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, TypeAdapter
 
-from attn_bench.model.record import (
-    Case,
-    Check,
-    Checked,
-    DeviceName,
-    DType,
-    Facts,
-    Scalar,
-    Status,
-    Variant,
-)
+from attn_bench.model.axes import DeviceName, DType
+from attn_bench.model.case import Case, Scalar, Variant
+from attn_bench.model.checks import Check, Checked
+from attn_bench.model.metrics import Timing
+from attn_bench.model.run import Facts, Rates
+from attn_bench.model.status import Status
 
-VERSION = 3
+VERSION = 4
 SETTINGS = ("OMP_", "GOMP_", "KMP_", "MKL_", "MALLOC_")
 
 
@@ -37,7 +32,7 @@ def settings_in(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Base:
+class BaselineCode:
     """Another version of the modules, to be loaded beside the current one.
 
     package: the folder of the built-ins, `modules/` of another revision. files: users' files.
@@ -59,7 +54,7 @@ class Open:
     threads: int | None
     modules_from: list[str]
     memory_bytes: int | None = None
-    base: Base | None = None
+    baseline: BaselineCode | None = None
     kind: Literal["open"] = "open"
 
 
@@ -115,20 +110,16 @@ class Described:
 
 @dataclass(frozen=True, slots=True)
 class MeasureRates:
-    """How fast are copies and matrix products here, in this dtype? -> Rates"""
+    """How fast are copies and matrix products here, in this dtype? -> RatesMeasured"""
 
     dtype: DType
     kind: Literal["measure_rates"] = "measure_rates"
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
-    """`copy`: (bytes read and written, bytes a second) from small to large; `macs_per_s`."""
-
-    dtype: DType
-    copy: list[tuple[int, float]]
-    macs_per_s: float
-    kind: Literal["rates"] = "rates"
+class RatesMeasured:
+    rates: Rates
+    kind: Literal["rates_measured"] = "rates_measured"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +127,6 @@ class Inspect:
     """Build the case, check what it does, count its work, measure its memory. -> Inspected"""
 
     case: Case
-    rates: Rates | None
     kind: Literal["inspect"] = "inspect"
 
 
@@ -148,7 +138,7 @@ class Inspected:
 
 @dataclass(frozen=True, slots=True)
 class RunBlock:
-    """One untimed call, then `calls` timed as one. -> Timing"""
+    """One untimed call, then `calls` timed as one. -> Timed"""
 
     case: Case
     calls: int
@@ -156,12 +146,9 @@ class RunBlock:
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
-    seconds: float
-    first_call_seconds: float
-    device_seconds: float | None = None
-    throttled: bool = False
-    kind: Literal["timing"] = "timing"
+class Timed:
+    timing: Timing
+    kind: Literal["timed"] = "timed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +181,7 @@ class Quit:
 
 
 Request = Open | Describe | Load | MeasureRates | Inspect | RunBlock | Verify | Quit
-Reply = Hello | Described | Loaded | Rates | Inspected | Timing | Verified | Failure
+Reply = Hello | Described | Loaded | RatesMeasured | Inspected | Timed | Verified | Failure
 Message = Annotated[Request | Reply, Discriminator("kind")]
 
 

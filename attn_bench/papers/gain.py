@@ -10,10 +10,11 @@ from functools import cache
 from math import exp, log
 
 from attn_bench.catalog.networks import Place, one_spelling
-from attn_bench.model.record import USUAL_PLACE, Interval, Row
+from attn_bench.model.case import USUAL_PLACE
+from attn_bench.model.metrics import Interval
+from attn_bench.model.row import Row
 from attn_bench.papers import published
 from attn_bench.papers.published import Provenance, Published
-from attn_bench.view.summary import interval_of, shape_in_words
 
 BACKBONE = "resnet50"  # whose gains stand for a module that is measured alone
 PAPERS = {
@@ -47,7 +48,7 @@ class Gain:
 class Point:
     """A variant's measured cost and its published gain.
 
-    cost: geometric mean over `shapes` of its ratio to the anchor, with an interval.
+    cost: geometric mean over `shapes` of its ratio to the baseline, with an interval.
     condition: dtype, mode and the like of the measured cases; of whole networks, the backbone.
     """
 
@@ -125,7 +126,7 @@ def _paper(row: Published) -> str:
     return f"{where}: {row.backbone}{error}"
 
 
-def find_points(rows: Sequence[Row], anchor: str) -> list[Point]:
+def find_points(rows: Sequence[Row], baseline: str) -> list[Point]:
     """A point for each variant, condition and paper, where there is a gain and a measured cost.
 
     Costs compare only over the same shapes: those at which every variant of a condition that has a
@@ -135,13 +136,13 @@ def find_points(rows: Sequence[Row], anchor: str) -> list[Point]:
     conditions = defaultdict(lambda: defaultdict(dict))
     gains: dict[tuple[str, str], tuple[Gain, ...]] = {}
     for row in rows:
-        ratio = interval_of(row, "ratio")
-        if row.variant == anchor or row.status != "ok" or ratio is None:
+        ratio = row.interval("ratio")
+        if row.variant == baseline or row.status != "ok" or ratio is None:
             continue
         of = gains_of(row.variant, row.backbone or BACKBONE, row.place)
         if of:
             condition, label = _condition(row), label_of(row)
-            conditions[condition][condition, label][shape_in_words(row)] = ratio
+            conditions[condition][condition, label][row.shape_in_words] = ratio
             gains[condition, label] = of
     return [
         Point(label, condition, _mean(ratios[s] for s in shapes), gain, shapes)

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from attn_bench.model.record import USUAL_PLACE, Variant
+from attn_bench.model.case import USUAL_PLACE, Variant
 
 Provenance = Literal["read", "secondary", "recalled"]
 

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from attn_bench.catalog.networks import BACKBONES
-from attn_bench.model.record import PLAIN, Case, DeviceName, Network, Row, Shape, Variant
+from attn_bench.model.axes import DeviceName
+from attn_bench.model.case import PLAIN, Case, Network, Shape, Variant
+from attn_bench.model.row import Row
 from attn_bench.papers.published import DATA, Published, fits, links, load, our_backbone, ours
 
 Verdict = Literal["match", "explained", "differs"]

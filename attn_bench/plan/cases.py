@@ -10,18 +10,12 @@ from math import inf, sqrt
 from random import Random
 from typing import Any
 
+from attn_bench.model.axes import AXES, DeviceName
+from attn_bench.model.case import PLAIN, Case, Network, Variant
 from attn_bench.model.errors import RequestError, nearest
-from attn_bench.model.record import (
-    CASE_COLUMNS,
-    PLAIN,
-    Case,
-    DeviceName,
-    Network,
-    Plan,
-    Settings,
-    Suite,
-    Variant,
-)
+from attn_bench.model.row import CASE_COLUMNS
+from attn_bench.model.run import Plan, Settings
+from attn_bench.model.suite import Suite
 from attn_bench.model.where import Condition
 from attn_bench.papers.reproduction import published_cases
 
@@ -39,10 +33,10 @@ MOST_CALLS = 10_000
 def make_plan(
     suite: Suite, device: DeviceName, *, modules: str | None = None, where: str | None = None
 ) -> Plan:
-    """The cases of `suite` on `device`, each with its anchor.
+    """The cases of `suite` on `device`, each with its baseline.
 
     modules: globs on module names, with commas between; where: a condition on a case's columns.
-    Neither removes the anchors of what remains. Raises RequestError where nothing remains.
+    Neither removes the baselines of what remains. Raises RequestError where nothing remains.
     """
     rules = [
         Condition(rule, CASE_COLUMNS, f"{suite.source}: leave_out") for rule in suite.leave_out
@@ -58,19 +52,19 @@ def make_plan(
     if not chosen:
         raise RequestError(_nothing_left(suite, modules, where))
     variants = {variant.label: variant for grid in suite.grids for variant in grid.variants()}
-    anchor = variants.get(suite.anchor, Variant(suite.anchor))
-    anchors = {case.id: _anchored(case, anchor) for case in chosen}
+    baseline = variants.get(suite.baseline, Variant(suite.baseline))
+    baselines = {case.id: _baseline_case(case, baseline) for case in chosen}
     # By id: a case named twice is measured once. The sort is stable: the suite's order holds within
-    # a shape or a backbone, and its anchors stand last.
-    cases = {case.id: case for case in [*chosen, *anchors.values()]}
+    # a shape or a backbone, and its baselines stand last.
+    cases = {case.id: case for case in [*chosen, *baselines.values()]}
     at = {group: index for index, group in enumerate(dict.fromkeys(map(_where, chosen)))}
     ordered = sorted(
         cases.values(),
-        key=lambda case: (at[_where(case)], case.is_plain or case.variant == anchor),
+        key=lambda case: (at[_where(case)], case.is_plain or case.variant == baseline),
     )
     return Plan(
         cases=tuple(ordered),
-        anchor_of={case.id: anchors.get(case.id, case).id for case in ordered},
+        baseline_of={case.id: baselines.get(case.id, case).id for case in ordered},
         unsupported={case.id: reason for case in ordered if (reason := _unsupported(case))},
     )
 
@@ -166,10 +160,10 @@ def calls_in_a_block(seconds_a_call: Mapping[str, float], block_s: float) -> dic
     return calls
 
 
-def _anchored(case: Case, anchor: Variant) -> Case:
-    """The anchor of `case`: of a network, the backbone as it is."""
+def _baseline_case(case: Case, baseline: Variant) -> Case:
+    """The baseline of `case`: of a network, the backbone as it is."""
     if case.network is None:
-        return replace(case, variant=anchor, execution="eager")
+        return replace(case, variant=baseline, execution="eager")
     network = Network(case.network.backbone)
     return replace(case, variant=Variant(PLAIN), execution="eager", network=network)
 
@@ -182,19 +176,24 @@ def _where(case: Case) -> tuple[str | None, str]:
 def _group(case: Case) -> tuple[str, ...]:
     """Cases that are measured next to each other."""
     backbone = case.network.backbone if case.network else ""
-    return (backbone, str(case.shape), case.dtype, case.memory_format, case.mode)
+    shared = (getattr(case, axis.name) for axis in AXES if not axis.beside_name)
+    return (backbone, str(case.shape), *shared)
 
 
 def _all_cases(suite: Suite, device: DeviceName) -> Iterator[Case]:
     if suite.published:
         yield from published_cases(device)
-    conditions = product(suite.dtypes, suite.memory_formats, suite.modes, suite.executions)
-    for (dtype, memory_format, mode, execution), grid in product(list(conditions), suite.grids):
+    values = product(*suite.axes.values())
+    for chosen, grid in product(list(values), suite.grids):
+        conditions: dict[str, Any] = {
+            **dict(zip(suite.axes, chosen, strict=True)),
+            "device": device,
+        }
         for variant in grid.variants():
             for shape in suite.shapes:
-                yield Case(variant, shape, dtype, memory_format, mode, execution, device)
+                yield Case(variant, shape, **conditions)
             for network, shape in product(suite.networks, suite.images):
-                yield Case(variant, shape, dtype, memory_format, mode, execution, device, network)
+                yield Case(variant, shape, network, **conditions)
 
 
 def matches(name: str, globs: str) -> bool:

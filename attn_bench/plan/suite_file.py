@@ -21,32 +21,26 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    create_model,
     model_validator,
 )
 
 from attn_bench.catalog.networks import Place, backbone, one_spelling
 from attn_bench.catalog.registry import Registry
-from attn_bench.model.errors import RequestError, nearest
-from attn_bench.model.paths import SUITES
-from attn_bench.model.record import (
-    CASE_COLUMNS,
+from attn_bench.model.axes import SUITE_AXES
+from attn_bench.model.case import (
     LEAST_IMAGE,
-    TOLERABLE,
-    USUAL_ANCHOR,
     USUAL_IMAGE,
     USUAL_PLACE,
-    Aim,
-    DType,
-    Execution,
-    Grid,
-    MemoryFormat,
-    Mode,
     Network,
     Shape,
     StageExtents,
-    Suite,
-    Tolerance,
 )
+from attn_bench.model.errors import RequestError, nearest
+from attn_bench.model.metrics import TOLERABLE
+from attn_bench.model.paths import SUITES
+from attn_bench.model.row import CASE_COLUMNS
+from attn_bench.model.suite import USUAL_BASELINE, Aim, Grid, Suite, Tolerance
 from attn_bench.model.where import Condition
 
 MOST_ELEMENTS = 2**40
@@ -143,19 +137,23 @@ class _Tolerance(_Table):
 TABLES: dict[str, type[_Table]] = {"grid": _Grid, "shapes": _Shapes, "tolerance": _Tolerance}
 
 
-class _Suite(_Table):
+# One key for each axis.
+_Axes = create_model(
+    "_Axes",
+    __base__=_Table,
+    **{axis.name: (Many[Literal[axis.values]], [axis.usual]) for axis in SUITE_AXES},  # type: ignore
+)
+
+
+class _Suite(_Axes):  # type: ignore[misc, valid-type]
     title: str
-    anchor: str = USUAL_ANCHOR
-    dtype: Many[DType] = ["float32"]
-    memory_format: Many[MemoryFormat] = ["contiguous"]
-    mode: Many[Mode] = ["inference"]
-    execution: Many[Execution] = ["eager"]
+    baseline: str = USUAL_BASELINE
     leave_out: Many[Word] | None = None
     budget: Number | None = None
     precision: Annotated[float, Field(gt=0, lt=100)] | None = None
     sessions: Positive | None = None
     timed: Annotated[bool, Field(strict=True)] = True
-    tolerance: list[_Tolerance] = []
+    tolerance: Annotated[list[_Tolerance], Field(default_factory=list)]
     cases: Literal["published"] | None = None
     backbone: Many[Word] | None = None
     place: Many[Annotated[Word, AfterValidator(_checked_place)]] | None = None
@@ -226,11 +224,8 @@ def parse(text: str, registry: Registry, *, name: str, source: str) -> Suite:
             for grid in model.grid or ()
         ),
         shapes=_shapes(model.shapes) if model.shapes else (),
-        anchor=model.anchor,
-        dtypes=tuple(model.dtype),
-        memory_formats=tuple(model.memory_format),
-        modes=tuple(model.mode),
-        executions=tuple(model.execution),
+        baseline=model.baseline,
+        axes={axis.name: tuple(getattr(model, axis.name)) for axis in SUITE_AXES},
         leave_out=tuple(model.leave_out or ()),
         budget_s=model.budget,
         precision=_fraction(model.precision),
@@ -268,11 +263,11 @@ def aimed(asked: Suite, aim: Aim | None) -> Suite:
     moved = replace(
         asked,
         name=aim.name,
-        anchor=USUAL_ANCHOR,
+        baseline=USUAL_BASELINE,
         shapes=aim.shapes,
         networks=aim.networks,
         images=aim.images,
-        modes=(aim.mode,) if aim.mode else asked.modes,
+        axes={**asked.axes, "mode": (aim.mode,)} if aim.mode else asked.axes,
     )
     for grid in moved.grids:
         for extent in grid.extents or ():
@@ -301,8 +296,8 @@ def _check_against(suite: Suite, registry: Registry, text: str) -> None:
         return f"{suite.source}:{line}: {where}{key}" if line else f"{suite.source}: {where}{key}"
 
     labels = {variant.label for grid in suite.grids for variant in grid.variants()}
-    if suite.anchor not in labels:
-        registry.get(suite.anchor, place("", None, "anchor"))
+    if suite.baseline not in labels:
+        registry.get(suite.baseline, place("", None, "baseline"))
     for shape, (table, key) in [
         *((shape, ("shapes", "stages")) for shape in suite.shapes),
         *((shape, ("", "input")) for shape in suite.images),

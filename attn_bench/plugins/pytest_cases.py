@@ -11,8 +11,9 @@ import pytest
 
 from attn_bench.catalog import registry
 from attn_bench.model import protocol
+from attn_bench.model.case import Case
 from attn_bench.model.errors import AttnBenchError
-from attn_bench.model.record import EXACT, Case
+from attn_bench.model.metrics import EXACT
 from attn_bench.plan import suite_file
 from attn_bench.plan.cases import make_plan
 from attn_bench.worker.attempt import CaseFailed
@@ -54,7 +55,7 @@ def test_case(attn_case: Case, benchmark: Any, request: pytest.FixtureRequest) -
     """The case behaves; its exact metrics are in `extra_info`, its time is pytest-benchmark's."""
     bench = request.config.stash[_BENCH]
     try:
-        facts = bench.inspect(protocol.Inspect(attn_case, None)).facts
+        facts = bench.inspect(protocol.Inspect(attn_case)).facts
         built = bench.built(attn_case)
     except CaseFailed as failed:
         pytest.fail(f"{failed.status}: {failed}", pytrace=False)

@@ -8,7 +8,8 @@ from typing import Any
 
 from attn_bench._version import __version__
 from attn_bench.analysis.stats import WARM_UP_ROUNDS
-from attn_bench.model.record import EXACT, Block
+from attn_bench.model.metrics import EXACT
+from attn_bench.model.run import Block
 from attn_bench.store import runs
 from attn_bench.store.runs import StoredRun
 

@@ -2,7 +2,9 @@
 
 Schema of run.json and the files beside it, by version:
 1  the first.
-2  whole networks: the columns backbone and place. A table of schema 1 is read with both empty.
+2  whole networks: the columns backbone and place.
+3  the column arguments; in run.json, suite.anchor is suite.baseline, and suite.axes holds the
+   values of each axis. A column that a table of an older schema lacks is empty.
 """
 
 from __future__ import annotations
@@ -19,14 +21,22 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from attn_bench.model.errors import CannotWrite, RequestError, nearest
-from attn_bench.model.record import COLUMNS, Block, Outcome, Row
+from attn_bench.model.row import COLUMNS, Row
+from attn_bench.model.run import Block, Outcome
 from attn_bench.model.units import plain
 
 T = TypeVar("T")
-SCHEMA = 2
-READABLE = (1, 2)
-NEW_IN_2 = ("backbone", "place")
+SCHEMA = 3
+READABLE = (1, 2, 3)
+AXES_BEFORE_3 = {
+    "dtypes": "dtype",
+    "memory_formats": "memory_format",
+    "modes": "mode",
+    "executions": "execution",
+}
 RESULTS = "results"
+# Without these a table says nothing.
+NEEDED = ("case_id", "module", "variant", "status")
 INFO_TABLES = ("suite", "settings", "environment")  # of run.json
 
 
@@ -164,15 +174,14 @@ def load(path: Path) -> StoredRun:
         frame = pd.read_parquet(table)
     except (OSError, ValueError) as error:
         raise RequestError(f"{table}: cannot be read: {error}") from None
-    if info["schema"] == 1:
-        frame = frame.assign(**dict.fromkeys(NEW_IN_2))
-    missing = [name for name in COLUMNS if name not in frame.columns]
+    missing = [name for name in NEEDED if name not in frame.columns]
     if missing:
-        raise RequestError(
-            f"{table}: column {missing[0]!r} is missing: not a table of schema {SCHEMA}"
-        )
+        raise RequestError(f"{table}: column {missing[0]!r} is missing: not a table of a run")
     frame = frame.astype(object).where(frame.notna(), None)
-    records = [{name: record[name] for name in COLUMNS} for record in frame.to_dict("records")]
+    known = [name for name in COLUMNS if name in frame.columns]
+    records = [{name: record[name] for name in known} for record in frame.to_dict("records")]
+    if "arguments" not in known:
+        records = [{**record, "arguments": _arguments_of(record)} for record in records]
     try:
         rows = read_record([_with_whole_extent(record) for record in records], list[Row])
     except RequestError as error:
@@ -224,6 +233,11 @@ def read_info(path: Path) -> dict[str, Any]:
     for key in INFO_TABLES:
         if not isinstance(info.get(key), dict):
             raise RequestError(f"{file}: {key!r} is missing")
+    if info["schema"] < SCHEMA:
+        suite = info["suite"]
+        if "anchor" in suite:
+            suite["baseline"] = suite.pop("anchor")
+        suite["axes"] = {new: suite.pop(old) for old, new in AXES_BEFORE_3.items() if old in suite}
     return info
 
 
@@ -302,7 +316,7 @@ def _typed_frame(records: list[dict[str, Any]], kind: type[Row] | type[Block]) -
     frame: Any = pd.DataFrame(records, columns=[item.name for item in fields(kind)])
     for item in fields(kind):
         declared = str(item.type).split(" ")[0]
-        if declared in ("Extent", "Status"):
+        if declared not in types:
             frame[item.name] = frame[item.name].map(str, na_action="ignore").astype("string")
         else:
             frame[item.name] = frame[item.name].astype(types[declared])
@@ -313,6 +327,13 @@ def _with_whole_extent(record: dict[str, Any]) -> dict[str, Any]:
     """A parquet column has one type, so an extent comes back as a word."""
     word = str(record["extent"])
     return {**record, "extent": int(word)} if word.isdigit() else record
+
+
+def _arguments_of(record: Mapping[str, Any]) -> str | None:
+    """Before schema 3 they stood in the label alone: `ge_theta(extent=4, rd_ratio=0.25)`."""
+    _, _, inside = str(record["variant"]).removesuffix(")").partition("(")
+    parts = [part for part in inside.split(", ") if part and not part.startswith("extent=")]
+    return ", ".join(parts) or None
 
 
 def _made(path: Path) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attn_bench.model.errors import RequestError, nearest
-from attn_bench.model.record import COLUMNS, Row
+from attn_bench.model.row import COLUMNS, Row
 from attn_bench.model.where import Condition
 
 

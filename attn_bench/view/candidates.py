@@ -6,13 +6,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from attn_bench.jobs.recommend.choice import Candidate, Choice
-from attn_bench.jobs.recommend.limits import COLUMNS, Fit, Metric, ratio_in_words
+from attn_bench.jobs.recommend.limits import Fit, ratio_in_words
 from attn_bench.model import units
-from attn_bench.model.record import Row
+from attn_bench.model.metrics import LIMITS, Metric
+from attn_bench.model.row import Row
 from attn_bench.papers.gain import Gain
-from attn_bench.view.summary import interval_of, memory_multiple, name_of
 
 NARROW, PAPERS, PAPERS_IF_NARROW = 100, 4, 2
+USUAL = ("latency", "params", "memory")  # metrics that are always shown
 FRONT = "◆"
 TAKEN = "→"
 MARKS: dict[Fit, str] = {"yes": "", "unclear": "?", "no": "!", "unknown": ""}
@@ -20,26 +21,20 @@ BRACKETS = {"read": (" ", " "), "secondary": ("(", ")"), "recalled": ("[", "]")}
 
 
 def table(choice: Choice, width: int) -> Table:
-    """A line for each candidate, after the anchor; those that fit first, the cheapest first.
+    """A line for each candidate, after the baseline; those that fit first, the cheapest first.
 
     Where there is little room, names are folded and fewer papers shown; no figure is cut.
     """
     shown = Table(box=None, padding=(0, 1, 0, 0), header_style="underline")
     shown.add_column("  candidate", overflow="fold")
-    for heading in ["latency", "params", *_macs_heading(choice), "memory", "fits"]:
+    metrics = _metrics(choice)
+    for heading in [*(str(metric.heading) for metric in metrics), "fits"]:
         is_word = heading == "fits"
         shown.add_column(heading, justify="left" if is_word else "right", no_wrap=True)
     for letter in _letters(choice, width):
         shown.add_column(letter, justify="center", no_wrap=True)
-    if (anchor := choice.anchor) is not None:
-        latency = interval_of(anchor, "latency")
-        shown.add_row(
-            f"  {escape(anchor.variant)}",
-            f"{units.with_interval(latency.times(1e-3) if latency else None)} ms",
-            units.count(anchor.params),
-            *([units.count(anchor.macs)] if _macs_heading(choice) else []),
-            units.bytes_(anchor.peak_memory_bytes),
-        )
+    if (baseline := choice.baseline) is not None:
+        shown.add_row(f"  {escape(baseline.variant)}", *(_absolute(baseline, m) for m in metrics))
     for candidate in choice.candidates:
         style = "bold green" if candidate is choice.chosen else None
         shown.add_row(*_cells(candidate, choice, width), style=style)
@@ -48,7 +43,7 @@ def table(choice: Choice, width: int) -> Table:
 
 def legend(choice: Choice, width: int) -> list[str]:
     """What the signs and letters of the table stand for."""
-    of_network = choice.anchor is not None and choice.anchor.backbone is not None
+    of_network = choice.baseline is not None and choice.baseline.backbone is not None
     said = (
         "changes are against the plain backbone"
         if of_network
@@ -73,29 +68,31 @@ def _letters(choice: Choice, width: int) -> dict[str, str]:
     return {chr(ord("A") + i): paper for i, paper in enumerate(choice.papers[:room])}
 
 
-def _macs_heading(choice: Choice) -> list[str]:
-    """MACs are shown where they are limited."""
-    return ["MACs"] if any(limit.metric == "macs" for limit in choice.limits) else []
+def _metrics(choice: Choice) -> list[Metric]:
+    """What can be limited: the usual ones, and what is limited now."""
+    limited = {limit.metric for limit in choice.limits}
+    return [metric for name, metric in LIMITS.items() if name in USUAL or name in limited]
+
+
+def _absolute(row: Row, metric: Metric) -> str:
+    """A figure of the baseline, in its unit."""
+    if metric.kind == "exact":
+        return metric.show(getattr(row, metric.name))
+    found = row.interval(metric.name)
+    return f"{units.with_interval(found.times(1e-3) if found else None)} ms"
 
 
 def _cells(candidate: Candidate, choice: Choice, width: int) -> list[str]:
-    row, anchor = candidate.row, choice.anchor
+    row, baseline = candidate.row, choice.baseline
     sign = TAKEN if candidate is choice.chosen else " "
     extent = "" if row.extent is None else f" {row.extent}"
-    name = f"{sign} {escape(name_of(row))}{extent}"
+    name = f"{sign} {escape(row.name)}{extent}"
     if row.status != "ok":
         return [name, f"[dim]{row.status}[/]"]
-    figures: dict[Metric, str] = {
-        "latency": ratio_in_words(row),
-        "params": _added(row, anchor, "params") if row.backbone else units.count(row.params),
-        "macs": _added(row, anchor, "macs") if row.backbone else units.count(row.macs),
-        "memory": _added(row, anchor, "memory")
-        if row.backbone
-        else f"{units.multiple(memory_multiple(row))} ×",
-    }
-    if not _macs_heading(choice):
-        del figures["macs"]
-    costs = [text + MARKS[candidate.keeps.get(of, "yes")] for of, text in figures.items()]
+    costs = [
+        _relative(row, baseline, metric) + MARKS[candidate.keeps.get(str(metric.limit), "yes")]
+        for metric in _metrics(choice)
+    ]
     gains = [
         _gain(candidate.gains.get(paper), paper in candidate.on_front)
         for paper in _letters(choice, width).values()
@@ -103,9 +100,16 @@ def _cells(candidate: Candidate, choice: Choice, width: int) -> list[str]:
     return [name, *costs, candidate.fits, *gains]
 
 
-def _added(row: Row, anchor: Row | None, metric: str) -> str:
-    value, of = (getattr(r, COLUMNS[metric], None) for r in (row, anchor))
-    return units.change(value / of if value is not None and of else None)
+def _relative(row: Row, baseline: Row | None, metric: Metric) -> str:
+    """Of a network what it adds to the plain one; of a module its own figure."""
+    value, of = (getattr(r, metric.name, None) for r in (row, baseline))
+    if metric.kind != "exact":
+        return ratio_in_words(row)
+    if row.backbone:
+        return units.change(value / of if value is not None and of else None)
+    if metric.per_input:
+        return f"{units.multiple(None if value is None else value / row.input_bytes)} ×"
+    return metric.show(value)
 
 
 def _gain(gain: Gain | None, is_on_front: bool) -> str:

@@ -20,14 +20,14 @@ HEADINGS = ("verdict", "case", "old", "new", "new / old", "sees", "why")
 
 @dataclass(frozen=True)
 class Answer:
-    """A check's answer: findings, the worst first. base: what was compared with, in words.
+    """A check's answer: findings, the worst first. baseline: what was compared with, in words.
 
     info: run.json of the current side. path: its folder, where it was measured now. trouble: why it
     ended early, where it did.
     """
 
     suite: str
-    base: str
+    baseline: str
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
     info: Mapping[str, Any]
@@ -91,7 +91,7 @@ def changed(findings: Sequence[Finding]) -> list[Finding]:
 def markdown(answer: Answer) -> str:
     """For a pull request: what changed, the worst first; the rest is folded away."""
     findings = answer.findings
-    title = f"### attn-bench: `{answer.suite}` against `{answer.base}`"
+    title = f"### attn-bench: `{answer.suite}` against `{answer.baseline}`"
     lines = [title, "", f"{summary_line(findings)}.", ""]
     notable = changed(findings)
     lines += _table(notable) if notable else []
@@ -158,7 +158,7 @@ def as_json(answer: Answer) -> str:
     content = {
         "schema": SCHEMA,
         "suite": answer.suite,
-        "base": answer.base,
+        "baseline": answer.baseline,
         "exit_status": answer.exit_status,
         "environment": answer.info["environment"],
         "notes": list(answer.notes),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from math import inf
 
 from attn_bench.jobs.recommend.choice import TIE, Candidate, Choice, best_of, covered_by
-from attn_bench.jobs.recommend.limits import COLUMNS, ratio_in_words
+from attn_bench.jobs.recommend.limits import ratio_in_words
 from attn_bench.model import units
+from attn_bench.model.metrics import LIMITS
 from attn_bench.papers.gain import Gain
-from attn_bench.view.summary import interval_of
 
 ALONE = "So there is nothing of the same source to weigh it against."
 PROVENANCE = {"secondary": "quoted by a secondary source", "recalled": "recalled from memory"}
@@ -111,7 +111,7 @@ def _nothing_fits(choice: Choice) -> tuple[str, str, str]:
         )
 
     def beyond(candidate: Candidate) -> float:
-        return max(limit.excess(candidate.row, choice.anchor) or inf for limit in choice.limits)
+        return max(limit.excess(candidate.row, choice.baseline) or inf for limit in choice.limits)
 
     nearest = min(measured, key=beyond)
     stages = ", or put modules into fewer stages (--place)" if nearest.row.backbone else ""
@@ -130,7 +130,7 @@ def _costs(choice: Choice, candidate: Candidate) -> str:
         return f"takes {times} and has {units.count(row.params)} parameters"
     grown = [f"{ratio_in_words(row)} to the latency"]
     for metric, name in (("params", "the parameters"), ("memory", "the peak memory")):
-        value, of = (getattr(r, COLUMNS[metric], None) for r in (row, choice.anchor))
+        value, of = (getattr(r, LIMITS[metric].name, None) for r in (row, choice.baseline))
         if value is not None and of:
             grown.append(f"{units.change(value / of)} to {name}")
     said = f"{', '.join(grown[:-1])} and {grown[-1]}" if len(grown) > 1 else grown[0]
@@ -148,7 +148,7 @@ def _ties(choice: Choice, paper: str) -> str:
 
 def _untold(chosen: Candidate, other: Candidate) -> bool:
     """Whether the two times cannot be told apart."""
-    mine, theirs = interval_of(chosen.row, "ratio"), interval_of(other.row, "ratio")
+    mine, theirs = chosen.row.interval("ratio"), other.row.interval("ratio")
     return bool(mine and theirs and theirs.hi >= mine.lo and mine.hi >= theirs.lo)
 
 

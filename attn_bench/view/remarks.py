@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attn_bench.model import units
-from attn_bench.model.record import PLAIN, Row
-from attn_bench.view import summary
+from attn_bench.model.case import PLAIN
+from attn_bench.model.row import Row
 
 FEW = 4  # cases with one and the same reason are named one by one up to so many
 
@@ -17,7 +17,7 @@ def below(rows: Sequence[Row], info: Mapping[str, Any]) -> list[str]:
     """What could not be measured, how precise the ratios are, what the time went into."""
     found = _reasons(rows)
     if info["suite"].get("timed", True):
-        found += _precision(rows, info["suite"]["anchor"], info["settings"]["precision"])
+        found += _precision(rows, info["suite"]["baseline"], info["settings"]["precision"])
     share = info.get("calling_share")
     if share is not None:
         found.append(f"{units.percent(share)} of the measuring time went into calling modules.")
@@ -52,10 +52,10 @@ def _reasons(rows: Sequence[Row]) -> list[str]:
     return found
 
 
-def _precision(rows: Sequence[Row], anchor: str, wanted: float) -> list[str]:
-    """How many ratios are as precise as was asked; the anchor's own is no achievement."""
-    measured = [row for row in rows if row.status == "ok" and row.variant not in (anchor, PLAIN)]
-    found = [summary.interval_of(row, "ratio") for row in measured]
+def _precision(rows: Sequence[Row], baseline: str, wanted: float) -> list[str]:
+    """How many ratios are as precise as was asked; the baseline's own is no achievement."""
+    measured = [row for row in rows if row.status == "ok" and row.variant not in (baseline, PLAIN)]
+    found = [row.interval("ratio") for row in measured]
     ratios = [ratio for ratio in found if ratio is not None]
     reached = [ratio for ratio in ratios if ratio.half_width <= wanted * ratio.value]
     if not ratios:

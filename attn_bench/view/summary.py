@@ -12,17 +12,22 @@ from rich.markup import escape
 from rich.table import Table
 
 from attn_bench.model import units
-from attn_bench.model.record import ITEM_BYTES, PLAIN, USUAL_PLACE, Interval, Row
+from attn_bench.model.axes import unusual_words
+from attn_bench.model.case import PLAIN
+from attn_bench.model.metrics import METRIC, METRICS, Metric
+from attn_bench.model.row import Row
 
 LEGEND = (
-    "* the best of its column at this shape, the anchor aside; where times are not known well "
-    "enough to tell, several. ± 95 % interval. memory: peak of a call × its input."
+    "* best of its column at this shape, the baseline aside; several, where the intervals do not "
+    "tell them apart. ± 95 % interval. memory: peak of a call × its input."
 )
 NETWORK_LEGEND = (
     "Changes are against the plain backbone, latency's in pairs. ± 95 % interval. memory: peak of "
     "a call, beyond input and parameters."
 )
-TIMED = ("latency", "device", "ratio")
+# The metrics with a heading: those of the clock first.
+SHOWN = tuple(sorted((m for m in METRICS if m.heading), key=lambda m: m.kind == "exact"))
+LATENCY, DEVICE, RATIO = METRIC["latency_us"], METRIC["device_us"], METRIC["ratio"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +53,17 @@ class Summary:
 
     title: str
     unit: Literal["µs", "ms"]
-    columns: tuple[str, ...]
+    columns: tuple[Metric, ...]
     lines: tuple[Line, ...]
 
-    def heading(self, column: str, anchor: str) -> str:
-        """`column` as people call it."""
-        if column in ("latency", "device"):
-            return f"{column} {self.unit}"
-        over = "latency" if self.lines[0].row.backbone else f"× {anchor}"
-        named = {"ratio": over, "macs": "MACs", "peak_memory_bytes": "memory"}
-        return named.get(column, column)
+    def heading(self, metric: Metric, baseline: str) -> str:
+        """`metric` as people call it."""
+        if metric is RATIO:
+            return "latency" if self.lines[0].row.backbone else f"× {baseline}"
+        return f"{metric.heading} {self.unit}" if metric.unit == "µs" else str(metric.heading)
 
 
-def summaries(rows: Sequence[Row], anchor: str) -> Iterator[Summary]:
+def summaries(rows: Sequence[Row], baseline: str) -> Iterator[Summary]:
     """One for each shape (and backbone) and condition, in the order of `rows`; unsupported cases
     left out."""
     groups: dict[str, list[Row]] = {}
@@ -69,13 +72,13 @@ def summaries(rows: Sequence[Row], anchor: str) -> Iterator[Summary]:
             groups.setdefault(group_title(row), []).append(row)
     for title, group in groups.items():
         of_networks = group[0].backbone is not None
-        yield _network_summary(title, group) if of_networks else _summary(title, group, anchor)
+        yield _network_summary(title, group) if of_networks else _summary(title, group, baseline)
 
 
-def shape_tables(rows: Sequence[Row], anchor: str) -> Iterator[Table]:
+def shape_tables(rows: Sequence[Row], baseline: str) -> Iterator[Table]:
     """The summaries as the console shows them."""
-    for summary in summaries(rows, anchor):
-        yield _shape_table(summary, anchor)
+    for summary in summaries(rows, baseline):
+        yield _shape_table(summary, baseline)
 
 
 def legends(rows: Sequence[Row]) -> list[str]:
@@ -84,77 +87,48 @@ def legends(rows: Sequence[Row]) -> list[str]:
     return [NETWORK_LEGEND if networks else LEGEND for networks in sorted(has_networks)]
 
 
-def interval_of(row: Row, metric: str) -> Interval | None:
-    """`metric` ("latency", "device" or "ratio") of a row with its interval, if it has one."""
-    unit = "" if metric == "ratio" else "_us"
-    value, lo, hi = (getattr(row, f"{metric}{end}{unit}") for end in ("", "_lo", "_hi"))
-    return None if value is None else Interval(value, lo, hi)
-
-
-def memory_multiple(row: Row) -> float | None:
-    """Peak memory as a multiple of the input."""
-    if row.peak_memory_bytes is None:
-        return None
-    elements = row.batch * row.channels * row.height * row.width
-    return row.peak_memory_bytes / (elements * ITEM_BYTES[row.dtype])
-
-
 def group_title(row: Row) -> str:
-    """What stands above a table: backbone, shape, and what is not as it usually is."""
-    usual = ("float32", "contiguous", "inference", "cpu")
-    conditions = (row.dtype, row.memory_format, row.mode, row.device)
-    words = [row.backbone, shape_in_words(row), *(c for c in conditions if c not in usual)]
+    """What stands above a table: backbone, shape, and the conditions that are not usual."""
+    words = [row.backbone, row.shape_in_words]
+    words += unusual_words(row, lambda axis: not axis.beside_name)
     return " ".join(word for word in words if word)
 
 
-def shape_in_words(row: Row) -> str:
-    return f"{row.batch}×{row.channels}×{row.height}×{row.width}"
-
-
-def name_of(row: Row) -> str:
-    """The variant without its extent, which has a column of its own."""
-    label = row.variant.replace(f"extent={row.extent}, ", "").replace(f"(extent={row.extent})", "")
-    words = [label]
-    if row.place not in (None, USUAL_PLACE):
-        words.append(f"at {row.place}")
-    if row.execution == "compile":
-        words.append("compiled")
-    return " ".join(words)
-
-
-def _summary(title: str, rows: Sequence[Row], anchor: str) -> Summary:
+def _summary(title: str, rows: Sequence[Row], baseline: str) -> Summary:
     longest_us = max((row.latency_us or 0.0 for row in rows), default=0.0)
     unit: Literal["µs", "ms"] = "ms" if longest_us >= 1000 else "µs"
-    timed = [m for m in TIMED if m != "device" or any(row.device_us is not None for row in rows)]
-    competitors = [row for row in rows if row.variant != anchor and row.status == "ok"]
+    columns = tuple(m for m in SHOWN if m is not DEVICE or any(r.device_us for r in rows))
+    competitors = [row for row in rows if row.variant != baseline and row.status == "ok"]
+
+    def cell(row: Row, metric: Metric) -> Cell:
+        if metric.kind == "exact":
+            return Cell(_exact(row, metric), _is_least(row, metric, competitors))
+        interval = row.interval(metric.name)
+        factor = 1e-3 if metric.unit == "µs" and unit == "ms" else 1.0
+        shown = units.with_interval(interval.times(factor) if interval else None)
+        return Cell(shown, _is_fastest(row, metric, competitors))
 
     def line(row: Row) -> Line:
         if row.status != "ok":
-            return Line(row, name_of(row))
-        cells = []
-        for metric in timed:
-            interval = interval_of(row, metric)
-            factor = 1e-3 if metric != "ratio" and unit == "ms" else 1.0
-            shown = units.with_interval(interval.times(factor) if interval else None)
-            cells.append(Cell(shown, _is_fastest(row, metric, competitors)))
-        for column, shown in (
-            ("params", units.count(row.params)),
-            ("macs", units.count(row.macs)),
-            ("peak_memory_bytes", units.multiple(memory_multiple(row))),
-        ):
-            cells.append(Cell(shown, _is_least(row, column, competitors)))
-        return Line(row, name_of(row), tuple(cells))
+            return Line(row, row.name)
+        return Line(row, row.name, tuple(cell(row, metric) for metric in columns))
 
-    columns = (*timed, "params", "macs", "peak_memory_bytes")
     return Summary(title, unit, columns, tuple(map(line, rows)))
 
 
-def _shape_table(summary: Summary, anchor: str) -> Table:
+def _exact(row: Row, metric: Metric) -> str:
+    value = getattr(row, metric.name)
+    if not metric.per_input:
+        return metric.show(value)
+    return units.multiple(None if value is None else value / row.input_bytes)
+
+
+def _shape_table(summary: Summary, baseline: str) -> Table:
     table = Table(
         title=summary.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
     )
     table.add_column("module", no_wrap=True)
-    for heading in ["extent", *(summary.heading(column, anchor) for column in summary.columns)]:
+    for heading in ["extent", *(summary.heading(column, baseline) for column in summary.columns)]:
         table.add_column(heading, justify="right", no_wrap=True)
     for line in summary.lines:
         extent = "" if line.row.extent is None else str(line.row.extent)
@@ -166,46 +140,48 @@ def _shape_table(summary: Summary, anchor: str) -> Table:
 def _network_summary(title: str, rows: Sequence[Row]) -> Summary:
     """The plain backbone in its units, the others as changes of it."""
     plain = next((row for row in rows if row.variant == PLAIN and row.status == "ok"), None)
+    columns = tuple(metric for metric in SHOWN if metric is not DEVICE)
+
+    def text(row: Row, metric: Metric) -> str:
+        if metric is LATENCY:
+            latency = row.interval(metric.name)
+            return units.with_interval(latency.times(1e-3) if latency else None)
+        if metric is RATIO:
+            ratio = row.interval(metric.name)
+            changed = units.change_with_interval(ratio.times(1.0) if ratio else None)
+            return "" if row is plain else changed
+        if row is plain:
+            return metric.show(getattr(row, metric.name))
+        return units.change(_over(row, plain, metric))
 
     def line(row: Row) -> Line:
         if row.status != "ok":
-            return Line(row, name_of(row))
-        latency, ratio = interval_of(row, "latency"), interval_of(row, "ratio")
-        shown = [units.with_interval(latency.times(1e-3) if latency else None)]
-        if row is plain:
-            shown += ["", units.count(row.params), units.count(row.macs)]
-            shown.append(units.bytes_(row.peak_memory_bytes))
-        else:
-            shown.append(units.change_with_interval(ratio.times(1.0) if ratio else None))
-            shown += [
-                units.change(_over(row, plain, column))
-                for column in ("params", "macs", "peak_memory_bytes")
-            ]
-        return Line(row, name_of(row), tuple(Cell(text) for text in shown))
+            return Line(row, row.name)
+        return Line(row, row.name, tuple(Cell(text(row, metric)) for metric in columns))
 
-    columns = ("latency", "ratio", "params", "macs", "peak_memory_bytes")
     ordered = sorted(rows, key=lambda row: row is not plain)
     return Summary(title, "ms", columns, tuple(line(row) for row in ordered))
 
 
-def _over(row: Row, plain: Row | None, column: str) -> float | None:
-    value, of = getattr(row, column), getattr(plain, column, None)
+def _over(row: Row, plain: Row | None, metric: Metric) -> float | None:
+    value, of = getattr(row, metric.name), getattr(plain, metric.name, None)
     return value / of if value is not None and of else None
 
 
-def _is_fastest(row: Row, metric: str, competitors: Sequence[Row]) -> bool:
+def _is_fastest(row: Row, metric: Metric, competitors: Sequence[Row]) -> bool:
     """No slower than the fastest by more than the intervals tell."""
-    mine = interval_of(row, metric)
-    intervals = [i for other in competitors if (i := interval_of(other, metric)) is not None]
+    mine = row.interval(metric.name)
+    intervals = [i for other in competitors if (i := other.interval(metric.name)) is not None]
     if row not in competitors or mine is None or len(intervals) < 2:
         return False
     return mine.lo <= min(intervals, key=lambda interval: interval.value).hi
 
 
-def _is_least(row: Row, column: str, competitors: Sequence[Row]) -> bool:
+def _is_least(row: Row, metric: Metric, competitors: Sequence[Row]) -> bool:
     """The smallest, unless all are alike."""
-    values = [v for other in competitors if (v := getattr(other, column)) is not None]
-    return row in competitors and bool(values) and getattr(row, column) == min(values) < max(values)
+    values = [v for other in competitors if (v := getattr(other, metric.name)) is not None]
+    mine = getattr(row, metric.name)
+    return row in competitors and bool(values) and mine == min(values) < max(values)
 
 
 def _marked(cell: Cell) -> str:

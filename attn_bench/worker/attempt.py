@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 
 from attn_bench.model.errors import in_one_line
-from attn_bench.model.record import Status
+from attn_bench.model.status import Status
 
 OTHERS_CODE = re.compile(
     r"[/\\\\](site-packages|attn_bench[/\\\\](?!modules))|^<|[/\\\\]lib[/\\\\]python3"

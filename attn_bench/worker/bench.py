@@ -22,12 +22,14 @@ from torch import Tensor, nn
 from attn_bench.catalog import registry
 from attn_bench.catalog.networks import Place
 from attn_bench.model import environment, protocol
+from attn_bench.model.case import Case, Network, Shape
 from attn_bench.model.errors import RequestError, in_one_line
-from attn_bench.model.record import Case, Facts, Network, Shape
+from attn_bench.model.run import Facts
 from attn_bench.worker import conformance
 from attn_bench.worker.attempt import CaseFailed, attempt
 from attn_bench.worker.devices import Device, open_device
-from attn_bench.worker.metrics import bound, parameters, work
+from attn_bench.worker.metrics import parameters, work
+from attn_bench.worker.rates import measure_rates
 
 TENSORS_BYTES = 2**30
 LEAST_MODULES_BYTES, MOST_MODULES_BYTES, MODULES_SHARE = 2**30, 2**32, 8
@@ -98,14 +100,16 @@ class Bench:
                 case protocol.Load(modules=names):
                     return self.load(names)
                 case protocol.MeasureRates(dtype=dtype):
-                    measure = partial(bound.measure_rates, self.device.name, dtype)
-                    return attempt("rates", lambda: measure(self.device.time_block))
+                    measure = partial(measure_rates, self.device.name, dtype)
+                    rates = attempt("rates", lambda: measure(self.device.time_block))
+                    return protocol.RatesMeasured(rates)
                 case protocol.Inspect():
                     return self.inspect(request)
                 case protocol.RunBlock(case=case, calls=calls):
                     built = self.built(case)
                     with built.mode():
-                        return attempt("call", lambda: self.device.time_block(built.call, calls))
+                        timing = attempt("call", lambda: self.device.time_block(built.call, calls))
+                    return protocol.Timed(timing)
                 case protocol.Verify(variant=variant, check=check):
                     entry = attempt("registry", lambda: self.modules.get(variant.module))
                     return protocol.Verified(
@@ -161,20 +165,10 @@ class Bench:
             bytes_min=bytes_min,
             **(asdict(counted) if counted else {}),
             peak_memory_bytes=peak_memory_bytes,
-            bound_us=self._bound_us(request, bytes_min, counted),
             notes=tuple(notes),
             source_hash=_source_hash(built.subject),
         )
         return protocol.Inspected(facts)
-
-    def _bound_us(
-        self, request: protocol.Inspect, bytes_min: int, counted: work.Work | None
-    ) -> float | None:
-        """The bound; where the work could not be counted, that of the traffic alone."""
-        if request.rates is None:
-            return None
-        macs, ops = (counted.macs, counted.elementwise_ops) if counted else (0, 0)
-        return bound.bound_us(request.rates, request.case.mode, bytes_min, macs, ops)
 
     # --- cases ------------------------------------------------------------------------------
 
@@ -355,8 +349,8 @@ def open_bench(request: protocol.Open) -> tuple[Bench | None, protocol.Reply]:
         if request.threads:
             torch.set_num_threads(request.threads)
         modules = registry.load_all(request.modules_from)
-        if request.base:
-            registry.load_base(modules, request.base.package, request.base.files)
+        if request.baseline:
+            registry.load_baseline(modules, request.baseline.package, request.baseline.files)
     except RequestError as error:
         return None, protocol.Failure("failed", str(error))
     hello = protocol.Hello(

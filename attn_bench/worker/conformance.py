@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from attn_bench.catalog.registry import Entry
-from attn_bench.model.record import Check, Checked, Variant
+from attn_bench.model.case import Variant
+from attn_bench.model.checks import Check, Checked
 from attn_bench.worker.attempt import CaseFailed, attempt
 from attn_bench.worker.specimen import BATCH, SIZES, Size, Specimen, must_agree
 

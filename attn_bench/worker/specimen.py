@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from attn_bench.catalog.registry import Entry
-from attn_bench.model.record import Variant
+from attn_bench.model.case import Variant
 from attn_bench.worker.attempt import CaseFailed, attempt
 
 BATCH, CHANNELS = 2, 64

@@ -25,12 +25,13 @@ from attn_bench.engine.coordinator import (
 )
 from attn_bench.engine.pair import AnyWorker, WorkerPair
 from attn_bench.engine.process import Worker
-from attn_bench.jobs.check import baseline
+from attn_bench.jobs.check import stored
 from attn_bench.jobs.check.revision import checked_out
 from attn_bench.jobs.check.versions import PairJudge, Sides, two_sides
 from attn_bench.model import protocol
+from attn_bench.model.case import BASELINE
 from attn_bench.model.errors import RequestError, nearest
-from attn_bench.model.record import BASE, Suite, Tolerance
+from attn_bench.model.suite import Suite, Tolerance
 from attn_bench.plan import suite_file
 from attn_bench.plan.cases import SECONDS_PER_CASE, SESSIONS, make_plan, selection
 from attn_bench.store import runs
@@ -104,7 +105,7 @@ def compare(
     before, after = _one_version(runs.find(old)), _one_version(runs.find(new))
     notes, run_to_run = _time_notes(before, after)
     rules = Tolerances([*_own_tolerances(after), *tolerances])
-    findings = worst_first(baseline.compare(before, after, rules, run_to_run))
+    findings = worst_first(stored.compare(before, after, rules, run_to_run))
     if all(finding.verdict in ("new", "missing") for finding in findings):
         raise RequestError(f"{old} and {new} have no case in common")
     name = str(after.info["suite"].get("name"))
@@ -120,7 +121,7 @@ class _Version:
     """What is compared with: in words, and as workers load it."""
 
     words: str
-    base: protocol.Base | None = None
+    baseline: protocol.BaselineCode | None = None
     python: str | None = None
     notes: tuple[str, ...] = ()
     tree: Path | None = None
@@ -134,7 +135,7 @@ def _version(question: Question) -> Iterator[_Version]:
             dirty = ("the working tree is compared with its uncommitted changes",)
             yield _Version(
                 f"{question.against} ({revision.commit[:10]})",
-                protocol.Base(package, [str(file) for file in revision.files]),
+                protocol.BaselineCode(package, [str(file) for file in revision.files]),
                 notes=dirty if revision.is_dirty else (),
                 tree=revision.tree,
             )
@@ -142,7 +143,7 @@ def _version(question: Question) -> Iterator[_Version]:
         file = question.against_modules
         if not Path(file).is_file():
             raise RequestError(f"--against-modules {file}: there is no such file")
-        yield _Version(file, protocol.Base(None, [file]))
+        yield _Version(file, protocol.BaselineCode(None, [file]))
     else:
         assert question.against_python is not None
         note = "two processes are no pair: their intervals are wide (docs/ci.md)"
@@ -157,26 +158,26 @@ def _against_version(question: Question, version: _Version, progress: Progress) 
             progress.stage("starting", 1, "")
             hello = _opened(worker, version)
             known = measure.described(worker)
-            current = {e.name: e for e in known if not e.name.endswith(BASE)}
-            base = {
+            current = {e.name: e for e in known if not e.name.endswith(BASELINE)}
+            baseline = {
                 name: replace(entry, name=name)
                 for entry in known
-                if (name := entry.name.removesuffix(BASE)) != entry.name
+                if (name := entry.name.removesuffix(BASELINE)) != entry.name
             }
-            if version.base is None:
-                base = dict(current)
-            asked = suite_file.load(request.suite, union(base.values(), current.values()))
+            if version.baseline is None:
+                baseline = dict(current)
+            asked = suite_file.load(request.suite, union(baseline.values(), current.values()))
             plan = make_plan(asked, hello.device, modules=request.modules, where=request.where)
             versioned = {
                 name
                 for name, entry in current.items()
-                if name in base
+                if name in baseline
                 or entry.origin in request.modules_from
-                or (version.base and version.base.package and entry.origin == BUILTIN)
+                or (version.baseline and version.baseline.package and entry.origin == BUILTIN)
             }
             if question.against_modules is not None:
-                versioned &= base.keys()
-            sides = two_sides(plan, versioned, base)
+                versioned &= baseline.keys()
+            sides = two_sides(plan, versioned, baseline)
             if not sides.plan.cases and not sides.missing:
                 raise RequestError(f"{version.words} has no module of {asked.source} to compare")
             tolerances = _tolerances(question, asked)
@@ -192,19 +193,19 @@ def _against_version(question: Question, version: _Version, progress: Progress) 
     measured = _measured(prepared, folder, progress, judge, isinstance(worker, WorkerPair))
     finished = _saved(measured, info, "the pair was decided, or the budget was spent,")
     findings = judge.findings(measured.coordinator.outcomes, measured.coordinator.timings)
-    compared = [c for c in plan.cases if c.variant.label != asked.anchor and not c.is_plain]
+    compared = [c for c in plan.cases if c.variant.label != asked.baseline and not c.is_plain]
     named = {case.variant.module for case in compared}
-    left_out = sorted(named - versioned - base.keys())
+    left_out = sorted(named - versioned - baseline.keys())
     notes = list(version.notes)
     if left_out:
         notes.append(f"not compared, since they have one version only: {', '.join(left_out)}")
-    if isinstance(worker, WorkerPair) and worker.base_hello:
-        info["base_software"] = dict(worker.base_hello.software)
+    if isinstance(worker, WorkerPair) and worker.baseline_hello:
+        info["baseline_software"] = dict(worker.baseline_hello.software)
     return _concluded(question, finished, folder, asked.name, version.words, findings, notes)
 
 
 def _opened(worker: AnyWorker, version: _Version) -> protocol.Hello:
-    """Complaints about the base name the revision, and not where it lay for a while."""
+    """Complaints about the baseline name the revision, and not where it lay for a while."""
     try:
         return worker.open()
     except RequestError as problem:
@@ -225,7 +226,7 @@ def _own_defaults(asked: Suite, sides: Sides) -> Suite:
 
 
 def _worker(request: measure.Request, version: _Version) -> AnyWorker:
-    first = measure.started(request, version.base)
+    first = measure.started(request, version.baseline)
     if version.python is None:
         return first
     try:
@@ -299,7 +300,7 @@ def _against_run(
             ):
                 raise RequestError(f"{path}: has no case of {asked.source}: nothing to compare")
             rules = _tolerances(question, asked)
-            reason = baseline.incomparable(old.info, info) if timed else "it was not asked for"
+            reason = stored.incomparable(old.info, info) if timed else "it was not asked for"
             folder = RunFolder.create(
                 f"check-{asked.name}", prepared.hello.device, began, request.out
             )
@@ -313,14 +314,14 @@ def _against_run(
     finished = _saved(measured, info, ended)
     new = runs.load(finished.path)
     notes, run_to_run = _time_notes(old, new) if timed else ((), None)
-    findings = baseline.compare(old, new, rules, run_to_run)
+    findings = stored.compare(old, new, rules, run_to_run)
     return _concluded(question, finished, folder, asked.name, path.name, findings, notes)
 
 
 def _one_version(path: Path) -> runs.StoredRun:
     """A stored run. Raises RequestError for a check, which holds two versions of each case."""
     stored = runs.load(path)
-    if any(row.module.endswith(BASE) for row in stored.rows):
+    if any(row.module.endswith(BASELINE) for row in stored.rows):
         raise RequestError(f"{path}: is a check of two versions, and no run to compare with")
     return stored
 
@@ -332,10 +333,10 @@ def _time_notes(old: runs.StoredRun, new: runs.StoredRun) -> tuple[tuple[str, ..
         for stored in (old, new)
         if stored.info.get("state") != "finished"
     )
-    if reason := baseline.incomparable(old.info, new.info):
+    if reason := stored.incomparable(old.info, new.info):
         return (*cut, f"time was not compared: {reason}"), None
-    deviation, origin = baseline.run_to_run_sd(new.info["environment"]["fingerprint"])
-    words = f"ratios to {new.info['suite']['anchor']}; ± {100 * deviation:.1f} % from run to run"
+    deviation, origin = stored.run_to_run_sd(new.info["environment"]["fingerprint"])
+    words = f"ratios to {new.info['suite']['baseline']}; ± {100 * deviation:.1f} % from run to run"
     return (*cut, f"{words} ({origin})"), deviation
 
 
@@ -354,7 +355,7 @@ def _concluded(
     finished: measure.Finished,
     folder: RunFolder,
     suite_name: str,
-    base: str,
+    baseline: str,
     findings: Sequence[Finding],
     notes: Sequence[str],
 ) -> Answer:
@@ -370,14 +371,14 @@ def _concluded(
         status = 3
     info = dict(finished.info)
     info["check"] = {
-        "base": base,
+        "baseline": baseline,
         "exit_status": status,
         "notes": list(notes),
         "findings": [asdict(finding) for finding in ordered],
     }
     folder.write_info(info)
     return Answer(
-        suite_name, base, ordered, tuple(notes), info, status, finished.path, finished.trouble
+        suite_name, baseline, ordered, tuple(notes), info, status, finished.path, finished.trouble
     )
 
 
@@ -396,7 +397,7 @@ def _seen_by_selfcheck(finished: measure.Finished) -> list[str]:
 
 def _tolerances(question: Question, asked: Suite) -> Tolerances:
     """The suite's, then the command line's, whose globs must fit something."""
-    named = {name for grid in asked.grids for name in grid.modules} | {asked.anchor}
+    named = {name for grid in asked.grids for name in grid.modules} | {asked.baseline}
     glob = Tolerances(question.tolerances).unmatched(named)
     if glob is not None:
         raise RequestError(f"--tolerance {glob}: no module of {asked.name}{nearest(glob, named)}")

@@ -16,12 +16,13 @@ from attn_bench.analysis.verdicts import (
     figureless,
     together,
 )
-from attn_bench.model.record import Case, Outcome, Plan
+from attn_bench.model.case import Case
+from attn_bench.model.run import Outcome, Plan
 
 
 @dataclass(frozen=True)
 class Sides:
-    """`plan` has both versions of every case that has two, each pair's base being its anchor."""
+    """`plan` has both versions of every case that has two; pairs: case -> its baseline version."""
 
     plan: Plan
     pairs: Mapping[str, str]
@@ -29,28 +30,28 @@ class Sides:
     missing: tuple[Case, ...]
 
 
-def two_sides(plan: Plan, current: Collection[str], base: Collection[str]) -> Sides:
-    """The cases of `plan`, doubled. current, base: the modules that each version has."""
+def two_sides(plan: Plan, current: Collection[str], baseline: Collection[str]) -> Sides:
+    """The cases of `plan`, doubled. current, baseline: the modules that each version has."""
     cases: list[Case] = []
     pairs: dict[str, str] = {}
     unsupported: dict[str, str] = {}
     new, missing = [], []
     for case in plan.cases:
-        is_now, was_then = case.variant.module in current, case.variant.module in base
+        is_now, was_then = case.variant.module in current, case.variant.module in baseline
         if is_now:
             cases.append(case)
         if is_now and was_then:
-            cases.append(case.base)
+            cases.append(case.baseline)
         if (reason := plan.unsupported.get(case.id)) is not None:
-            unsupported |= {case.id: reason, case.base.id: reason}
+            unsupported |= {case.id: reason, case.baseline.id: reason}
         elif is_now and was_then:
-            pairs[case.id] = case.base.id
+            pairs[case.id] = case.baseline.id
         elif is_now:
             new.append(case)
         elif was_then:
             missing.append(case)
-    anchor_of = {case.id: pairs.get(case.id, case.id) for case in cases}
-    return Sides(Plan(tuple(cases), anchor_of, unsupported), pairs, tuple(new), tuple(missing))
+    baseline_of = {case.id: pairs.get(case.id, case.id) for case in cases}
+    return Sides(Plan(tuple(cases), baseline_of, unsupported), pairs, tuple(new), tuple(missing))
 
 
 @dataclass
@@ -69,9 +70,9 @@ class PairJudge:
     def begin(self, ok: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Case]:
         """Compare the exact metrics; what passes is to be timed."""
         ids = {case.id: case.variant.module for case in ok}
-        for new, base in self.sides.pairs.items():
-            if new in ids and base in ids:
-                old, now = outcomes[base].facts, outcomes[new].facts
+        for new, baseline in self.sides.pairs.items():
+            if new in ids and baseline in ids:
+                old, now = outcomes[baseline].facts, outcomes[new].facts
                 changes = exact_changes(ids[new], old, now, self.tolerances)
                 self.exact[new] = exact_finding(new, ids[new], changes)
         timed = {new: ids[new] for new, found in self.exact.items() if found.severity != "fail"}
@@ -110,13 +111,13 @@ class PairJudge:
         estimates = timings.ratios(self.sides.pairs)
         latencies = timings.latencies_us()
         found = [
-            figureless(c.id, c.variant.module, "missing", "it is in the base alone")
+            figureless(c.id, c.variant.module, "missing", "it is in the baseline alone")
             for c in self.sides.missing
         ]
         found += [self._new(case, outcomes.get(case.id)) for case in self.sides.new]
         module_of = {case.id: case.variant.module for case in self.sides.plan.cases}
-        for new, base in self.sides.pairs.items():
-            now, then = outcomes.get(new), outcomes.get(base)
+        for new, baseline in self.sides.pairs.items():
+            now, then = outcomes.get(new), outcomes.get(baseline)
             if broken := _broken(new, module_of[new], now, then):
                 found.append(broken)
                 continue
@@ -125,7 +126,7 @@ class PairJudge:
                 continue
             finding = self.exact[new]
             if new in self.trial.module_of:
-                both = latencies.get(base), latencies.get(new)
+                both = latencies.get(baseline), latencies.get(new)
                 values = (both[0].value, both[1].value) if both[0] and both[1] else None
                 finding = together(finding, self.trial.finding(new, estimates.get(new), values))
             found.append(finding)
@@ -143,13 +144,13 @@ def _unreached(case_id: str, module: str) -> Finding:
 
 
 def _broken(case_id: str, module: str, now: Outcome | None, then: Outcome | None) -> Finding | None:
-    """Where one side could not be measured: failed, or new, if the base never worked."""
+    """Where one side could not be measured: failed, or new, if the baseline never worked."""
     if now is None or then is None:
         return _unreached(case_id, module)
     if now.status != "ok":
-        also = "" if then.status == "ok" else "; the base failed too"
+        also = "" if then.status == "ok" else "; the baseline failed too"
         return figureless(case_id, module, "failed", f"{now.status}: {now.error}{also}")
     if then.status != "ok":
-        reason = f"the base could not be measured: {then.status}: {then.error}"
+        reason = f"the baseline could not be measured: {then.status}: {then.error}"
         return figureless(case_id, module, "new" if then.facts is None else "failed", reason)
     return None

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from attn_bench.jobs.recommend.limits import Fit, Limit, Metric, worst
-from attn_bench.model.record import Row
+from attn_bench.jobs.recommend.limits import Fit, Limit, worst
+from attn_bench.model.row import Row
 from attn_bench.papers.gain import BACKBONE, SUREST, Gain, gains_of, label_of
 
 # Points of top-1 within which two gains of a paper say nothing: each is of one training. Two papers
@@ -34,13 +34,13 @@ class Candidate:
     row: Row
     gains: Mapping[str, Gain]
     fits: Fit
-    keeps: Mapping[Metric, Fit] = field(default_factory=dict)
+    keeps: Mapping[str, Fit] = field(default_factory=dict)
     missed: tuple[str, ...] = ()
     on_front: frozenset[str] = frozenset()
 
     @property
     def cost(self) -> float:
-        """Of the candidates that were timed: the ratio to the anchor."""
+        """Of the candidates that were timed: the ratio to the baseline."""
         assert self.row.ratio is not None
         return self.row.ratio
 
@@ -49,12 +49,12 @@ class Candidate:
 class Choice:
     """All candidates, those that fit first, the cheapest first; and what to take.
 
-    anchor: the plain backbone, or a copy of the input; what costs are relative to.
+    baseline: the plain backbone, or a copy of the input; what costs are relative to.
     papers: those with gains for any candidate, by how many of those that fit they cover.
     of_other_backbone: whether the gains are ResNet-50's for want of the backbone's own.
     """
 
-    anchor: Row | None
+    baseline: Row | None
     limits: tuple[Limit, ...]
     candidates: tuple[Candidate, ...]
     papers: tuple[str, ...]
@@ -81,7 +81,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """title: what was asked, in words. info: run.json of the run that the anchor's figures are of.
+    """title: what was asked, in words. info: run.json of the run with the baseline's figures.
 
     reasons: what to take and why, in three sentences. unknown: what that rests on and leaves open.
     warnings: what disturbed the measuring. reused: how many figures are of which stored run. path:
@@ -100,14 +100,14 @@ class Recommendation:
     trouble: str | None = None
 
 
-def choose(rows: Sequence[Row], anchor: Row | None, limits: tuple[Limit, ...]) -> Choice:
+def choose(rows: Sequence[Row], baseline: Row | None, limits: tuple[Limit, ...]) -> Choice:
     """`rows`: the candidates, of one backbone or one shape, in one condition."""
     backbone = next((row.backbone for row in rows if row.backbone), None)
     of_other_backbone = backbone is None or not any(
         gains_of(row.variant, backbone, row.place) for row in rows
     )
     gains_from = backbone if backbone and not of_other_backbone else BACKBONE
-    found = [_candidate(row, anchor, limits, gains_from) for row in rows]
+    found = [_candidate(row, baseline, limits, gains_from) for row in rows]
     found.sort(key=lambda c: (c.fits != "yes", c.row.ratio is None, c.row.ratio or 0.0))
     papers = _papers(found)
     fronts = {paper: _front(found, paper) for paper in papers}
@@ -120,19 +120,19 @@ def choose(rows: Sequence[Row], anchor: Row | None, limits: tuple[Limit, ...]) -
     if chosen is None and fitting:
         chosen = fitting[0]  # no paper has a gain for what fits: the cheapest
     is_borrowed = of_other_backbone and bool(papers)
-    return Choice(anchor, limits, tuple(found), papers, is_borrowed, chosen)
+    return Choice(baseline, limits, tuple(found), papers, is_borrowed, chosen)
 
 
 def _candidate(
-    row: Row, anchor: Row | None, limits: tuple[Limit, ...], gains_from: str
+    row: Row, baseline: Row | None, limits: tuple[Limit, ...], gains_from: str
 ) -> Candidate:
     gains = {gain.paper: gain for gain in gains_of(row.variant, gains_from, row.place)}
     label = label_of(row)
     if row.status != "ok" or row.ratio is None:
         cannot: Fit = "no" if row.status == "unsupported" else "unknown"
         return Candidate(label, row, gains, cannot, missed=(f"{row.status}: {row.error}",))
-    keeps = {limit.metric: limit.fit(row, anchor) for limit in limits}
-    missed = tuple(limit.shown(row, anchor) for limit in limits if keeps[limit.metric] != "yes")
+    keeps = {limit.metric: limit.fit(row, baseline) for limit in limits}
+    missed = tuple(limit.shown(row, baseline) for limit in limits if keeps[limit.metric] != "yes")
     return Candidate(label, row, gains, worst(keeps.values()), keeps, missed)
 
 

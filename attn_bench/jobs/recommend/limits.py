@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import inf
-from typing import Literal, get_args
+from typing import Literal
 
 from attn_bench.model import units
-from attn_bench.model.record import Row
-from attn_bench.view.summary import interval_of
+from attn_bench.model.metrics import LIMITS, Metric
+from attn_bench.model.row import Row
 
-Metric = Literal["latency", "params", "macs", "memory"]
-METRICS: tuple[Metric, ...] = get_args(Metric)
 Fit = Literal["yes", "no", "unclear", "unknown"]
+# What a copy of the input has, too: it has neither parameters nor arithmetic.
+MODULE_HAS = ("latency", "memory")
+NAMES: tuple[str, ...] = tuple(LIMITS)
 
-COLUMNS = {"params": "params", "macs": "macs", "memory": "peak_memory_bytes"}
 SI = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
-UNITS: dict[Metric, dict[str, float]] = {
-    "latency": {"us": 1.0, "µs": 1.0, "μs": 1.0, "ms": 1e3, "s": 1e6},
-    "params": SI,
-    "macs": SI,
-    "memory": {
+UNITS: Mapping[str, Mapping[str, float]] = {
+    "µs": {"us": 1.0, "µs": 1.0, "μs": 1.0, "ms": 1e3, "s": 1e6},
+    "": SI,
+    "bytes": {
         **{"B": 1.0, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9},
         **{"KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30},
     },
 }
-EXAMPLES = {"latency": "80ms", "params": "30M", "macs": "4G", "memory": "512MiB"}
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The most that a metric may be: in µs, bytes or a number, or as a multiple of the anchor's.
+    """The most that a metric may be: in µs, bytes or a number, or as a multiple of the baseline's.
+
+    metric: a name of a limit (`model.metrics.LIMITS`).
 
     >>> Limit.read("latency", "+10%")
     Limit(metric='latency', most=1.1, is_relative=True, text='+10%')
@@ -40,34 +40,38 @@ class Limit:
     1610612736.0
     >>> Limit.read("latency", "10%")
     Traceback (most recent call last):
-    ValueError: '10%' is no limit (+10%?)
+    ValueError: '10%' is not a valid limit (did you mean +10%?)
     """
 
-    metric: Metric
+    metric: str
     most: float
     is_relative: bool
     text: str
 
     @classmethod
-    def read(cls, metric: Metric, text: str) -> Limit:
-        """Raises ValueError for what is no limit."""
+    def read(cls, metric: str, text: str) -> Limit:
+        """Raises ValueError for what is not a limit."""
         found = re.fullmatch(r"\s*([+-]?)\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*([%×\w]*)\s*", text)
         try:
             number = float(found[2]) if found else -1.0
         except ValueError:
             number = -1.0
         if found is None or not 0 <= number < 1e15:
-            raise ValueError(f"{text!r} is no limit (+10%, 1.1x or {EXAMPLES[metric]})")
+            raise ValueError(
+                f"{text!r} is not a valid limit (+10%, 1.1x or {LIMITS[metric].example})"
+            )
         sign, unit = found[1], found[3]
         if unit == "%":
             if sign != "+":
-                raise ValueError(f"{text!r} is no limit (+{found[2]}%?)")
+                raise ValueError(f"{text!r} is not a valid limit (did you mean +{found[2]}%?)")
             return cls(metric, 1 + number / 100, True, text.strip())
-        if sign or (number == 0 and metric in ("latency", "memory")):
-            raise ValueError(f"{text!r} is no limit (+10%, 1.1x or {EXAMPLES[metric]})")
+        if sign or (number == 0 and metric in MODULE_HAS):
+            raise ValueError(
+                f"{text!r} is not a valid limit (+10%, 1.1x or {LIMITS[metric].example})"
+            )
         if unit in ("x", "×"):
             return cls(metric, number, True, text.strip())
-        known = UNITS[metric]
+        known = UNITS[LIMITS[metric].unit]
         if unit not in known:
             told = f"unknown unit {unit!r}" if unit else "it has no unit"
             raise ValueError(f"{text!r}: {told} ({', '.join(u for u in known if u)}, +10% or 1.1x)")
@@ -76,54 +80,58 @@ class Limit:
     def __str__(self) -> str:
         return f"{self.metric} {self.text}"
 
-    def fit(self, row: Row, anchor: Row | None) -> Fit:
+    @property
+    def of(self) -> Metric:
+        return LIMITS[self.metric]
+
+    def fit(self, row: Row, baseline: Row | None) -> Fit:
         """Whether the row keeps it: latency by its interval, the exact metrics as they are."""
         if self.metric == "latency":
-            found = interval_of(row, "ratio" if self.is_relative else "latency")
+            found = row.interval("ratio" if self.is_relative else "latency_us")
             if found is None:
                 return "unknown"
             if found.hi <= self.most:
                 return "yes"
             return "no" if found.lo > self.most else "unclear"
-        excess = self.excess(row, anchor)
+        excess = self.excess(row, baseline)
         if excess is None:
             return "unknown"
         return "yes" if excess <= 1 else "no"
 
-    def excess(self, row: Row, anchor: Row | None) -> float | None:
+    def excess(self, row: Row, baseline: Row | None) -> float | None:
         """How many times the limit the row has of the metric; None where that is not known."""
         if self.metric == "latency":
             value = row.ratio if self.is_relative else row.latency_us
             of: float | None = 1.0
         else:
-            value = getattr(row, COLUMNS[self.metric])
-            of = getattr(anchor, COLUMNS[self.metric], None) if self.is_relative else 1.0
+            value = getattr(row, self.of.name)
+            of = getattr(baseline, self.of.name, None) if self.is_relative else 1.0
         if value is None or of is None:
             return None
         most = self.most * of
         return value / most if most else inf if value else 1.0
 
-    def shown(self, row: Row, anchor: Row | None) -> str:
+    def shown(self, row: Row, baseline: Row | None) -> str:
         """What the row has of the metric, as the limit puts it: `latency +12 ± 2 %`."""
-        return f"{self.metric} {self._figure(row, anchor)}"
+        return f"{self.metric} {self._figure(row, baseline)}"
 
-    def _figure(self, row: Row, anchor: Row | None) -> str:
+    def _figure(self, row: Row, baseline: Row | None) -> str:
         if self.metric == "latency" and self.is_relative:
             return ratio_in_words(row)
         if self.metric == "latency":
-            found = interval_of(row, "latency")
+            found = row.interval("latency_us")
             return f"{units.with_interval(found.times(1e-3) if found else None)} ms"
-        value = getattr(row, COLUMNS[self.metric])
+        value = getattr(row, self.of.name)
         if not self.is_relative:
-            return units.bytes_(value) if self.metric == "memory" else units.count(value)
-        of = getattr(anchor, COLUMNS[self.metric], None)
+            return self.of.show(value)
+        of = getattr(baseline, self.of.name, None)
         ratio = value / of if value is not None and of else None
         return units.change(ratio) if row.backbone else f"{units.multiple(ratio)} ×"
 
 
 def ratio_in_words(row: Row) -> str:
     """Of a network what it adds to the plain one; of a module how many copies of its input."""
-    ratio = interval_of(row, "ratio")
+    ratio = row.interval("ratio")
     if row.backbone is None:
         return f"{units.with_interval(ratio.times(1) if ratio else None)} ×"
     return units.change_with_interval(ratio.times(1) if ratio else None)
@@ -131,11 +139,9 @@ def ratio_in_words(row: Row) -> str:
 
 def problem_with(limit: Limit, is_network: bool) -> str | None:
     """Why the limit says nothing of a module alone; None if it does."""
-    if is_network or not limit.is_relative or limit.metric in ("latency", "memory"):
+    if is_network or not limit.is_relative or limit.metric in MODULE_HAS:
         return None
-    return (
-        f"a copy of the input has no {limit.metric} to be relative to ({EXAMPLES[limit.metric]}?)"
-    )
+    return f"a copy of the input has no {limit.metric} to be relative to ({LIMITS[limit.metric].example}?)"
 
 
 def worst(fits: Iterable[Fit]) -> Fit:

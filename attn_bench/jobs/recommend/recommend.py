@@ -13,20 +13,23 @@ from attn_bench.catalog.networks import Place
 from attn_bench.catalog.registry import Registry
 from attn_bench.engine import measure
 from attn_bench.engine.coordinator import Progress
-from attn_bench.jobs.check import baseline
+from attn_bench.jobs.check import stored
 from attn_bench.jobs.recommend.choice import Choice, Recommendation, choose
 from attn_bench.jobs.recommend.limits import Limit
 from attn_bench.jobs.recommend.reuse import Found, Here, IsGood, stored_rows
 from attn_bench.model import environment, units
+from attn_bench.model.axes import Mode
+from attn_bench.model.case import Case, Network, Shape
 from attn_bench.model.errors import RequestError
-from attn_bench.model.record import Aim, Case, Mode, Network, Plan, Row, Settings, Shape, Suite
+from attn_bench.model.row import Row
+from attn_bench.model.run import Plan, Settings
+from attn_bench.model.suite import Aim, Suite
 from attn_bench.papers.gain import published_place
 from attn_bench.plan import suite_file
 from attn_bench.plan.cases import make_plan
 from attn_bench.store.runs import StoredRun
 from attn_bench.view import remarks
 from attn_bench.view.reasons import reasons, unknown
-from attn_bench.view.summary import interval_of
 
 SCHEMA = 1
 BROKEN = ("failed", "timeout", "out_of_memory", "skipped")
@@ -61,8 +64,8 @@ def recommend(question: Question, progress: Progress) -> Recommendation:
     wanted = {case.id: case for case in plan.measurable}
     settings = measure.settled(moved, question.request, plan)
     stored = {} if question.fresh else stored_rows(wanted, here, _good_enough(settings))
-    if any(plan.anchor_of[case_id] not in stored for case_id in wanted):
-        stored = {}  # an anchor's own figures are of the run that the ratios are to
+    if any(plan.baseline_of[case_id] not in stored for case_id in wanted):
+        stored = {}  # a baseline's own figures are of the run that the ratios are to
     missing = [case_id for case_id in wanted if case_id not in stored]
     finished = None
     if missing:
@@ -88,7 +91,7 @@ def as_json(answer: Recommendation) -> str:
         "paper": choice.paper,
         "reasons": answer.reasons,
         "unknown": answer.unknown,
-        "anchor": asdict(choice.anchor) if choice.anchor else None,
+        "baseline": asdict(choice.baseline) if choice.baseline else None,
         "candidates": [
             {
                 "label": candidate.label,
@@ -176,7 +179,7 @@ def _plan(question: Question, asked: Suite, here: Here) -> Plan:
     if not cases:
         raise RequestError(f"{asked.source}: has no candidate at --place {question.place}")
     plan = replace(plan, cases=cases)
-    candidates = [case for case in cases if not _is_anchor(case, plan)]
+    candidates = [case for case in cases if not _is_baseline(case, plan)]
     conditions = {(c.dtype, c.memory_format, c.mode, c.execution) for c in candidates}
     if len(conditions) > 1:
         one = " or ".join(" ".join(condition) for condition in sorted(conditions))
@@ -190,8 +193,8 @@ def _is_at_its_place(case: Case, place: str | None) -> bool:
     return case.network.place == published_place(case.variant.label, case.network.backbone)
 
 
-def _is_anchor(case: Case, plan: Plan) -> bool:
-    return plan.anchor_of[case.id] == case.id
+def _is_baseline(case: Case, plan: Plan) -> bool:
+    return plan.baseline_of[case.id] == case.id
 
 
 def _good_enough(settings: Settings) -> IsGood:
@@ -199,7 +202,7 @@ def _good_enough(settings: Settings) -> IsGood:
     measured for as long and with the same aim: measuring again would tell no more."""
 
     def is_good(row: Row, run: StoredRun) -> bool:
-        ratio, then = interval_of(row, "ratio"), run.info["settings"]
+        ratio, then = row.interval("ratio"), run.info["settings"]
         assert ratio is not None
         most = settings.most_ratio
         is_precise = ratio.half_width <= settings.precision * ratio.value
@@ -232,10 +235,10 @@ def _answer(
         rows = {row.case_id: row for row in finished.rows} | rows
     rows |= {case.id: _ruled_out(plan, case) for case in plan.cases if case.id in plan.unsupported}
     cases = [case for case in plan.cases if case.id in rows]
-    anchor = next((rows[case.id] for case in cases if _is_anchor(case, plan)), None)
-    candidates = [rows[case.id] for case in cases if not _is_anchor(case, plan)]
-    choice = choose(candidates, anchor, question.limits)
-    info = _of_anchor(plan, stored) if stored else finished.info if finished else {}
+    baseline = next((rows[case.id] for case in cases if _is_baseline(case, plan)), None)
+    candidates = [rows[case.id] for case in cases if not _is_baseline(case, plan)]
+    choice = choose(candidates, baseline, question.limits)
+    info = _of_baseline(plan, stored) if stored else finished.info if finished else {}
     return Recommendation(
         title=_title(question, cases, info),
         choice=choice,
@@ -250,10 +253,10 @@ def _answer(
     )
 
 
-def _of_anchor(plan: Plan, stored: Mapping[str, Found]) -> Mapping[str, Any]:
-    """run.json of the run that the anchor's own figures are of."""
+def _of_baseline(plan: Plan, stored: Mapping[str, Found]) -> Mapping[str, Any]:
+    """run.json of the run that the baseline's own figures are of."""
     return next(
-        found.run.info for case_id, found in stored.items() if plan.anchor_of[case_id] == case_id
+        found.run.info for case_id, found in stored.items() if plan.baseline_of[case_id] == case_id
     )
 
 
@@ -281,7 +284,7 @@ def _of_the_figures(
     choice: Choice,
     finished: measure.Finished | None,
 ) -> list[str]:
-    deviation, origin = baseline.run_to_run_sd(info["environment"]["fingerprint"])
+    deviation, origin = stored.run_to_run_sd(info["environment"]["fingerprint"])
     said = [
         f"costs are of this machine, batch and thread count; ratios differ by ± "
         f"{100 * deviation:.1f} % from run to run ({origin})"

@@ -12,11 +12,13 @@ from typing import Any
 from attn_bench.catalog import registry
 from attn_bench.engine.process import worker_environment
 from attn_bench.model import environment, protocol
+from attn_bench.model.axes import DeviceName
+from attn_bench.model.case import Case
 from attn_bench.model.errors import RequestError
-from attn_bench.model.record import Case, DeviceName, Interval, Row
+from attn_bench.model.metrics import Interval
+from attn_bench.model.row import Row
 from attn_bench.store import runs
 from attn_bench.store.runs import StoredRun
-from attn_bench.view.summary import interval_of
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def _is_sound(row: Row) -> bool:
     return (
         row.status == "ok"
         and all(count is None or count >= 0 for count in counts)
-        and all(_is_interval(interval_of(row, metric)) for metric in ("latency", "ratio"))
+        and all(_is_interval(row.interval(metric)) for metric in ("latency_us", "ratio"))
     )
 
 

@@ -10,7 +10,6 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -23,16 +22,10 @@ from rich.table import Column
 
 from attn_bench.jobs.recommend.choice import Recommendation
 from attn_bench.model import units
-from attn_bench.model.record import (
-    CHECKS,
-    Check,
-    Checked,
-    CheckVerdict,
-    Plan,
-    Row,
-    Settings,
-    Variant,
-)
+from attn_bench.model.case import Variant
+from attn_bench.model.checks import CHECKS, Check, Checked, CheckVerdict
+from attn_bench.model.row import ABOUT, COLUMNS, UNIT, Row
+from attn_bench.model.run import Plan, Settings
 from attn_bench.papers import reproduction
 from attn_bench.view import candidates, ci, remarks, summary
 
@@ -176,10 +169,7 @@ def _aligned(cells: Sequence[Sequence[str]], right: Sequence[bool]) -> None:
 
 def metrics() -> list[dict[str, str]]:
     """The columns of the table, with their unit and meaning."""
-    return [
-        {"name": item.name, "unit": item.metadata["unit"], "about": item.metadata["about"]}
-        for item in fields(Row)
-    ]
+    return [{"name": name, "unit": UNIT[name], "about": ABOUT[name]} for name in COLUMNS]
 
 
 # --- runs -----------------------------------------------------------------------------------------
@@ -205,7 +195,7 @@ def finished(path: Path, rows: Sequence[Row], info: Mapping[str, Any]) -> None:
     if info["suite"].get("published"):
         published(rows, info)
     elif any(row.status == "ok" for row in rows):
-        for table in summary.shape_tables(rows, info["suite"]["anchor"]):
+        for table in summary.shape_tables(rows, info["suite"]["baseline"]):
             console.print(table)
         console.print("[dim]" + "\n".join(summary.legends(rows)) + "[/]\n")
     for words in remarks.below(rows, info):
@@ -240,7 +230,7 @@ def published(rows: Sequence[Row], info: Mapping[str, Any]) -> None:
 def checked(answer: ci.Answer) -> None:
     """A check: what changed, the worst first, and how far to trust it."""
     console = out()
-    console.print(f"[bold]{escape(answer.suite)} against {escape(answer.base)}[/]\n")
+    console.print(f"[bold]{escape(answer.suite)} against {escape(answer.baseline)}[/]\n")
     notable = ci.changed(answer.findings)
     for verdict, case_id, old, new, ratio, sees, why in map(ci.cells, notable):
         colour = VERDICT_COLOURS.get(verdict.partition(" ")[0], "default")

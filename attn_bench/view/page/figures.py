@@ -10,7 +10,9 @@ from math import log
 from typing import TYPE_CHECKING
 
 from attn_bench.model import units
-from attn_bench.model.record import Extent, Interval, Row
+from attn_bench.model.case import Extent
+from attn_bench.model.metrics import Interval
+from attn_bench.model.row import Row
 from attn_bench.papers.gain import find_points
 from attn_bench.view.page.drawing import (
     HEIGHT,
@@ -28,13 +30,7 @@ from attn_bench.view.page.drawing import (
     styles,
 )
 from attn_bench.view.page.gain_figure import cost_against_gain
-from attn_bench.view.summary import (
-    group_title,
-    interval_of,
-    memory_multiple,
-    name_of,
-    shape_in_words,
-)
+from attn_bench.view.summary import group_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,11 +38,11 @@ if TYPE_CHECKING:
 LINE_HEIGHT, MARGIN = 16, 54  # points: of a labelled row, and of the axis below it
 
 
-def pictures(rows: Sequence[Row], anchor: str) -> list[Picture]:
+def pictures(rows: Sequence[Row], baseline: str) -> list[Picture]:
     """All figures of a run; one that cannot be drawn says why."""
     return [
         latency(rows),
-        cost_against_gain(find_points(rows, anchor)),
+        cost_against_gain(find_points(rows, baseline)),
         bound(rows),
         memory(rows),
     ]
@@ -61,7 +57,7 @@ def latency(rows: Sequence[Row]) -> Picture:
     timed = [row for row in rows if row.latency_us is not None]
     if not timed:
         return Picture("latency", "Latency", missing="No case was timed.")
-    looks = styles([name_of(row) for row in timed])
+    looks = styles([row.name for row in timed])
     panels = []
     over_extent = False
     for title, group in groupby(timed, group_title):
@@ -89,7 +85,7 @@ def _series(rows: Sequence[Row]) -> dict[str, dict[Extent | str | None, Row]]:
     """By name, the rows of each extent."""
     found: dict[str, dict[Extent | str | None, Row]] = defaultdict(dict)
     for row in rows:
-        found[name_of(row)][row.extent] = row
+        found[row.name][row.extent] = row
     return found
 
 
@@ -97,7 +93,7 @@ def _extent_panel(title: str, rows: Sequence[Row], looks: dict[str, Style]) -> P
     unit, scale = _unit(rows)
     return Panel(
         title,
-        f"Latency at {title}: {_in_words(rows, 'latency', scale, unit)}.",
+        f"Latency at {title}: {_in_words(rows, scale, unit)}.",
         HEIGHT,
         partial(_draw_extents, rows=rows, looks=looks, unit=unit, scale=scale),
     )
@@ -112,9 +108,7 @@ def _draw_extents(
     labels = []
     for name, points in _series(rows).items():
         look = looks[name]
-        intervals = [
-            i.times(scale) for row in points.values() if (i := interval_of(row, "latency"))
-        ]
+        intervals = [i.times(scale) for row in points.values() if (i := row.interval("latency_us"))]
         values, lows, highs = zip(*intervals, strict=True)
         if None in points:
             axes.fill_between([-0.4, right], lows[0], highs[0], color=look.colour, alpha=0.18, lw=0)
@@ -171,11 +165,11 @@ def _time_panel(title: str, rows: Sequence[Row]) -> Panel:
     found = [
         (_label(row), interval.times(scale))
         for row in rows
-        if (interval := interval_of(row, "latency")) is not None
+        if (interval := row.interval("latency_us")) is not None
     ]
     return Panel(
         title,
-        f"Latency at {title}: {_in_words(rows, 'latency', scale, unit)}.",
+        f"Latency at {title}: {_in_words(rows, scale, unit)}.",
         MARGIN + LINE_HEIGHT * len(found),
         partial(_draw_intervals, found=found, axis=f"latency, {unit}"),
     )
@@ -223,7 +217,7 @@ def bound(rows: Sequence[Row]) -> Picture:
     known = [row for row in rows if row.latency_us is not None and row.bound_us]
     if not known:
         return Picture(name, title, missing="No bound is known for this run.")
-    names = list(dict.fromkeys(name_of(row) for row in rows if row.latency_us is not None))
+    names = list(dict.fromkeys(row.name for row in rows if row.latency_us is not None))
     what = (
         "The bound is what the least traffic and the arithmetic of a case take at the rates that "
         "this run measured. "
@@ -241,7 +235,7 @@ def bound(rows: Sequence[Row]) -> Picture:
     looks = styles(names)
     panels: dict[str, list[Row]] = defaultdict(list)
     for row in known:
-        condition = group_title(row).removeprefix(shape_in_words(row)).strip()
+        condition = group_title(row).removeprefix(row.shape_in_words).strip()
         panels[condition or f"{row.dtype}, {row.mode}"].append(row)
     return Picture(
         name, title, caption, [_bound_panel(key, group, looks) for key, group in panels.items()]
@@ -252,7 +246,7 @@ def _times_panel(title: str, rows: Sequence[Row]) -> Panel:
     found = [
         (_label(row), interval.times(1 / row.bound_us))
         for row in rows
-        if (interval := interval_of(row, "latency")) and row.bound_us
+        if (interval := row.interval("latency_us")) and row.bound_us
     ]
     words = "; ".join(f"{name} {units.with_interval(times)}" for name, times in found)
     return Panel(
@@ -264,14 +258,14 @@ def _times_panel(title: str, rows: Sequence[Row]) -> Panel:
 
 
 def _bound_panel(title: str, rows: Sequence[Row], looks: dict[str, Style]) -> Panel:
-    names = dict.fromkeys(name_of(row) for row in rows)
+    names = dict.fromkeys(row.name for row in rows)
     fractions = [(row.bound_fraction or 0.0, row) for row in rows]
     near = max(fractions, key=lambda pair: pair[0])
     far = min(fractions, key=lambda pair: pair[0])
     alt = (
         f"Latency against bound, {title}: nearest to its bound is {near[1].variant} at "
-        f"{shape_in_words(near[1])}, at {units.percent(near[0])} of the speed that can be had; "
-        f"farthest {far[1].variant} at {shape_in_words(far[1])}, at {units.percent(far[0])}."
+        f"{near[1].shape_in_words}, at {units.percent(near[0])} of the speed that can be had; "
+        f"farthest {far[1].variant} at {far[1].shape_in_words}, at {units.percent(far[0])}."
     )
     return Panel(
         title,
@@ -284,7 +278,7 @@ def _bound_panel(title: str, rows: Sequence[Row], looks: dict[str, Style]) -> Pa
 def _draw_bound(axes: Axes, rows: Sequence[Row], looks: dict[str, Style]) -> None:
     by_name: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        by_name[name_of(row)].append(row)
+        by_name[row.name].append(row)
     for name, members in by_name.items():
         axes.plot(
             [row.bound_us for row in members],  # type: ignore[arg-type]  # `bound` left None out
@@ -353,7 +347,7 @@ def memory(rows: Sequence[Row]) -> Picture:
 
 
 def _memory_panel(title: str, rows: Sequence[Row]) -> Panel:
-    found = [(_label(row), memory_multiple(row) or 0.0) for row in rows]
+    found = [(_label(row), row.memory_multiple or 0.0) for row in rows]
     words = "; ".join(f"{name} {units.multiple(value)}" for name, value in found)
     return Panel(
         title,
@@ -374,7 +368,7 @@ def _draw_bars(axes: Axes, found: Sequence[tuple[str, float]]) -> None:
 
 
 def _label(row: Row) -> str:
-    name = short(name_of(row))
+    name = short(row.name)
     return name if row.extent is None else f"{name} {row.extent}"
 
 
@@ -382,11 +376,11 @@ def _unit(rows: Sequence[Row]) -> tuple[str, float]:
     return ("ms", 1e-3) if max(row.latency_us or 0 for row in rows) >= 1000 else ("µs", 1.0)
 
 
-def _in_words(rows: Sequence[Row], metric: str, scale: float, unit: str) -> str:
+def _in_words(rows: Sequence[Row], scale: float, unit: str) -> str:
     def figure(interval: Interval | None) -> str:
         return units.with_interval(interval.times(scale) if interval else None)
 
-    return "; ".join(f"{_label(row)} {figure(interval_of(row, metric))} {unit}" for row in rows)
+    return "; ".join(f"{_label(row)} {figure(row.interval('latency_us'))} {unit}" for row in rows)
 
 
 def _extent_order(extent: Extent | str) -> float:

@@ -55,7 +55,7 @@ def cost_against_gain(points: Sequence[Point]) -> Picture:
     }
     caption = (
         "Gains are the papers', not measured here: top-1 points over the plain network of the same "
-        "paper, so panels do not compare. Cost is the ratio to the anchor, geometric mean over "
+        "paper, so panels do not compare. Cost is the ratio to the baseline, geometric mean over "
         f"{', '.join(points[0].shapes)}, with its 95 % interval. The line is the Pareto front: "
         "who is on it is beaten by none that is cheaper. "
         + " ".join(words for kind, words in kinds.items() if kind in shown)
@@ -116,7 +116,7 @@ def _draw_gain(axes: Axes, points: Sequence[Point]) -> None:
     gains = [p.gain.points for p in points]
     room = 0.12 * (max(gains) - min(gains) or 1)
     axes.set_ylim(min(gains) - room, max(gains) + room)
-    axes.set_xlabel("measured cost, × anchor")
+    axes.set_xlabel("measured cost, × baseline")
     axes.set_ylabel("published top-1 gain, points")
     plain_numbers(axes.xaxis)
     _label_points(axes, points)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,53 +15,32 @@ from markupsafe import Markup
 
 from attn_bench._version import __version__
 from attn_bench.model import units
-from attn_bench.model.record import Row
+from attn_bench.model.axes import AXES, AXIS_NAMES
+from attn_bench.model.metrics import Metric
+from attn_bench.model.row import ABOUT, COLUMNS, UNIT, Row
 from attn_bench.store.runs import StoredRun
 from attn_bench.view import remarks
 from attn_bench.view.page.drawing import PALETTE, Picture, svg
-from attn_bench.view.summary import Line, Summary, legends, name_of, shape_in_words, summaries
+from attn_bench.view.summary import DEVICE, RATIO, SHOWN, Line, Summary, legends, summaries
 
 TEMPLATES = Path(__file__).parent / "templates"
-FILTERED = (
-    *("module", "extent", "shape", "dtype", "memory_format", "mode", "execution"),
-    *("device", "status"),
-)
-ABOUT = {
-    "name": "module with its arguments",
-    "shape": "input, N×C×H×W",
-    "at_extent": "extent ratio of the gather",
-    "latency": "time a caller waits for one call, ± 95 % interval",
-    "device_time": "time on the device alone, L2 cold, ± 95 % interval",
-    "over_anchor": "latency over the anchor's at the same shape, ± 95 % interval",
-    "parameters": "learnable parameters",
-    "work": "multiply-accumulates of convolutions and matrix products",
-    "memory": "peak memory of a call, × its input",
-}
-# The console's columns, by the names that they have in a `Summary`.
-ON_CONSOLE = {
-    "latency": "latency",
-    "device": "device_time",
-    "ratio": "over_anchor",
-    "params": "parameters",
-    "macs": "work",
-    "peak_memory_bytes": "memory",
-}
+FILTERED = ("module", "extent", "shape", *AXIS_NAMES, "status")
+SHAPE = "input, N×C×H×W"
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the page's table; `shown` at first or on request."""
+    """A column of the page's table; `shown` at first or on request.
+
+    metric: that the console shows; None for a column of table.csv.
+    """
 
     key: str
     heading: str
     about: str
     numeric: bool
     shown: bool
-
-    @property
-    def raw(self) -> bool:
-        """Whether it is one of table.csv."""
-        return self.key in _RAW
+    metric: Metric | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +52,10 @@ class TableCell:
     best: bool = False
 
 
-_RAW = {item.name: item for item in fields(Row)}
-
-
 def render(run: StoredRun, pictures: Sequence[Picture]) -> str:
     """The whole page: one text that needs nothing beside it, and asks nobody for anything."""
-    anchor = str(run.info["suite"]["anchor"])
-    columns, body = _table(run.rows, anchor)
+    baseline = str(run.info["suite"]["baseline"])
+    columns, body = _table(run.rows, baseline)
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     return (
         _templates()
@@ -108,7 +84,7 @@ def render(run: StoredRun, pictures: Sequence[Picture]) -> str:
 
 def fragment(run: StoredRun) -> str:
     """The console's tables and words as HTML without scripts, for a notebook's cell."""
-    anchor = str(run.info["suite"]["anchor"])
+    baseline = str(run.info["suite"]["baseline"])
     return (
         _templates()
         .get_template("fragment.html")
@@ -117,8 +93,8 @@ def fragment(run: StoredRun) -> str:
             machine=remarks.machine(run.info),
             warnings=remarks.warnings(run.info),
             remarks=remarks.below(run.rows, run.info),
-            summaries=list(summaries(run.rows, anchor)),
-            anchor=anchor,
+            summaries=list(summaries(run.rows, baseline)),
+            baseline=baseline,
             legend=" ".join(legends(run.rows)),
             path=run.path,
         )
@@ -158,77 +134,79 @@ def _counts(rows: Sequence[Row]) -> str:
 # --- the table ------------------------------------------------------------------------------------
 
 
-def _table(rows: Sequence[Row], anchor: str) -> tuple[list[Column], list[list[TableCell]]]:
+def _table(rows: Sequence[Row], baseline: str) -> tuple[list[Column], list[list[TableCell]]]:
     """The columns and, row by row, their cells: the console's first, then all of table.csv."""
     lines: dict[str, tuple[Summary, Line]] = {
         line.row.case_id: (summary, line)
-        for summary in summaries(rows, anchor)
+        for summary in summaries(rows, baseline)
         for line in summary.lines
     }
     columns = [
-        Column("name", "module", ABOUT["name"], numeric=False, shown=True),
-        Column("at_extent", "extent", ABOUT["at_extent"], numeric=True, shown=True),
-        Column("shape", "shape", ABOUT["shape"], numeric=False, shown=True),
+        Column("name", "module", ABOUT["variant"], numeric=False, shown=True),
+        Column("at_extent", "extent", ABOUT["extent"], numeric=True, shown=True),
+        Column("shape", "shape", SHAPE, numeric=False, shown=True),
         *_conditions(rows),
+        *(_console_column(m, rows, baseline) for m in SHOWN if m is not DEVICE or _has(rows, m)),
     ]
-    timed_on_device = any(row.device_us is not None for row in rows)
-    for name, key in ON_CONSOLE.items():
-        if name != "device" or timed_on_device:
-            over = "over plain" if all(row.backbone for row in rows) else f"× {anchor}"
-            heading = {"ratio": over, "macs": "MACs", "peak_memory_bytes": "memory"}
-            columns.append(
-                Column(key, heading.get(name, name), ABOUT[key], numeric=True, shown=True)
-            )
     shown = {column.key for column in columns}
-    for item in fields(Row):
-        if item.name not in shown:
-            numeric = any(word in str(item.type) for word in ("int", "float", "Extent"))
-            faulty = item.name == "status" and any(r.status != "ok" for r in rows)
-            about, unit = item.metadata["about"], item.metadata["unit"]
-            about = f"{about}, in {unit}" if unit else about
-            columns.append(Column(item.name, item.name, about, numeric=numeric, shown=faulty))
+    columns += [_raw_column(name, rows) for name in COLUMNS if name not in shown]
     body = [[_cell(column, row, lines.get(row.case_id)) for column in columns] for row in rows]
     return columns, body
 
 
+def _has(rows: Sequence[Row], metric: Metric) -> bool:
+    return any(getattr(row, metric.name) is not None for row in rows)
+
+
+def _console_column(metric: Metric, rows: Sequence[Row], baseline: str) -> Column:
+    """A metric as the console shows it: with its interval, in the unit of its table."""
+    over = "over plain" if all(row.backbone for row in rows) else f"× {baseline}"
+    heading = over if metric is RATIO else str(metric.heading)
+    about = f"{metric.about}, × its input" if metric.per_input else metric.about
+    about = f"{about}, ± 95 % interval" if metric.lo else about
+    return Column(f"{metric.name}_shown", heading, about, True, True, metric)
+
+
+def _raw_column(name: str, rows: Sequence[Row]) -> Column:
+    """A column of table.csv."""
+    numeric = not any(isinstance(getattr(row, name), str) for row in rows) or name == "extent"
+    faulty = name == "status" and any(row.status != "ok" for row in rows)
+    about = f"{ABOUT[name]}, in {UNIT[name]}" if UNIT[name] else ABOUT[name]
+    return Column(name, name, about, numeric=numeric, shown=faulty)
+
+
 def _conditions(rows: Sequence[Row]) -> list[Column]:
     """The columns that tell cases of one shape apart, where there is more than one value."""
-    names = ("dtype", "memory_format", "mode", "device")
     return [
-        Column(
-            name, name.replace("_", " "), _RAW[name].metadata["about"], numeric=False, shown=True
-        )
-        for name in names
-        if len({getattr(row, name) for row in rows}) > 1
+        Column(axis.name, axis.name.replace("_", " "), axis.about, numeric=False, shown=True)
+        for axis in AXES
+        if not axis.beside_name and len({getattr(row, axis.name) for row in rows}) > 1
     ]
 
 
 def _cell(column: Column, row: Row, place: tuple[Summary, Line] | None) -> TableCell:
     """A cell of the console's table, or of table.csv."""
     if column.key == "name":
-        return TableCell(name_of(row), row.variant)
+        return TableCell(row.name, row.variant)
     if column.key == "shape":
-        return TableCell(shape_in_words(row), None)
-    if column.key == "at_extent":
+        return TableCell(row.shape_in_words, None)
+    if column.key in ("at_extent", "extent"):
         return _extent(row)
-    if column.raw:
+    metric = column.metric
+    if metric is None:
         value = getattr(row, column.key)
-        return _extent(row) if column.key == "extent" else TableCell(units.plain(value), value)
-    name = next(name for name, key in ON_CONSOLE.items() if key == column.key)
-    if place is None or not place[1].cells:
+        return TableCell(units.plain(value), value)
+    if place is None or not place[1].cells or metric not in place[0].columns:
         return TableCell("", None)
     summary, line = place
-    cell = line.cells[summary.columns.index(name)]
-    raw = f"{name}_us" if name in ("latency", "device") else name
-    unit = f" {summary.unit}" if raw != name and cell.text != units.UNKNOWN else ""
-    return TableCell(cell.text + unit, _sorted_by(row, raw), cell.best)
+    cell = line.cells[summary.columns.index(metric)]
+    unit = f" {summary.unit}" if metric.unit == "µs" and cell.text != units.UNKNOWN else ""
+    return TableCell(cell.text + unit, _sorted_by(row, metric), cell.best)
 
 
-def _sorted_by(row: Row, name: str) -> float | None:
-    value: float | None = getattr(row, name)
-    if name != "peak_memory_bytes" or value is None:
-        return value
-    return value / (row.batch * row.channels * row.height * row.width)
+def _sorted_by(row: Row, metric: Metric) -> float | None:
+    value: float | None = getattr(row, metric.name)
+    return value / row.input_bytes if metric.per_input and value is not None else value
 
 
 def _extent(row: Row) -> TableCell:

@@ -18,7 +18,7 @@ def report(run: str, out: str | None = None, png: str | None = None) -> list[Pat
     Raises RequestError where there is no such finished run, or a file cannot be written.
     """
     stored = runs.load(runs.find(run))
-    drawn = figures.pictures(stored.rows, str(stored.info["suite"]["anchor"]))
+    drawn = figures.pictures(stored.rows, str(stored.info["suite"]["baseline"]))
     file = Path(out) if out else stored.path / "report.html"
     _save(file, page.render(stored, drawn))
     return [file, *(_save_pngs(drawn, Path(png)) if png else ())]

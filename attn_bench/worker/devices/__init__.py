@@ -11,9 +11,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+from attn_bench.model.axes import DeviceName
 from attn_bench.model.errors import RequestError
-from attn_bench.model.protocol import Timing
-from attn_bench.model.record import DeviceName
+from attn_bench.model.metrics import Timing
 
 Call = Callable[[], object]
 

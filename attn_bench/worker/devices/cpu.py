@@ -12,8 +12,8 @@ import psutil
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from attn_bench.model.protocol import Timing
-from attn_bench.model.record import DeviceName
+from attn_bench.model.axes import DeviceName
+from attn_bench.model.metrics import Timing
 from attn_bench.worker.devices import Call, Device
 
 MEMORY_SHARE = 0.9

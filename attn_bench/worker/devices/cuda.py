@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from attn_bench.model.protocol import Timing
-from attn_bench.model.record import DeviceName
+from attn_bench.model.axes import DeviceName
+from attn_bench.model.metrics import Timing
 from attn_bench.worker.devices import Call, Device
 
 # NVML's clocks-event reasons that mean "slower than it could be": software power cap, hardware

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from attn_bench.model.record import Case
+from attn_bench.model.case import Case
 
 
 def parameters(module: nn.Module) -> int:

@@ -17,14 +17,15 @@ from attn_bench.analysis.verdicts import (
     figureless,
     together,
 )
-from attn_bench.model.record import PLAIN, Row
+from attn_bench.model.case import PLAIN
+from attn_bench.model.row import Row
 from attn_bench.store import runs
 from attn_bench.store.runs import StoredRun
 
-# The standard deviation, from run to run, of the logarithm of a ratio to the anchor, beyond what
+# The standard deviation, from run to run, of the logarithm of a ratio to the baseline, beyond what
 # the runs' own intervals tell; where no selfcheck has measured it.
 RUN_TO_RUN_SD = 0.02
-MOST_OTHER_LOAD = 0.5  # cores: beyond, a ratio to the anchor is that of another situation
+MOST_OTHER_LOAD = 0.5  # cores: beyond, a ratio to the baseline is that of another situation
 BROKEN = ("failed", "timeout", "out_of_memory")
 SAME_INPUT = (
     *("backbone", "batch", "channels", "height", "width"),
@@ -46,8 +47,8 @@ def incomparable(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
     for run, environment in (("the baseline's", then), ("this", now)):
         if (other := environment.get("other_load_cores") or 0.0) > MOST_OTHER_LOAD:
             return f"other work used {other:.1f} cores during {run} run"
-    if not old["suite"].get("anchor") or old["suite"]["anchor"] != new["suite"].get("anchor"):
-        return "another anchor"
+    if not old["suite"].get("baseline") or old["suite"]["baseline"] != new["suite"].get("baseline"):
+        return "another baseline"
     return None
 
 
@@ -90,8 +91,8 @@ def compare(
             if case_id in ratios:
                 values = then.latency_us, row.latency_us
                 finding = together(finding, trial.finding(case_id, ratios[case_id], values))
-            elif _is_anchor(row, new):
-                finding = replace(finding, is_anchor=True)
+            elif _is_baseline(row, new):
+                finding = replace(finding, is_baseline=True)
             elif run_to_run is None:
                 finding = replace(finding, reason="time was not compared")
             else:
@@ -106,9 +107,9 @@ def compare(
 
 
 def _ratios(old: StoredRun, new: StoredRun, run_to_run: float) -> dict[str, Estimate]:
-    """The new ratio to the anchor over the old one, of the cases that have both."""
-    before = Timings(runs.load_blocks(old.path)).ratios(_anchors(old))
-    after = Timings(runs.load_blocks(new.path)).ratios(_anchors(new))
+    """The new ratio to the baseline over the old one, of the cases that have both."""
+    before = Timings(runs.load_blocks(old.path)).ratios(_baselines(old))
+    after = Timings(runs.load_blocks(new.path)).ratios(_baselines(new))
     return {
         case_id: _difference_of(before[case_id], after[case_id], run_to_run)
         for case_id in after.keys() & before.keys()
@@ -123,23 +124,23 @@ def _difference_of(old: Estimate, new: Estimate, run_to_run: float) -> Estimate:
     return Estimate(new.log - old.log, se, df, se, se**2, 0.0)
 
 
-def _anchors(run: StoredRun) -> dict[str, str]:
-    """The anchor of each case but the anchors themselves, whose ratio says nothing."""
+def _baselines(run: StoredRun) -> dict[str, str]:
+    """The baseline of each case but the baselines themselves, whose ratio says nothing."""
 
     def of(row: Row) -> tuple[Any, ...]:
         return tuple(getattr(row, name) for name in SAME_INPUT)
 
-    anchors = {of(row): row.case_id for row in run.rows if _is_anchor(row, run)}
+    baselines = {of(row): row.case_id for row in run.rows if _is_baseline(row, run)}
     return {
-        row.case_id: anchor
+        row.case_id: baseline
         for row in run.rows
-        if (anchor := anchors.get(of(row))) is not None and anchor != row.case_id
+        if (baseline := baselines.get(of(row))) is not None and baseline != row.case_id
     }
 
 
-def _is_anchor(row: Row, run: StoredRun) -> bool:
+def _is_baseline(row: Row, run: StoredRun) -> bool:
     """Of a network, the plain backbone; else what the suite names."""
-    variant = PLAIN if row.backbone else run.info["suite"].get("anchor")
+    variant = PLAIN if row.backbone else run.info["suite"].get("baseline")
     return row.variant == variant and row.execution == "eager"
 
 

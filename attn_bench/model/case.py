@@ -1,0 +1,156 @@
+"""A case: a variant at one shape and one value of every axis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from attn_bench.model.axes import ITEM_BYTES, Conditions, DType, MemoryFormat, conditions_of
+
+Extent = int | Literal["global"]
+StageExtents = tuple[Extent, ...]
+Scalar = str | int | float | bool
+
+# The reserved name of a backbone without a module: the baseline of the networks made of it.
+PLAIN = "plain"
+USUAL_PLACE = "block"
+LEAST_IMAGE, USUAL_IMAGE = 32, 224  # sides of the images of networks
+
+# The version that `check` compares with is registered under the module's name and this. It stands
+# in stored case ids.
+BASELINE = "@base"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """An NCHW input."""
+
+    batch: int
+    channels: int
+    height: int
+    width: int
+
+    def __str__(self) -> str:
+        return f"{self.batch}x{self.channels}x{self.height}x{self.width}"
+
+    @property
+    def elements(self) -> int:
+        return self.batch * self.channels * self.height * self.width
+
+    @property
+    def in_words(self) -> str:
+        return str(self).replace("x", "×")
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A registered module with its arguments fixed; in a network, its extent may be one a stage."""
+
+    module: str
+    extent: Extent | StageExtents | None = None
+    arguments: tuple[tuple[str, Scalar], ...] = ()
+
+    @property
+    def label(self) -> str:
+        """`ge_theta(extent=4, rd_ratio=0.25)`; the bare name where nothing is fixed."""
+        extent = None if self.extent is None else f"extent={self.extent_in_words}"
+        inside = ", ".join(part for part in (extent, self.arguments_in_words) if part)
+        return f"{self.module}({inside})" if inside else self.module
+
+    @property
+    def arguments_in_words(self) -> str | None:
+        """As a cell has them: `rd_ratio=0.25`; None for the defaults."""
+        return ", ".join(f"{name}={value!r}" for name, value in self.arguments) or None
+
+    @property
+    def extent_in_words(self) -> Extent | str | None:
+        """As a cell has it: one extent a stage is `8-4-2-global`."""
+        if isinstance(self.extent, tuple):
+            return "-".join(str(extent) for extent in self.extent)
+        return self.extent
+
+    def at_stage(self, stage: int) -> Extent | None:
+        """The extent in stage `stage` of a network, from 1."""
+        return self.extent[stage - 1] if isinstance(self.extent, tuple) else self.extent
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A backbone and the place in it that a variant is put into, as `networks.Place` reads it."""
+
+    backbone: str
+    place: str = USUAL_PLACE
+
+    def __str__(self) -> str:
+        usual = self.place == USUAL_PLACE
+        return self.backbone if usual else f"{self.backbone}:{self.place}"
+
+
+@dataclass(frozen=True)
+class Case(Conditions):
+    """A variant at one shape, dtype, memory format, mode, execution and device.
+
+    With a network, the whole network is measured, and `shape` is its images. The variant called
+    PLAIN is the backbone without a module.
+    """
+
+    variant: Variant
+    shape: Shape
+    network: Network | None = None
+
+    @property
+    def id(self) -> str:
+        """Stable and readable: `se/8x256x56x56/float32/contiguous/inference/eager/cpu`.
+
+        Of a network: `resnet50+se/1x3x224x224/…`, or `resnet50/1x3x224x224/…` without a module.
+        """
+        if self.network is None:
+            what = self.variant.label
+        else:
+            what = f"{self.network}" + ("" if self.is_plain else f"+{self.variant.label}")
+        return "/".join([what, str(self.shape), *conditions_of(self).values()])
+
+    @property
+    def is_plain(self) -> bool:
+        return self.network is not None and self.variant.module == PLAIN
+
+    @property
+    def is_baseline(self) -> bool:
+        return self.variant.module.endswith(BASELINE)
+
+    @property
+    def baseline(self) -> Case:
+        """The same case of the version that is compared with."""
+        return replace(self, variant=replace(self.variant, module=self.variant.module + BASELINE))
+
+    @property
+    def current(self) -> Case:
+        """The same case of the version that is not the baseline."""
+        name = self.variant.module.removesuffix(BASELINE)
+        return replace(self, variant=replace(self.variant, module=name))
+
+    @property
+    def input_key(self) -> tuple[Shape, DType, MemoryFormat]:
+        """What an input depends on: cases that share it are measured on the same tensor."""
+        return self.shape, self.dtype, self.memory_format
+
+    @property
+    def input_bytes(self) -> int:
+        return self.shape.elements * ITEM_BYTES[self.dtype]
+
+    def columns(self) -> dict[str, Any]:
+        """The columns of the table that are known before anything is measured."""
+        return {
+            "case_id": self.id,
+            "module": self.variant.module,
+            "variant": self.variant.label,
+            "arguments": self.variant.arguments_in_words,
+            "extent": self.variant.extent_in_words,
+            "backbone": self.network.backbone if self.network else None,
+            "place": self.network.place if self.network and not self.is_plain else None,
+            "channels": self.shape.channels,
+            "height": self.shape.height,
+            "width": self.shape.width,
+            "batch": self.shape.batch,
+            **conditions_of(self),
+        }

@@ -1,0 +1,203 @@
+"""The metrics: named quantities of a case. The one home of a metric.
+
+A field of `Exact` or `Timed` is a metric. The table's columns, what `check` gates, the limits of
+`recommend`, the headings on console and page, `list metrics` and the table of results/README.md
+follow from it. `worker/metrics/` measures the exact ones; a timed one is read from a block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from attn_bench.model import units
+
+Kind = Literal["exact", "timed", "derived"]
+Show = Callable[[float | None], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate and its 95 % interval."""
+
+    value: float
+    lo: float
+    hi: float
+
+    @property
+    def half_width(self) -> float:
+        return (self.hi - self.lo) / 2
+
+    def times(self, factor: float) -> tuple[float, float, float]:
+        """(value, lo, hi) in another unit."""
+        return self.value * factor, self.lo * factor, self.hi * factor
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """`calls` back-to-back calls timed as one, after one untimed call of `first_call_seconds`.
+
+    device_seconds: the time on the device alone, where it was taken. throttled: whether the device
+    held its clocks down meanwhile.
+    """
+
+    seconds: float
+    first_call_seconds: float = 0.0
+    device_seconds: float | None = None
+    throttled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric as code that runs over all of them reads it.
+
+    name: its column. heading: on console and page; None for one that stands in the table alone.
+    show: its figure as people read it. per_input: whether it is shown as a multiple of the input,
+    where a module is measured alone. gated: whether `check` fails where it grows. limit: its name
+    in `--max-*` and in tolerances; example: of such a limit.
+    sample: seconds of all calls of a block, of a timed metric. lo, hi: the columns of its interval.
+    """
+
+    name: str
+    unit: str
+    about: str
+    kind: Kind
+    heading: str | None = None
+    show: Show = units.plain
+    per_input: bool = False
+    gated: bool = False
+    limit: str | None = None
+    example: str = ""
+    sample: Callable[[Timing], float | None] | None = None
+    lo: str | None = None
+    hi: str | None = None
+
+
+def column(unit: str, about: str, **metric: Any) -> Any:
+    """A field of a row, empty unless given; `metric` has what else a `Metric` says of it."""
+    return field(default=None, metadata={"unit": unit, "about": about, **metric})
+
+
+def end(which: str, unit: str) -> Any:
+    """The lower or upper end of the interval of the field before."""
+    return column(unit, f"{which} end of its 95 % interval")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exact:
+    """The metrics that need no clock: the same in every run. None where one is not known."""
+
+    params: int | None = column(
+        "",
+        "learnable parameters",
+        heading="params",
+        show=units.count,
+        gated=True,
+        limit="params",
+        example="30M",
+    )
+    buffers: int | None = column("", "elements of floating-point buffers (BatchNorm statistics)")
+    macs_fvcore: int | None = column("", "fvcore's FlopCountAnalysis total of the forward pass")
+    macs: int | None = column(
+        "",
+        "multiply-accumulates of convolutions and matrix products, forward",
+        heading="MACs",
+        show=units.count,
+        gated=True,
+        limit="macs",
+        example="4G",
+    )
+    elementwise_ops: int | None = column(
+        "", "all other arithmetic of the forward pass: pooling, gates, norms, activations"
+    )
+    bytes_min: int | None = column(
+        "bytes",
+        "least traffic: input, output and parameters once each (training: twice)",
+        show=units.bytes_,
+        gated=True,
+    )
+    activations: int | None = column("", "fvcore's ActivationCountAnalysis total", gated=True)
+    peak_memory_bytes: int | None = column(
+        "bytes",
+        "most memory allocated at once during a call, beyond input and parameters",
+        heading="memory",
+        show=units.bytes_,
+        per_input=True,
+        gated=True,
+        limit="memory",
+        example="512MiB",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timed:
+    """The metrics that are read from a clock, each with its 95 % interval, and what follows."""
+
+    latency_us: float | None = column(
+        "µs",
+        "time a caller waits for one call: median over rounds",
+        heading="latency",
+        show=units.microseconds,
+        limit="latency",
+        example="80ms",
+        sample=lambda timing: timing.seconds,
+    )
+    latency_lo_us: float | None = end("lower", "µs")
+    latency_hi_us: float | None = end("upper", "µs")
+    device_us: float | None = column(
+        "µs",
+        "time on the device alone, L2 cold; empty on CPU",
+        heading="device",
+        show=units.microseconds,
+        sample=lambda timing: timing.device_seconds,
+    )
+    device_lo_us: float | None = end("lower", "µs")
+    device_hi_us: float | None = end("upper", "µs")
+    ratio: float | None = column(
+        "×",
+        "latency over the baseline's at the same shape, paired by round",
+        heading="× baseline",
+    )
+    ratio_lo: float | None = end("lower", "×")
+    ratio_hi: float | None = end("upper", "×")
+    bound_us: float | None = column(
+        "µs", "what bytes_min and the arithmetic take at this machine's measured rates"
+    )
+    bound_fraction: float | None = column("", "bound_us over latency_us: 1 is as fast as can be")
+
+
+def ends_of(name: str) -> tuple[str, str]:
+    """The columns of the interval of a timed metric.
+
+    >>> ends_of("latency_us"), ends_of("ratio")
+    (('latency_lo_us', 'latency_hi_us'), ('ratio_lo', 'ratio_hi'))
+    """
+    stem, unit = (name.removesuffix("_us"), "_us") if name.endswith("_us") else (name, "")
+    return f"{stem}_lo{unit}", f"{stem}_hi{unit}"
+
+
+def _metrics() -> tuple[Metric, ...]:
+    exact = [Metric(item.name, kind="exact", **item.metadata) for item in fields(Exact)]
+    columns = {item.name: item for item in fields(Timed)}
+    ends = {end for name in columns for end in ends_of(name)}
+    timed = []
+    for name, item in columns.items():
+        lo, hi = ends_of(name)
+        if lo in columns:
+            kind: Kind = "timed" if "sample" in item.metadata else "derived"
+            timed.append(Metric(name, kind=kind, lo=lo, hi=hi, **item.metadata))
+        elif name not in ends:
+            timed.append(Metric(name, kind="derived", **item.metadata))
+    return (*exact, *timed)
+
+
+METRICS = _metrics()
+METRIC = {metric.name: metric for metric in METRICS}
+EXACT = tuple(metric.name for metric in METRICS if metric.kind == "exact")
+GATED = tuple(metric.name for metric in METRICS if metric.gated)
+TIMED = tuple(metric for metric in METRICS if metric.kind == "timed")
+LIMITS = {m.limit: m for m in (*TIMED, *METRICS) if m.limit is not None}
+# What `check` compares: time under this name, and the exact metrics.
+LATENCY = "latency"
+TOLERABLE = (LATENCY, *EXACT)

@@ -1,0 +1,80 @@
+"""A row of the table: one case, and all that is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from attn_bench.model.axes import ITEM_BYTES, Conditions, unusual_words
+from attn_bench.model.case import USUAL_PLACE, Extent
+from attn_bench.model.metrics import METRIC, Exact, Interval, Timed, column
+from attn_bench.model.status import Status
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    """What a case is, but for its conditions."""
+
+    case_id: str = column("", "stable, readable name of the case")
+    module: str = column("", "name in the registry")
+    variant: str = column("", "module with its arguments")
+    arguments: str | None = column("", "arguments beside the extent; empty for the defaults")
+    extent: Extent | str | None = column(
+        "", "extent ratio of the gather; empty for modules without one; 8-4-2-global: one a stage"
+    )
+    backbone: str | None = column("", "the network that was measured whole; empty for a module")
+    place: str | None = column("", "where in the backbone the module stands; empty without one")
+    channels: int = column("", "channels of the input, C")
+    height: int = column("", "height of the input, H")
+    width: int = column("", "width of the input, W")
+    batch: int = column("", "images in the input, N")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row(Timed, Exact, Conditions, Named):
+    """One case in a table. Its columns, in order: `Named`, `Conditions`, `Exact`, `Timed`, and
+    what stands behind the figures."""
+
+    threads: int | None = column("", "threads that PyTorch used")
+    rounds: int | None = column("", "rounds behind the figures, the warm-up round left out")
+    sessions: int | None = column("", "worker processes behind the figures")
+    status: Status = column("", "ok, failed, timeout, out_of_memory, unsupported or skipped")
+    error: str | None = column("", "the reason, where status is not ok")
+
+    def interval(self, metric: str) -> Interval | None:
+        """A timed metric with its 95 % interval; None where it was not measured."""
+        names = (metric, METRIC[metric].lo, METRIC[metric].hi)
+        value, lo, hi = (getattr(self, str(name)) for name in names)
+        return None if value is None else Interval(value, lo, hi)
+
+    @property
+    def shape_in_words(self) -> str:
+        return f"{self.batch}×{self.channels}×{self.height}×{self.width}"
+
+    @property
+    def input_bytes(self) -> int:
+        return self.batch * self.channels * self.height * self.width * ITEM_BYTES[self.dtype]
+
+    @property
+    def memory_multiple(self) -> float | None:
+        """Peak memory as a multiple of the input."""
+        peak = self.peak_memory_bytes
+        return None if peak is None else peak / self.input_bytes
+
+    @property
+    def name(self) -> str:
+        """The variant without its extent, which has a column of its own, and what sets it apart
+        from other cases of the same table: its place, and how it is executed."""
+        words = [f"{self.module}({self.arguments})" if self.arguments else self.module]
+        if self.place not in (None, USUAL_PLACE):
+            words.append(f"at {self.place}")
+        return " ".join([*words, *unusual_words(self, lambda axis: axis.beside_name)])
+
+
+COLUMNS: tuple[str, ...] = tuple(item.name for item in fields(Row))
+CASE_COLUMNS: tuple[str, ...] = tuple(
+    item.name for kind in (Named, Conditions) for item in fields(kind)
+)
+# Unit and meaning of each column.
+UNIT: Mapping[str, str] = {i.name: str(i.metadata.get("unit", "")) for i in fields(Row)}
+ABOUT: Mapping[str, str] = {i.name: str(i.metadata["about"]) for i in fields(Row)}
