@@ -141,7 +141,7 @@ def problem_with(limit: Limit, is_network: bool) -> str | None:
     """Why the limit says nothing of a module alone; None if it does."""
     if is_network or not limit.is_relative or limit.metric in MODULE_HAS:
         return None
-    return f"a copy of the input has no {limit.metric} to be relative to ({LIMITS[limit.metric].example}?)"
+    return f"a copy of the input has no {limit.metric}: give an amount ({limit.of.example}?)"
 
 
 def worst(fits: Iterable[Fit]) -> Fit:
