@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attn_bench.engine.coordinator import Unseen
-from attn_bench.engine.measure import Request, exit_status
+from attn_bench.engine.measure import exit_status
 from attn_bench.engine.measure import run as measure
 from attn_bench.model.errors import RequestError
+from attn_bench.model.request import RunRequest
 from attn_bench.store import runs
 from attn_bench.store.runs import StoredRun
 
@@ -99,7 +100,7 @@ def run(
     _check("precision", precision, precision is None or 0 < precision <= 100, "percent, up to 100")
     _check("sessions", sessions, sessions is None or sessions >= 1, "1 or more")
     _check("threads", threads, threads is None or threads >= 1, "1 or more")
-    request = Request(
+    request = RunRequest(
         suite=fspath(suite),
         device=device,
         modules=modules,
@@ -130,7 +131,7 @@ def _check(name: str, value: object, good: bool, wanted: str) -> None:
         raise RequestError(f"run: {name}={value!r}: {wanted} is wanted")
 
 
-def _measured(request: Request, progress: bool) -> Path:
+def _measured(request: RunRequest, progress: bool) -> Path:
     if not progress:
         return measure(request, Unseen()).path
     from attn_bench.view.console.console import LiveProgress

@@ -19,8 +19,8 @@ from attn_bench.model.metrics import LIMITS, TOLERABLE
 from attn_bench.model.suite import Tolerance
 
 if TYPE_CHECKING:
-    from attn_bench.engine.measure import Request
     from attn_bench.jobs.recommend.recommend import Question
+    from attn_bench.model.request import RunRequest
 
 WHERE = "comparisons of columns, as in \"channels >= 256 and module in ['se', 'cbam']\""
 
@@ -109,12 +109,11 @@ def measuring(command: Callable[..., int]) -> Callable[..., int]:
     return command
 
 
-def request_of(suite: str, options: Mapping[str, Any], *, quick: bool = False) -> Request:
+def request_of(suite: str, options: Mapping[str, Any], *, quick: bool = False) -> RunRequest:
     """What `measuring` has read, as the program takes it."""
-    from attn_bench.engine.measure import Request
 
     precision = options["precision"]
-    return Request(
+    return RunRequest(
         suite=suite,
         device=options["device"],
         modules=options["modules"],
@@ -269,7 +268,9 @@ def choosing(command: Callable[..., int]) -> Callable[..., int]:
     return command
 
 
-def question_of(request: Request, options: Mapping[str, Any], given: Collection[str]) -> Question:
+def question_of(
+    request: RunRequest, options: Mapping[str, Any], given: Collection[str]
+) -> Question:
     """What `choosing` has read. given: the options that were on the command line."""
     from attn_bench.jobs.recommend.limits import NAMES, Limit, problem_with
     from attn_bench.jobs.recommend.recommend import Question

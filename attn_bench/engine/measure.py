@@ -18,41 +18,18 @@ from attn_bench.engine.pair import AnyWorker
 from attn_bench.engine.process import Worker, WorkerLost
 from attn_bench.model import environment, protocol
 from attn_bench.model.errors import AttnBenchError, RequestError
+from attn_bench.model.request import TIMEOUT_S, RunRequest
 from attn_bench.model.row import Row
 from attn_bench.model.run import Plan, Settings
-from attn_bench.model.suite import Aim, Suite
+from attn_bench.model.status import FAULTS
+from attn_bench.model.suite import Suite
 from attn_bench.papers import reproduction
 from attn_bench.plan import suite_file
-from attn_bench.plan.cases import TIMEOUT_S, make_plan, only, settle
+from attn_bench.plan.cases import make_plan, only, settle
 from attn_bench.store import runs
 from attn_bench.store.runs import RunFolder
 
-# A case that its suite's shapes rule out is no fault of anybody's; these are.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-FAULTS = ("failed", "timeout", "out_of_memory", "skipped")
-
-
-@dataclass(frozen=True)
-class Request:
-    """What `run` was asked for; None is left to the suite or the defaults."""
-
-    suite: str
-    device: str = "auto"
-    modules: str | None = None
-    where: str | None = None
-    budget_s: float | None = None
-    precision: float | None = None
-    sessions: int | None = None
-    quick: bool = False
-    out: str | None = None
-    seed: int = 0
-    threads: int | None = None
-    timeout_s: float = TIMEOUT_S
-    memory_gib: float | None = None
-    modules_from: tuple[str, ...] = ()
-    command: tuple[str, ...] = ()
-    aim: Aim | None = None
-    most_ratio: float | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +57,7 @@ class Prepared:
     settings: Settings
 
 
-def run(request: Request, progress: Progress) -> Finished:
+def run(request: RunRequest, progress: Progress) -> Finished:
     """Measure a suite and write its run folder. Raises AttnBenchError for what cannot be done."""
     started = datetime.now(UTC)
     with Interruptible() as signals:
@@ -109,7 +86,7 @@ def resume(name: str, progress: Progress) -> Finished:
     if info["state"] == "finished":
         raise RequestError(f"{path}: the run is finished; there is nothing to resume")
     request = replace(
-        runs.read_record(info["request"], Request), suite=str(info["suite"]["source"])
+        runs.read_record(info["request"], RunRequest), suite=str(info["suite"]["source"])
     )
     with Interruptible() as signals:
         worker = started(request)
@@ -202,7 +179,7 @@ def save(measured: Measured, info: dict[str, Any], ended: str = "the budget was 
     return Finished(measured.folder.path, tuple(rows), info, status, measured.trouble)
 
 
-def prepare(request: Request, progress: Progress, gone: Sequence[Entry] = ()) -> Prepared:
+def prepare(request: RunRequest, progress: Progress, gone: Sequence[Entry] = ()) -> Prepared:
     """Check the request, start a worker, plan. Raises RequestError, with no worker left running.
 
     gone: modules that a suite may name and that may be missing; there are no cases of these.
@@ -222,29 +199,14 @@ def prepare(request: Request, progress: Progress, gone: Sequence[Entry] = ()) ->
     except BaseException:
         worker.end()
         raise
-    return Prepared(worker, hello, asked, plan, settled(asked, request, plan))
+    return Prepared(worker, hello, asked, plan, settle(asked, plan, request))
 
 
-def _asked(request: Request, known: Registry) -> Suite:
+def _asked(request: RunRequest, known: Registry) -> Suite:
     return suite_file.aimed(suite_file.load(request.suite, known), request.aim)
 
 
-def settled(asked: Suite, request: Request, plan: Plan) -> Settings:
-    return settle(
-        asked,
-        plan,
-        budget_s=request.budget_s,
-        precision=request.precision,
-        sessions=request.sessions,
-        quick=request.quick,
-        seed=request.seed,
-        threads=request.threads,
-        timeout_s=request.timeout_s,
-        most_ratio=request.most_ratio,
-    )
-
-
-def started(request: Request, baseline: protocol.BaselineCode | None = None) -> Worker:
+def started(request: RunRequest, baseline: protocol.BaselineCode | None = None) -> Worker:
     """A worker that is starting, with another version of the modules beside the current one."""
     for file in request.modules_from:
         if not Path(file).is_file():
@@ -263,7 +225,7 @@ def started(request: Request, baseline: protocol.BaselineCode | None = None) -> 
 
 def describe_all(modules_from: tuple[str, ...]) -> Registry:
     """Everything registered, the user's files included: a worker loads them and tells."""
-    worker = started(Request(suite="", device="cpu", modules_from=modules_from))
+    worker = started(RunRequest(suite="", device="cpu", modules_from=modules_from))
     try:
         worker.open()
         return described(worker)
@@ -309,7 +271,7 @@ def _environment(hello: protocol.Hello) -> dict[str, Any]:
     }
 
 
-def beginning(request: Request, prepared: Prepared, started: datetime) -> dict[str, Any]:
+def beginning(request: RunRequest, prepared: Prepared, started: datetime) -> dict[str, Any]:
     """run.json as far as it is known before anything is measured."""
     return {
         "suite": asdict(prepared.suite),

@@ -28,9 +28,10 @@ from attn_bench.model import protocol
 from attn_bench.model.axes import DeviceName
 from attn_bench.model.case import Case, Shape, Variant
 from attn_bench.model.metrics import Interval
+from attn_bench.model.request import TIMEOUT_S, RunRequest
 from attn_bench.model.run import Block, Outcome, Plan, Settings
 from attn_bench.model.suite import Grid, Suite
-from attn_bench.plan.cases import PRECISION, SECONDS_PER_CASE, SESSIONS, TIMEOUT_S
+from attn_bench.plan.cases import PRECISION, SECONDS_PER_CASE, SESSIONS
 from attn_bench.store.runs import RunFolder
 
 PASSES = 100
@@ -236,7 +237,7 @@ def selfcheck(
             started = datetime.now(UTC)
             folder = RunFolder.create(suite.name, hello.device, started, None)
             info = measure.beginning(
-                measure.Request(suite.name, command=tuple(command)), prepared, started
+                RunRequest(suite.name, command=tuple(command)), prepared, started
             )
             folder.write_info(info)
         except BaseException:

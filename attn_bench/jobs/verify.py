@@ -17,6 +17,7 @@ from attn_bench.model import protocol
 from attn_bench.model.case import Extent, Scalar, Variant
 from attn_bench.model.checks import CHECKS, Check, Checked
 from attn_bench.model.errors import RequestError, nearest
+from attn_bench.model.request import RunRequest
 from attn_bench.plan.cases import matches
 
 SCHEMA = 1
@@ -157,7 +158,7 @@ class _Workers:
 
     def __init__(self, request: Request) -> None:
         self.current: AnyWorker = measure.started(
-            measure.Request(
+            RunRequest(
                 suite="",
                 device=request.device,
                 modules_from=request.modules_from,

@@ -13,6 +13,7 @@ from typing import Any
 from attn_bench.model.axes import AXES, DeviceName
 from attn_bench.model.case import PLAIN, Case, Network, Variant
 from attn_bench.model.errors import RequestError, nearest
+from attn_bench.model.request import RunRequest
 from attn_bench.model.row import CASE_COLUMNS
 from attn_bench.model.run import Plan, Settings
 from attn_bench.model.suite import Suite
@@ -25,7 +26,6 @@ PRECISION = 0.02
 QUICK_FACTOR = 0.2
 QUICK_PRECISION = 0.05
 SESSIONS = 5
-TIMEOUT_S = 60.0
 ALIKE = 1.1  # latencies within this factor may be one and the same, measured twice
 MOST_CALLS = 10_000
 
@@ -87,30 +87,19 @@ def selection(modules: str | None, where: str | None) -> Callable[[Mapping[str, 
     return selected
 
 
-def settle(
-    suite: Suite,
-    plan: Plan,
-    *,
-    budget_s: float | None = None,
-    precision: float | None = None,
-    sessions: int | None = None,
-    quick: bool = False,
-    seed: int = 0,
-    threads: int | None = None,
-    timeout_s: float = TIMEOUT_S,
-    most_ratio: float | None = None,
-) -> Settings:
+def settle(suite: Suite, plan: Plan, request: RunRequest) -> Settings:
     """How to measure `plan`: what was asked for, else what the suite says, else the defaults."""
     usual_s = suite.budget_s or max(LEAST_BUDGET_S, SECONDS_PER_CASE * len(plan.measurable))
     usual = suite.precision or PRECISION
+    quick = request.quick
     return Settings(
-        budget_s=budget_s or (usual_s * QUICK_FACTOR if quick else usual_s),
-        precision=precision or (max(QUICK_PRECISION, usual) if quick else usual),
-        sessions=sessions or suite.sessions or SESSIONS,
-        seed=seed,
-        threads=threads,
-        timeout_s=timeout_s,
-        most_ratio=most_ratio,
+        budget_s=request.budget_s or (usual_s * QUICK_FACTOR if quick else usual_s),
+        precision=request.precision or (max(QUICK_PRECISION, usual) if quick else usual),
+        sessions=request.sessions or suite.sessions or SESSIONS,
+        seed=request.seed,
+        threads=request.threads,
+        timeout_s=request.timeout_s,
+        most_ratio=request.most_ratio,
     )
 
 

@@ -31,9 +31,10 @@ from attn_bench.jobs.check.versions import PairJudge, Sides, two_sides
 from attn_bench.model import protocol
 from attn_bench.model.case import BASELINE
 from attn_bench.model.errors import RequestError, nearest
+from attn_bench.model.request import RunRequest
 from attn_bench.model.suite import Suite, Tolerance
 from attn_bench.plan import suite_file
-from attn_bench.plan.cases import SECONDS_PER_CASE, SESSIONS, make_plan, selection
+from attn_bench.plan.cases import SECONDS_PER_CASE, SESSIONS, make_plan, selection, settle
 from attn_bench.store import runs
 from attn_bench.store.runs import RunFolder
 from attn_bench.view.ci import Answer
@@ -50,7 +51,7 @@ class Question:
     against: a revision. against_modules: a file. against_python: an interpreter. baseline: a run.
     """
 
-    request: measure.Request
+    request: RunRequest
     against: str | None = None
     against_modules: str | None = None
     against_python: str | None = None
@@ -83,7 +84,7 @@ def exact(
     known = runs.load(baseline_run).info["suite"]
     name, source = str(known.get("name")), str(known.get("source"))
     with tempfile.TemporaryDirectory(prefix="attn-bench-") as folder:
-        request = measure.Request(
+        request = RunRequest(
             suite=name if source == f"suites/{name}.toml" else str(root / source),
             modules=modules,
             where=where,
@@ -181,7 +182,7 @@ def _against_version(question: Question, version: _Version, progress: Progress) 
             if not sides.plan.cases and not sides.missing:
                 raise RequestError(f"{version.words} has no module of {asked.source} to compare")
             tolerances = _tolerances(question, asked)
-            settings = measure.settled(_own_defaults(asked, sides), request, sides.plan)
+            settings = settle(_own_defaults(asked, sides), sides.plan, request)
             prepared = measure.Prepared(worker, hello, asked, sides.plan, settings)
             folder = RunFolder.create(f"check-{asked.name}", hello.device, began, request.out)
             info = {**measure.beginning(request, prepared, began), "kind": "check"}
@@ -225,7 +226,7 @@ def _own_defaults(asked: Suite, sides: Sides) -> Suite:
     )
 
 
-def _worker(request: measure.Request, version: _Version) -> AnyWorker:
+def _worker(request: RunRequest, version: _Version) -> AnyWorker:
     first = measure.started(request, version.baseline)
     if version.python is None:
         return first

@@ -21,12 +21,13 @@ from attn_bench.model import environment, units
 from attn_bench.model.axes import Mode
 from attn_bench.model.case import Case, Network, Shape
 from attn_bench.model.errors import RequestError
+from attn_bench.model.request import RunRequest
 from attn_bench.model.row import Row
 from attn_bench.model.run import Plan, Settings
 from attn_bench.model.suite import Aim, Suite
 from attn_bench.papers.gain import published_place
 from attn_bench.plan import suite_file
-from attn_bench.plan.cases import make_plan
+from attn_bench.plan.cases import make_plan, settle
 from attn_bench.store.runs import StoredRun
 from attn_bench.view import remarks
 from attn_bench.view.reasons import reasons, unknown
@@ -43,7 +44,7 @@ class Question:
     where each module's paper puts it. fresh: reuse nothing that is stored.
     """
 
-    request: measure.Request
+    request: RunRequest
     limits: tuple[Limit, ...] = ()
     backbone: str | None = None
     image: Shape | None = None
@@ -62,7 +63,7 @@ def recommend(question: Question, progress: Progress) -> Recommendation:
     moved = suite_file.aimed(asked, aim)
     plan = _plan(question, moved, here)
     wanted = {case.id: case for case in plan.measurable}
-    settings = measure.settled(moved, question.request, plan)
+    settings = settle(moved, plan, question.request)
     stored = {} if question.fresh else stored_rows(wanted, here, _good_enough(settings))
     if any(plan.baseline_of[case_id] not in stored for case_id in wanted):
         stored = {}  # a baseline's own figures are of the run that the ratios are to
@@ -129,7 +130,7 @@ def _checked(question: Question) -> Question:
     return replace(question, request=request, place=place)
 
 
-def _here(request: measure.Request, progress: Progress) -> tuple[Here, Registry]:
+def _here(request: RunRequest, progress: Progress) -> tuple[Here, Registry]:
     """A worker is asked only where it alone can tell: of a GPU, and of code that is not ours."""
     has_code_to_ask = bool(request.modules_from or registry.entry_points())
     may_be_gpu = request.device == "cuda" or (
