@@ -9,6 +9,7 @@ import pytest
 
 from attn_bench.catalog.registry import builtin
 from attn_bench.model.errors import RequestError
+from attn_bench.model.request import RunRequest
 from attn_bench.model.suite import Suite
 from attn_bench.plan import suite_file
 from attn_bench.plan.cases import calls_in_a_block, make_plan, round_order, settle
@@ -101,8 +102,8 @@ def test_blocks_are_alike_for_what_may_be_alike() -> None:
 def test_settings() -> None:
     """What was asked for beats the suite, the suite beats the defaults, --quick is a fifth."""
     plan = make_plan(loaded(), "cpu")
-    assert settle(loaded(), plan).budget_s == 2 * 57
-    assert settle(loaded(), plan, quick=True).budget_s == pytest.approx(2 * 57 / 5)
-    assert settle(loaded("smoke"), plan).budget_s == 4
-    assert settle(loaded("smoke"), plan, budget_s=9, precision=0.1).precision == 0.1
-    assert settle(loaded("smoke"), plan, sessions=7).sessions == 7
+    assert settle(loaded(), plan, RunRequest("")).budget_s == 2 * 57
+    assert settle(loaded(), plan, RunRequest("", quick=True)).budget_s == pytest.approx(2 * 57 / 5)
+    assert settle(loaded("smoke"), plan, RunRequest("")).budget_s == 4
+    assert settle(loaded("smoke"), plan, RunRequest("", budget_s=9, precision=0.1)).precision == 0.1
+    assert settle(loaded("smoke"), plan, RunRequest("", sessions=7)).sessions == 7

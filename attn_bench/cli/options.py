@@ -16,11 +16,11 @@ import click
 from attn_bench.model.case import LEAST_IMAGE, USUAL_IMAGE, Shape
 from attn_bench.model.errors import RequestError, nearest
 from attn_bench.model.metrics import LIMITS, TOLERABLE
+from attn_bench.model.request import RunRequest
 from attn_bench.model.suite import Tolerance
 
 if TYPE_CHECKING:
     from attn_bench.jobs.recommend.recommend import Question
-    from attn_bench.model.request import RunRequest
 
 WHERE = "comparisons of columns, as in \"channels >= 256 and module in ['se', 'cbam']\""
 
