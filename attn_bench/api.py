@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from attn_bench.engine.coordinator import Unseen
-from attn_bench.engine.measure import exit_status
-from attn_bench.engine.measure import run as measure
+from attn_bench.engine.progress import Unseen
+from attn_bench.engine.run import exit_status
+from attn_bench.jobs.run import run as measure
 from attn_bench.model.errors import RequestError
 from attn_bench.model.request import RunRequest
-from attn_bench.store import runs
+from attn_bench.store import frames, runs
+from attn_bench.store.info import RunInfo
 from attn_bench.store.runs import StoredRun
 
 if TYPE_CHECKING:
@@ -36,19 +37,19 @@ class Run:
         return self.stored.path
 
     @property
-    def info(self) -> Mapping[str, Any]:
+    def info(self) -> RunInfo:
         """run.json: the suite as run, settings, machine and software, warnings."""
         return self.stored.info
 
     @property
     def exit_status(self) -> int:
         """What `attn-bench run` ends with: 0, 3 where a case was not measured, 130 interrupted."""
-        return exit_status(list(self.stored.rows), str(self.info["state"]))
+        return exit_status(self.stored.rows, self.info.state)
 
     @cached_property
     def table(self) -> pd.DataFrame:
         """One row a case, by its case_id: the columns of results/README.md; unknown is NA."""
-        frame: pd.DataFrame = runs.table_frame(self.stored.rows).set_index("case_id")
+        frame: pd.DataFrame = frames.table_frame(self.stored.rows).set_index("case_id")
         return frame
 
     @cached_property
@@ -57,7 +58,7 @@ class Run:
 
         Raises RequestError where samples.parquet cannot be read.
         """
-        frame: pd.DataFrame = runs.samples_frame(runs.load_blocks(self.path))
+        frame: pd.DataFrame = frames.samples_frame(runs.load_blocks(self.path))
         return frame
 
     def __repr__(self) -> str:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import sys
 import tempfile
 
-from attn_bench.engine.measure import Request, run
+from attn_bench.jobs.run import run
+from attn_bench.model.request import RunRequest
 from attn_bench.view.console.console import LiveProgress
 
 
@@ -19,9 +20,9 @@ def main() -> None:
     suite = sys.argv[1] if len(sys.argv) > 1 else "ge_extents"
     progress = LiveProgress()
     with tempfile.TemporaryDirectory() as folder:
-        finished = run(Request(suite, out=f"{folder}/run"), progress)
+        finished = run(RunRequest(suite, out=f"{folder}/run"), progress)
     progress.close()
-    share = finished.info["calling_share"]
+    share = finished.info.calling_share
     print(f"{suite}: {100 * share:.1f} % of the measuring time was spent calling modules")
 
 

@@ -14,7 +14,7 @@ import sys
 
 from neighbour import busy_neighbour
 
-from attn_bench.jobs.selfcheck import Pairs, selfcheck
+from attn_bench.jobs.selfcheck import Pairs, SelfcheckRequest, selfcheck
 from attn_bench.plan.cases import PRECISION, SECONDS_PER_CASE
 from attn_bench.view.console.console import LiveProgress
 from attn_bench.view.console.console import selfcheck as show
@@ -34,18 +34,18 @@ def main() -> None:
     trials = -(-words.identical // pairs.of.get(0, 1))
     progress = LiveProgress()
     with busy_neighbour():
-        finished, _ = selfcheck(
+        request = SelfcheckRequest(
             words.minutes or 1e6,
             "cpu",
-            progress,
-            pairs=pairs,
+            pairs,
             precision=words.precision / 100,
             seconds_a_case=words.seconds,
             most_trials=None if words.minutes else trials,
-            command=sys.argv,
+            command=tuple(sys.argv),
         )
+        finished, _ = selfcheck(request, progress)
     progress.close()
-    show(finished.info["selfcheck"])
+    show(finished.info.selfcheck)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import psutil
 
-from attn_bench.engine.measure import Request, run
+from attn_bench.jobs.run import run
+from attn_bench.model.request import RunRequest
 
 SUITE = """
 title = "1,000 cases"
@@ -66,7 +67,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         suite = Path(folder, "sweep.toml")
         suite.write_text(SUITE)
-        request = Request(str(suite), device="cpu", budget_s=budget, out=f"{folder}/run")
+        request = RunRequest(str(suite), device="cpu", budget_s=budget, out=f"{folder}/run")
         finished = run(request, gauge)
     quarter = len(gauge.samples) // 4
     for name, part in (("first", gauge.samples[:quarter]), ("last", gauge.samples[-quarter:])):
@@ -77,7 +78,7 @@ def main() -> None:
             f"resident: coordinator {own / 2**20:.0f} MiB, largest worker {worker / 2**20:.0f} MiB"
         )
     measured = sum(row.status == "ok" for row in finished.rows)
-    share = 100 * finished.info["calling_share"]
+    share = 100 * finished.info.calling_share
     print(
         f"{measured} of {len(finished.rows)} cases measured, {gauge.samples[-1][1]} blocks, "
         f"{share:.0f} % of the time spent calling modules"

@@ -107,7 +107,7 @@ def one_run(folder: Path) -> tuple[int, int, int, int, bool]:
         return killed + 1, 0, 0, 1, False
     lost = sum(row.status not in ("ok", "skipped") for row in stored.rows)
     unreached = sum(row.status == "skipped" for row in stored.rows)
-    complete = stored.info["state"] == "finished" and len(stored.rows) == 20
+    complete = stored.info.state == "finished" and len(stored.rows) == 20
     return killed + 1, max(0, lost - killed), unreached, corrupt, complete
 
 

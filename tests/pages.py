@@ -28,7 +28,9 @@ def altered(
     original = runs.load(REFERENCE)
     folder.mkdir(parents=True)
     RunFolder(folder).finish(
-        list(change(original.rows)), runs.load_blocks(REFERENCE), {**original.info, **(info or {})}
+        list(change(original.rows)),
+        runs.load_blocks(REFERENCE),
+        replace(original.info, **(info or {})),
     )
     return runs.load(folder)
 

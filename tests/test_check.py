@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from program import ROOT, Cli, ProgramRun, program
 
-from attn_bench.store.runs import SCHEMA
+from attn_bench.store.info import SCHEMA
 
 MINE = """\
 from torch import nn

@@ -7,7 +7,13 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 
 from attn_bench.analysis.verdicts import Change, Finding, Times
+from attn_bench.jobs.check.answer import Answer
+from attn_bench.model.environment import Environment
 from attn_bench.model.metrics import Interval
+from attn_bench.model.run import Settings
+from attn_bench.model.status import Exit
+from attn_bench.model.suite import Suite
+from attn_bench.store.info import RunInfo
 from attn_bench.view import ci
 
 FINDINGS = (
@@ -21,10 +27,16 @@ FINDINGS = (
     ),
     Finding("b", "b", "failed", "broken", reason="failed: 100 % broken"),
     Finding("c", "c", "undecided", "undecided"),
-    Finding("d", "d", "new", "pass", reason="it is not in the base"),
+    Finding("d", "d", "new", "pass", reason="it is not in the baseline"),
     Finding("e", "e", "same", "pass"),
 )
-ANSWER = ci.Answer("smoke", "HEAD~1", FINDINGS, ("a note",), {"environment": {}}, 1)
+INFO = RunInfo(
+    suite=Suite("smoke", "", "smoke.toml", (), ()),
+    settings=Settings(1, 0.02, 5, 0, 1, 60),
+    environment=Environment(device="cpu"),
+    state="finished",
+)
+ANSWER = Answer("smoke", "HEAD~1", FINDINGS, ("a note",), INFO, Exit.BAD_ANSWER)
 
 
 def test_markdown_has_the_changes_on_top_and_the_rest_folded() -> None:
@@ -49,7 +61,7 @@ def test_junit_tells_failures_from_errors() -> None:
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("5", "1", "2")
     kinds = [case[0].tag for case in suite]
     assert kinds == ["failure", "error", "error", "skipped", "system-out"]
-    allowed = ElementTree.fromstring(ci.junit(replace(ANSWER, exit_status=0)))
+    allowed = ElementTree.fromstring(ci.junit(replace(ANSWER, exit_status=Exit.GOOD)))
     assert allowed[2][0].tag == "skipped"
 
 

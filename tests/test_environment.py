@@ -8,30 +8,41 @@ import platform
 import subprocess
 import sys
 import time
+from dataclasses import asdict, replace
+from typing import Any
 
 import pytest
 from program import ROOT
 
-from attn_bench.model import environment
+from attn_bench.engine.watch import Watch
+from attn_bench.model.environment import Environment, find_disturbances, fingerprint_of
+from attn_bench.model.machine import capture
+from attn_bench.view.advice import advise
 
-QUIET = {"cores_usable": 4, "cores_physical": 4, "threads": 4, "governor": "performance"}
+QUIET = Environment(
+    device="cpu", cores_usable=4, cores_physical=4, threads=4, governor="performance"
+)
+
+
+def told(**found: Any) -> list[str]:
+    """What is said of a quiet machine where that was found."""
+    seen = replace(QUIET, **found)
+    return advise(seen, find_disturbances(seen))
 
 
 def test_fingerprint_is_of_the_machine_and_not_of_the_moment() -> None:
     """Another governor, load, kernel or swap is the same machine; another core count is not."""
-    machine = environment.capture()
+    machine = capture()
     gpu = {"gpu": "X", "sm_clock_mhz": 1000}
-    same = {**machine, "governor": "other", "os": "Linux 99", "swap_used_bytes": 5}
-    assert environment.fingerprint(machine, gpu) == environment.fingerprint(
-        same, {"gpu": "X", "sm_clock_mhz": 2000}
-    )
-    other = {**machine, "cores_usable": 99}
-    assert environment.fingerprint(machine, gpu) != environment.fingerprint(other, gpu)
+    same = replace(machine, governor="other", os="Linux 99", swap_used_bytes=5)
+    assert fingerprint_of(machine, gpu) == fingerprint_of(same, {"gpu": "X", "sm_clock_mhz": 2000})
+    other = replace(machine, cores_usable=99)
+    assert fingerprint_of(machine, gpu) != fingerprint_of(other, gpu)
 
 
 def test_nothing_names_the_user_or_the_host() -> None:
     """What is captured can be published."""
-    captured = json.dumps(environment.capture())
+    captured = json.dumps(asdict(capture()))
     for private in (platform.node(), str(ROOT)):
         assert private not in captured
     assert getpass.getuser() not in json.loads(captured).values()
@@ -39,13 +50,13 @@ def test_nothing_names_the_user_or_the_host() -> None:
 
 def test_a_quiet_machine_has_no_warnings() -> None:
     """Nothing is said where nothing is wrong."""
-    assert environment.warnings({**QUIET, "other_load_cores": 0.05, "stolen_share": 0.0}) == []
+    assert told(other_load_cores=0.05, stolen_share=0.0) == []
 
 
 @pytest.mark.parametrize(
     ("found", "advice"),
     [
-        ({"other_load_cores": 1.0}, "other work used 1.0 of 4 cores while measuring"),
+        ({"other_load_cores": 1.0}, "other processes used 1.0 of 4 cores while measuring"),
         ({"stolen_share": 0.1}, "the host took 10 % of the time"),
         ({"governor": "powersave"}, "cpupower frequency-set -g performance"),
         ({"throttle_events": 2}, "too hot"),
@@ -63,21 +74,21 @@ def test_a_quiet_machine_has_no_warnings() -> None:
 )
 def test_each_disturbance_has_its_advice(found: dict[str, object], advice: str) -> None:
     """One warning for one thing, which says what to do."""
-    (told,) = environment.warnings({**QUIET, **found})
-    assert advice in told
+    (words,) = told(**found)
+    assert advice in words
 
 
 def test_the_watch_sees_other_work_and_not_our_own() -> None:
     """A child of ours that spins is our own work; the same spinning, done by nobody of ours, is
     counted as others' (here: what the child did before it was ours to count is left out)."""
-    watch = environment.Watch()
+    watch = Watch()
     spin = "import time\nend = time.monotonic() + 1.5\nwhile time.monotonic() < end: pass"
     with subprocess.Popen([sys.executable, "-c", spin]) as child:
         time.sleep(0.3)
         watch.start()
         time.sleep(0.8)
         watch.stop()
-        own = watch.seen["other_load_cores"]
+        own = watch.seen.other_load_cores
         child.wait()
     orphan = subprocess.Popen(
         ["/bin/sh", "-c", f"{sys.executable} -c '{spin}' >/dev/null 2>&1 & exit 0"]
@@ -87,7 +98,7 @@ def test_the_watch_sees_other_work_and_not_our_own() -> None:
     watch.start()
     time.sleep(0.8)
     watch.stop()
-    others = watch.seen["other_load_cores"]
+    others = watch.seen.other_load_cores
     time.sleep(0.8)
     assert isinstance(own, float)
     assert isinstance(others, float)

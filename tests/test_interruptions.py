@@ -80,7 +80,7 @@ def assert_complete(folder: Path) -> None:
     stored = runs.load(folder)
     assert len(stored.rows) == 9
     assert all(row.status == "ok" for row in stored.rows)
-    assert stored.info["state"] == "finished"
+    assert stored.info.state == "finished"
 
 
 def interrupted(running: Running, number: int) -> None:

@@ -31,7 +31,7 @@ def rebuilt(tmp_path_factory: pytest.TempPathFactory) -> ProgramRun:
 
 
 def comparisons(run: ProgramRun) -> list[reproduction.Comparison]:
-    return reproduction.compare(run.stored.rows, run.stored.info["operations"], "cpu")
+    return reproduction.compare(run.stored.rows, run.stored.info.operations, "cpu")
 
 
 def test_every_count_of_the_six_networks_is_a_match(rebuilt: ProgramRun) -> None:
@@ -69,10 +69,10 @@ def test_a_count_that_is_off_differs(rebuilt: ProgramRun) -> None:
         replace(row, params=round(row.params * 1.01), macs=round(row.macs * 1.01))
         for row in rebuilt.stored.rows
     ]
-    found = reproduction.compare(worse, rebuilt.stored.info["operations"], "cpu")
+    found = reproduction.compare(worse, rebuilt.stored.info.operations, "cpu")
     verdicts = [f.verdict for one in found for f in one.figures if f.name != "fvcore_g"]
     assert set(verdicts) == {"differs"}
-    assert reproduction.any_differs(worse, rebuilt.stored.info["operations"], "cpu")
+    assert reproduction.any_differs(worse, rebuilt.stored.info.operations, "cpu")
 
 
 def test_every_row_is_rebuilt_or_left_out_for_a_reason() -> None:

@@ -14,7 +14,9 @@ from program import Cli, program
 from attn_bench.jobs.recommend.recommend import _good_enough
 from attn_bench.jobs.recommend.reuse import Here, stored_rows
 from attn_bench.model.case import Case, Network, Shape, Variant
+from attn_bench.model.request import RunRequest
 from attn_bench.model.run import Settings
+from attn_bench.store import info as run_json
 from attn_bench.store import runs
 
 SUITE = """\
@@ -108,10 +110,10 @@ def test_only_what_is_missing_is_measured(place: Path, tmp_path: Path) -> None:
     [
         ("code", "0123"),
         ("state", "interrupted"),
-        ("request", {"threads": 2}),
-        ("request", [1]),
+        ("request", RunRequest("few", threads=2)),
+        ("request", None),
+        ("kind", "check"),
         ("schema", 1),
-        ("device_facts", "x"),
         ("threads", None),
         ("software", {"torch": "1.0"}),
         ("fingerprint", "0123"),
@@ -119,13 +121,12 @@ def test_only_what_is_missing_is_measured(place: Path, tmp_path: Path) -> None:
 )
 def test_what_does_not_hold_is_not_reused(place: Path, tmp_path: Path, key, value) -> None:
     """A run of other code, machine, software or threads, or one that was cut off, is left alone."""
-    info = runs.read_info(sorted((place / "results").iterdir())[0])
+    info = run_json.read(sorted((place / "results").iterdir())[0])
     here = Here("cpu", 1)
     assert here.holds(info)
-    changed = json.loads(json.dumps(info))
-    part = changed if key in changed else changed["environment"]
-    part[key] = value
-    assert not here.holds(changed)
+    in_environment = hasattr(info.environment, key)
+    part = replace(info.environment if in_environment else info, **{key: value})
+    assert not here.holds(replace(info, environment=part) if in_environment else part)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +162,7 @@ def test_more_time_measures_again(place: Path) -> None:
     assert not _good_enough(settings)(row, run)
     assert _good_enough(replace(settings, precision=0.9))(row, run)
     assert _good_enough(replace(settings, most_ratio=100.0))(row, run)  # it is surely below
-    told = {**run.info, "settings": {**run.info["settings"], "budget_s": 60, "precision": 0.001}}
+    told = replace(run.info, settings=replace(run.info.settings, budget_s=60, precision=0.001))
     assert _good_enough(settings)(row, replace(run, info=told))
 
 
@@ -207,13 +208,13 @@ def test_a_stage_alone(cli: Cli) -> None:
         (("--backbone", "resnet50", "--suite", "papers"), "no modules to choose from"),
         (("--backbone", "resnet50", "--suite", "nope"), "unknown suite"),
         (("--backbone", "resnet50", "--modules", "nope"), "matches no module"),
-        (("--backbone", "resnet50", "--max-latency", "10%"), "(+10%?)"),
+        (("--backbone", "resnet50", "--max-latency", "10%"), "(did you mean +10%?)"),
         (("--backbone", "resnet50", "--json", "no/such/folder.json"), "cannot be written"),
         (("--backbone", "resnet50", "--modules-from", "no.py"), "there is no such file"),
         (("--shape", "64x0x8"), "channels, height and width"),
         (("--shape", "999999x99999x99999"), "no input that fits"),
         (("--shape", "64x8x8", "--place", "block"), "--place is of a backbone"),
-        (("--shape", "64x8x8", "--max-params", "+10%"), "no params to be relative to"),
+        (("--shape", "64x8x8", "--max-params", "+10%"), "a copy of the input has no params"),
         (("--shape", "256x8x8", "--suite", "ge_implementations"), "in one condition"),
         (("--shape", "64x8x8", "--suite", "resnet50"), "and there are shapes"),
     ],

@@ -13,7 +13,7 @@ from program import ROOT, Cli, ProgramRun
 
 from attn_bench.catalog.registry import builtin
 from attn_bench.model.row import COLUMNS
-from attn_bench.store.runs import SCHEMA
+from attn_bench.store.info import SCHEMA
 
 
 def test_it_ends_well_and_says_where_it_is(smoke: ProgramRun) -> None:
@@ -95,7 +95,7 @@ def test_run_json_tells_machine_software_and_settings(smoke: ProgramRun) -> None
     info = json.loads((smoke.folder / "run.json").read_text())
     assert info["schema"] == SCHEMA
     assert info["state"] == "finished"
-    assert info["seed"] == 0
+    assert info["settings"]["seed"] == 0
     assert info["environment"]["software"]["torch"] == torch.__version__.partition("+")[0]
     assert info["environment"]["cores_usable"] >= 1
     assert info["rates"]["float32"]["macs_per_s"] > 1e8

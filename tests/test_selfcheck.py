@@ -8,8 +8,16 @@ from pathlib import Path
 import pytest
 
 from attn_bench.analysis.stats import Estimate, Timings
-from attn_bench.engine.coordinator import Unseen
-from attn_bench.jobs.selfcheck import PASSES, Pairs, Rate, Report, judge, selfcheck
+from attn_bench.engine.progress import Unseen
+from attn_bench.jobs.selfcheck import (
+    PASSES,
+    Pairs,
+    Rate,
+    Report,
+    SelfcheckRequest,
+    judge,
+    selfcheck,
+)
 from attn_bench.model.run import Block
 
 
@@ -71,13 +79,14 @@ def test_rates_have_intervals_that_stay_in_range(hits: int, trials: int) -> None
 def test_a_real_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One short trial through real workers, kept as a run with what was found."""
     monkeypatch.chdir(tmp_path)
-    finished, report = selfcheck(
-        0.001, "cpu", Unseen(), pairs=Pairs({0: 1, 50: 1}), seconds_a_case=2.0
-    )
+    request = SelfcheckRequest(0.001, "cpu", Pairs({0: 1, 50: 1}), seconds_a_case=2.0)
+    finished, report = selfcheck(request, Unseen())
     assert finished.exit_status == 0
     assert report.trials == 1
     kept = json.loads((finished.path / "run.json").read_text())
     assert kept["selfcheck"]["false_alarms"]["of"] == 1
+    assert 0 < kept["calling_share"] <= 1
+    assert kept["rates"]["float32"]["macs_per_s"] > 0
     assert kept["selfcheck"]["power"]["50"]["of"] == 1
     assert {"1", "5", "20"} == set(kept["selfcheck"]["smallest_visible"])
     slowed = next(f for f in report.findings if f.percent == 50)

@@ -14,6 +14,7 @@ from attn_bench.model.errors import RequestError
 from attn_bench.model.row import Row
 from attn_bench.model.run import Outcome
 from attn_bench.store import runs
+from attn_bench.store.info import SCHEMA
 from attn_bench.store.runs import RunFolder
 
 
@@ -21,7 +22,7 @@ def make(results: Path, *names: str) -> None:
     for name in names:
         folder = results / name
         folder.mkdir(parents=True)
-        (folder / "run.json").write_text(json.dumps({"schema": runs.SCHEMA}))
+        (folder / "run.json").write_text(json.dumps({"schema": SCHEMA}))
 
 
 def test_find(tmp_path: Path) -> None:

@@ -33,8 +33,8 @@ from attn_bench.model.row import COLUMNS
 from attn_bench.view.console import console
 
 if TYPE_CHECKING:
-    from attn_bench.engine.measure import Finished
-    from attn_bench.view.ci import Answer
+    from attn_bench.engine.run import Finished
+    from attn_bench.jobs.check.answer import Answer
 
 INTERRUPTED = 130
 SHOWN_BY_DEFAULT = [
@@ -87,9 +87,13 @@ def _modules(modules_from: tuple[str, ...]) -> list[dict[str, Any]]:
     from attn_bench.catalog import registry
 
     if modules_from:
-        from attn_bench.engine.measure import describe_all
+        from attn_bench.engine.progress import Unseen
+        from attn_bench.engine.session import open_session
+        from attn_bench.model.request import RunRequest
 
-        known = describe_all(modules_from)
+        request = RunRequest("", device="cpu", modules_from=modules_from)
+        with open_session(request, Unseen()) as session:
+            known = session.modules
     else:
         known = registry.builtin()
     items = [
@@ -140,7 +144,7 @@ def run(
     **options: Any,
 ) -> int:
     """Measure a suite: live progress, a summary, and a run folder."""
-    from attn_bench.engine import measure as job
+    from attn_bench.jobs import run as job
 
     if (suite is None) == (resume is None):
         raise RequestError("run takes --suite NAME, or --resume RUN for one that was cut off")
@@ -156,11 +160,10 @@ def run(
     if not dry_run:
         return _shown(lambda: job.run(request, progress), progress, format_)
     try:
-        prepared = job.prepare(request, progress)
+        plan, settings = job.plan(request, progress)
     finally:
         progress.close()
-    prepared.worker.end()
-    console.planned(prepared.plan, prepared.settings)
+    console.planned(plan, settings)
     return 0
 
 
@@ -172,9 +175,9 @@ def _shown(job: Callable[[], Finished], progress: console.LiveProgress, format_:
         progress.close()
     console.finished(finished.path, finished.rows, finished.info)
     if format_ is not None:
-        from attn_bench.store import pytest_json, runs
+        from attn_bench.store import pytest_benchmark, runs
 
-        content = pytest_json.from_run(runs.load(finished.path))
+        content = pytest_benchmark.from_run(runs.load(finished.path))
         console.line(f"{format_}: {_write(finished.path / 'pytest-benchmark.json', content)}")
     if finished.trouble:
         console.error(finished.trouble)
@@ -204,6 +207,7 @@ def check(
     or there was nothing to compare.
     """
     from attn_bench.jobs.check import check as job
+    from attn_bench.jobs.check.answer import CheckRequest
 
     others = {
         "--against": against,
@@ -216,7 +220,7 @@ def check(
     wanted = wanted_of(options)
     if sum(value is not None for value in others.values()) != 1:
         raise RequestError(f"check takes exactly one of {', '.join(others)}")
-    question = job.Question(
+    question = CheckRequest(
         request_of(suite, options),
         against,
         against_modules,
@@ -250,6 +254,7 @@ def recommend(
     candidate could not be measured. 4: nothing surely keeps them, and something may.
     """
     from attn_bench.jobs.recommend import recommend as job
+    from attn_bench.view import recommendation as words
 
     given = {
         name
@@ -265,9 +270,9 @@ def recommend(
         progress.close()
     console.recommended(answer)
     if json_ is not None:
-        _write(Path(json_), job.as_json(answer))
-    if answer.trouble:
-        console.error(answer.trouble)
+        _write(Path(json_), words.as_json(answer))
+    if answer.measured and answer.measured.trouble:
+        console.error(answer.measured.trouble)
     return answer.exit_status
 
 
@@ -304,19 +309,20 @@ def verify(
     failed. 3: none failed, and a worker died or hung over one.
     """
     from attn_bench.jobs import verify as job
+    from attn_bench.view import verification as words
 
     check_writable([json_] if json_ else [])
     progress = console.LiveProgress()
     try:
         answer = job.verify(
-            job.Request(glob, device, modules_from, timeout, memory),
+            job.VerifyRequest(glob, device, modules_from, timeout, memory),
             progress,
         )
     finally:
         progress.close()
     console.verified([(row.variant, row.checked) for row in answer.rows])
     if json_ is not None:
-        _write(Path(json_), job.as_json(answer))
+        _write(Path(json_), words.as_json(answer))
     if answer.state == "interrupted":
         console.error("interrupted")
     return answer.exit_status
@@ -385,6 +391,7 @@ def show(run: str, where: str | None, sort: str | None, columns: str | None, for
     RUN is a folder, its name under ./results/, the beginning of its name, or 'latest'.
     """
     from attn_bench.store import runs
+    from attn_bench.store.formats import FORMATS
     from attn_bench.store.selection import columns_of, selected
 
     stored = runs.load(runs.find(run))
@@ -398,13 +405,7 @@ def show(run: str, where: str | None, sort: str | None, columns: str | None, for
         else:
             console.finished(stored.path, rows, stored.info)
     else:
-        if format_ == "pytest-benchmark":
-            from attn_bench.store import pytest_json
-
-            console.text(pytest_json.from_run(replace(stored, rows=rows)))
-            return 0
-        writer = {"md": runs.as_markdown, "csv": runs.as_csv, "json": runs.as_json}[format_]
-        console.text(writer(rows, wanted or COLUMNS))
+        console.text(FORMATS[format_](replace(stored, rows=rows), wanted or COLUMNS))
     return 0
 
 
@@ -437,12 +438,14 @@ def selfcheck(minutes: float, device: str) -> int:
     """How often this tool is wrong on this machine, and how small a slowdown it sees."""
     from attn_bench.jobs import selfcheck as job
 
+    asked = job.SelfcheckRequest(minutes, device, command=tuple(sys.argv[1:]))
+
     progress = console.LiveProgress()
     try:
-        finished, _ = job.selfcheck(minutes, device, progress, command=sys.argv[1:])
+        finished, _ = job.selfcheck(asked, progress)
     finally:
         progress.close()
-    console.selfcheck(finished.info["selfcheck"])
+    console.selfcheck(finished.info.selfcheck)
     console.line(f"run folder: {finished.path}")
     return finished.exit_status
 

@@ -20,7 +20,7 @@ from attn_bench.model.request import RunRequest
 from attn_bench.model.suite import Tolerance
 
 if TYPE_CHECKING:
-    from attn_bench.jobs.recommend.recommend import Question
+    from attn_bench.jobs.recommend.answer import RecommendRequest
 
 WHERE = "comparisons of columns, as in \"channels >= 256 and module in ['se', 'cbam']\""
 
@@ -270,10 +270,10 @@ def choosing(command: Callable[..., int]) -> Callable[..., int]:
 
 def question_of(
     request: RunRequest, options: Mapping[str, Any], given: Collection[str]
-) -> Question:
+) -> RecommendRequest:
     """What `choosing` has read. given: the options that were on the command line."""
+    from attn_bench.jobs.recommend.answer import RecommendRequest
     from attn_bench.jobs.recommend.limits import NAMES, Limit, problem_with
-    from attn_bench.jobs.recommend.recommend import Question
 
     backbone, shape = options["backbone"], options["shape"]
     if (backbone is None) == (shape is None):
@@ -295,7 +295,7 @@ def question_of(
         if problem := problem_with(limit, backbone is not None):
             raise RequestError(f"--max-{metric} {text}: {problem}")
         limits.append(limit)
-    return Question(
+    return RecommendRequest(
         request,
         tuple(limits),
         backbone,

@@ -7,17 +7,17 @@ that comes in goes to `keep` at once: the journal.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from math import log
 from random import Random
-from typing import ClassVar, Protocol
 
-from attn_bench.analysis.stats import Estimate, Timings
+from attn_bench.analysis.stats import Timings
+from attn_bench.engine.judges import Judge, Precision
 from attn_bench.engine.pair import AnyWorker
 from attn_bench.engine.process import WorkerLost
+from attn_bench.engine.progress import Progress
 from attn_bench.model import protocol
-from attn_bench.model.axes import DType
+from attn_bench.model.axes import PATIENCE, DType
 from attn_bench.model.case import Case
 from attn_bench.model.run import Block, Outcome, Plan, Rates, Settings
 from attn_bench.plan.cases import calls_in_a_block, round_order
@@ -27,96 +27,6 @@ LOOK_GROWTH = 1.3  # from look to look, so that they cost ever less of the time 
 ROUNDS_WORTH_A_SESSION = 6  # a budget too small for that many rounds a session has fewer sessions
 LEAST_SESSIONS = 2
 LEAST_SHARE_RESUMED = 0.2  # of the budget
-SURE = 0.001  # the chance of error at which a case counts as beyond a limit
-COMPILE_PATIENCE = 5  # compiling takes that much longer than anything else a case does
-
-
-class Progress(Protocol):
-    """Where the user sees what happens; the console's business."""
-
-    def stage(self, title: str, total: float, unit: str) -> None:
-        """A new stage begins, of `total` cases or seconds."""
-
-    def step(self, done: float, doing: str, known: str = "") -> None:
-        """`done` of the total; `doing` is measured now; `known` says how precise it is by now."""
-
-
-class Unseen:
-    """Nobody is watching."""
-
-    def stage(self, title: str, total: float, unit: str) -> None:
-        pass
-
-    def step(self, done: float, doing: str, known: str = "") -> None:
-        pass
-
-
-class Judge(Protocol):
-    """Which cases are worth another round.
-
-    is_sure_to_time: whether workers may start before it is known what there is to time.
-    """
-
-    is_sure_to_time: ClassVar[bool]
-
-    def begin(self, ok: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Case]:
-        """Of the cases that can be timed, those that are to be; `outcomes` has their facts."""
-
-    def unfinished(self, waiting: Sequence[Case], timings: Timings) -> list[Case]:
-        """Called now and then: of the cases still waiting, those that are not done."""
-
-    def known(self) -> str:
-        """How far it is, in a few words."""
-
-
-class Precision:
-    """A case is done when its ratio to its baseline is as precise as was asked; where there is a
-    limit, when it surely takes more, or is precise and known to be on this side."""
-
-    is_sure_to_time: ClassVar[bool] = True
-
-    def __init__(self, plan: Plan, precision: float, most_ratio: float | None = None) -> None:
-        self._baseline_of = plan.baseline_of
-        self._precision = precision
-        self._most_ratio = most_ratio
-        self._known = ""
-
-    def begin(self, ok: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Case]:
-        return list(ok)
-
-    def unfinished(self, waiting: Sequence[Case], timings: Timings) -> list[Case]:
-        """Those that are not precise yet, and their baselines."""
-        ratios = timings.ratios(self._baseline_of)
-        precise = {i for i, ratio in ratios.items() if self._is_done(ratio)}
-        still = {case.id for case in waiting if case.id not in precise}
-        self._known = f"{len(precise)}/{len(ratios)} at ±{100 * self._precision:g} %"
-        baselines = {self._baseline_of[case_id] for case_id in still}
-        return [case for case in waiting if case.id in still | baselines]
-
-    def _is_done(self, ratio: Estimate) -> bool:
-        is_precise = ratio.is_within(self._precision)
-        if not self._most_ratio:
-            return is_precise
-        is_decided = ratio.differs_from(self._most_ratio, SURE)
-        return is_decided and (is_precise or ratio.log > log(self._most_ratio))
-
-    def known(self) -> str:
-        return self._known
-
-
-class Untimed:
-    """Where times are not asked for, or cannot be compared, nothing is timed."""
-
-    is_sure_to_time: ClassVar[bool] = False
-
-    def begin(self, ok: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Case]:
-        return []
-
-    def unfinished(self, waiting: Sequence[Case], timings: Timings) -> list[Case]:
-        return []
-
-    def known(self) -> str:
-        return ""
 
 
 @dataclass(slots=True)
@@ -326,6 +236,13 @@ class Coordinator:
         self.blocks.append(block)
         self.timings.add(block)
 
+    def hold(self, blocks: list[Block], measuring_s: float) -> None:
+        """Take the blocks of several coordinators, and the time that they measured, for one's own:
+        of a run that was measured in parts."""
+        self.blocks = blocks
+        self.timings = Timings(blocks)
+        self.measuring_s = measuring_s
+
     @property
     def calling_share(self) -> float | None:
         """The part of the measuring time that was spent calling modules; None before any."""
@@ -377,4 +294,4 @@ def calling_s(blocks: Iterable[Block]) -> float:
 
 
 def _patience(case: Case) -> float:
-    return COMPILE_PATIENCE if case.execution == "compile" else 1.0
+    return PATIENCE.get(case.execution, 1.0)

@@ -8,8 +8,8 @@ usual stopping rule. Each trial has sessions of its own. What was found is compa
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import count
 from math import exp, sqrt
@@ -19,20 +19,19 @@ import numpy as np
 from scipy.special import ndtri, stdtrit
 
 from attn_bench.analysis.stats import CONFIDENCE, FAMILY_ERROR, Estimate, Timings, holm
-from attn_bench.analysis.table import Measurements, make_rows
 from attn_bench.analysis.verdicts import POWER
-from attn_bench.engine import measure
-from attn_bench.engine.coordinator import Coordinator, Progress, Progressed
-from attn_bench.engine.process import Worker
-from attn_bench.model import protocol
-from attn_bench.model.axes import DeviceName
+from attn_bench.engine.coordinator import Progressed
+from attn_bench.engine.progress import Progress
+from attn_bench.engine.run import Begun, Finished, Measured, Prepared, begin, measure, save
+from attn_bench.engine.session import open_session
+from attn_bench.model.axes import AUTO, DeviceName
 from attn_bench.model.case import Case, Shape, Variant
+from attn_bench.model.errors import RequestError
 from attn_bench.model.metrics import Interval
 from attn_bench.model.request import TIMEOUT_S, RunRequest
-from attn_bench.model.run import Block, Outcome, Plan, Settings
+from attn_bench.model.run import Block, Plan, Settings
 from attn_bench.model.suite import Grid, Suite
 from attn_bench.plan.cases import PRECISION, SECONDS_PER_CASE, SESSIONS
-from attn_bench.store.runs import RunFolder
 
 PASSES = 100
 SHAPE = Shape(1, 64, 28, 28)
@@ -79,7 +78,7 @@ DEFAULT_PAIRS = Pairs({0: 12, 1: 3, 2: 3, 5: 3, 10: 3})
 
 
 @dataclass(frozen=True)
-class Finding:
+class PairTrial:
     """One pair in one trial: what is true of it, and what was found."""
 
     percent: int
@@ -119,7 +118,7 @@ class Report:
     unlike: the ratios of UNLIKE modules to a copy, trial by trial.
     """
 
-    findings: tuple[Finding, ...]
+    findings: tuple[PairTrial, ...]
     unlike: tuple[Mapping[str, Estimate], ...]
     trials: int
     seconds_a_case: float
@@ -201,96 +200,119 @@ def _rate_json(rate: Rate) -> dict[str, Any]:
     return {"hits": rate.hits, "of": rate.trials, **asdict(rate.interval())}
 
 
-def selfcheck(
-    minutes: float,
-    device: str,
-    progress: Progress,
-    *,
-    pairs: Pairs = DEFAULT_PAIRS,
-    precision: float = PRECISION,
-    seconds_a_case: float = SECONDS_PER_CASE,
-    most_trials: int | None = None,
-    command: Sequence[str] = (),
-) -> tuple[measure.Finished, Report]:
-    """Trials for `minutes`, or `most_trials` of them, at least one; kept as a run.
+@dataclass(frozen=True)
+class SelfcheckRequest:
+    """How long, and what a trial holds.
 
-    Raises RequestError for a device that is not there.
+    minutes: trials go on for so long, or for `most_trials`; there is at least one.
+    seconds_a_case: the budget of a trial, for each of its cases.
     """
-    deadline = time.monotonic() + 60 * minutes
-    opening = protocol.Open(protocol.VERSION, device, None, [])  # type: ignore[arg-type]
-    progress.stage("starting", 1, "")
-    with measure.Interruptible() as signals:
-        worker = Worker(opening)
+
+    minutes: float
+    device: str = AUTO
+    pairs: Pairs = DEFAULT_PAIRS
+    precision: float = PRECISION
+    seconds_a_case: float = SECONDS_PER_CASE
+    most_trials: int | None = None
+    command: tuple[str, ...] = ()
+
+
+def selfcheck(request: SelfcheckRequest, progress: Progress) -> tuple[Finished, Report]:
+    """Trials, kept as one run. Raises RequestError for a device that is not there."""
+    deadline, began = time.monotonic() + 60 * request.minutes, datetime.now(UTC)
+    asked = RunRequest("selfcheck", device=request.device, command=request.command)
+    with open_session(asked, progress) as session:
+        plan, truth = request.pairs.plan(session.hello.device)
+        settings = Settings(
+            budget_s=request.seconds_a_case * len(plan.cases),
+            precision=request.precision,
+            sessions=SESSIONS,
+            seed=0,
+            threads=None,
+            timeout_s=TIMEOUT_S,
+        )
+        prepared = Prepared(session, _as_suite(plan), plan, settings)
+        begun = begin(prepared, asked, began)
+        trials = Trials(prepared, begun, truth)
+        while trials.seconds is None or _has_time(trials, deadline, request.most_trials):
+            trials.measure(progress)
+            if trials.measured.state != "finished" or not trials.renew():
+                break
+        session.signals.deafen()
+        report = trials.report()
+        found = report.as_json() if report.trials else None
+        begun = replace(begun, info=replace(begun.info, selfcheck=found))
+        return save(trials.whole(), begun), report
+
+
+def _has_time(trials: Trials, deadline: float, most: int | None) -> bool:
+    return trials.count != most and time.monotonic() + (trials.seconds or 0.0) < deadline
+
+
+class Trials:
+    """The trials of one selfcheck, each with sessions of its own, on the engine of every run."""
+
+    def __init__(self, prepared: Prepared, begun: Begun, truth: Mapping[str, int]) -> None:
+        self._prepared, self._begun, self._truth = prepared, begun, truth
+        self._findings: list[PairTrial] = []
+        self._unlike: list[dict[str, Estimate]] = []
+        self._blocks: list[Block] = []
+        self._passed_s: list[float] = []
+        self._calling_s = self._measuring_s = 0.0
+        self.measured: Measured
+
+    @property
+    def count(self) -> int:
+        """Those that were measured to their end."""
+        return len(self._passed_s)
+
+    @property
+    def seconds(self) -> float | None:
+        """Of a trial, in the mean; None before the first."""
+        return float(np.mean(self._passed_s)) if self._passed_s else None
+
+    def measure(self, progress: Progress) -> None:
+        """One trial: what is known of the cases stays, and the blocks begin anew."""
+        began, before = time.monotonic(), Progressed()
+        if self._passed_s:
+            done = self.measured.coordinator
+            before = Progressed(done.outcomes, [], done.next_session)
+        self.measured = measure(self._prepared, self._begun.folder, progress, before)
+        coordinator = self.measured.coordinator
+        self._blocks += coordinator.blocks
+        self._measuring_s += coordinator.measuring_s
+        if self.measured.state == "finished":
+            plan = self._prepared.plan
+            self._findings += judge(coordinator.timings, plan, self._truth)
+            self._unlike.append(_unlike(coordinator.timings, plan))
+            self._passed_s.append(time.monotonic() - began)
+
+    def renew(self) -> bool:
+        """Open the first worker of the next trial; False where that was interrupted or failed."""
         try:
-            hello = worker.open()
-            plan, truth = pairs.plan(hello.device)
-            settings = Settings(
-                budget_s=seconds_a_case * len(plan.cases),
-                precision=precision,
-                sessions=SESSIONS,
-                seed=0,
-                threads=None,
-                timeout_s=TIMEOUT_S,
-            )
-            suite = _as_suite(plan)
-            prepared = measure.Prepared(worker, hello, suite, plan, settings)
-            started = datetime.now(UTC)
-            folder = RunFolder.create(suite.name, hello.device, started, None)
-            info = measure.beginning(
-                RunRequest(suite.name, command=tuple(command)), prepared, started
-            )
-            folder.write_info(info)
-        except BaseException:
-            worker.end()
-            raise
-        findings: list[Finding] = []
-        unlike: list[dict[str, Estimate]] = []
-        blocks: list[Block] = []
-        outcomes: dict[str, Outcome] = {}
-        trial_s: list[float] = []
-        next_session = 0
-        state = "finished"
-        try:
-            while len(trial_s) != most_trials and (
-                not trial_s or time.monotonic() + np.mean(trial_s) < deadline
-            ):
-                began = time.monotonic()
-                before = Progressed(outcomes, [], next_session)
-                coordinator = Coordinator(worker, plan, settings, folder.keep, progress, before)
-                try:
-                    coordinator.inspect()
-                    coordinator.measure()
-                finally:
-                    coordinator.stop()
-                blocks += coordinator.blocks
-                outcomes, next_session = coordinator.outcomes, coordinator.next_session
-                findings += judge(coordinator.timings, plan, truth)
-                unlike.append(_unlike(coordinator.timings, plan))
-                trial_s.append(time.monotonic() - began)
-                worker = worker.another([])
-                worker.open()
+            self._prepared.session.renew()
         except KeyboardInterrupt:
-            state = "interrupted"
-        finally:
-            worker.end()
-            signals.deafen()
-    costs = _costs(blocks, len(trial_s), len(plan.cases))
-    report = Report(tuple(findings), tuple(unlike), len(trial_s), *costs)
-    rows = make_rows(plan, Measurements(outcomes, Timings(blocks), {}, hello.threads))
-    info |= {"state": state, "end": datetime.now(UTC).isoformat(timespec="seconds")}
-    info["selfcheck"] = report.as_json() if findings else None
-    folder.finish(rows, blocks, info)
-    return measure.Finished(
-        folder.path, tuple(rows), info, measure.exit_status(rows, state)
-    ), report
+            self.measured = replace(self.measured, state="interrupted")
+        except RequestError as problem:
+            self.measured = replace(self.measured, state="broken off", trouble=str(problem))
+        return self.measured.state == "finished"
+
+    def whole(self) -> Measured:
+        """All trials as one run."""
+        self.measured.coordinator.hold(self._blocks, self._measuring_s)
+        return self.measured
+
+    def report(self) -> Report:
+        costs = _costs(self._blocks, self.count, len(self._prepared.plan.cases))
+        return Report(tuple(self._findings), tuple(self._unlike), self.count, *costs)
 
 
-def judge(timings: Timings, plan: Plan, truth: Mapping[str, int]) -> list[Finding]:
+def judge(timings: Timings, plan: Plan, truth: Mapping[str, int]) -> list[PairTrial]:
     """What one trial says of each pair, all pairs being one family."""
     ratios = timings.ratios({slow: plan.baseline_of[slow] for slow in truth})
     different = holm({slow: ratio.p_value() for slow, ratio in ratios.items()})
     return [
-        Finding(truth[slow], ratio, slow in different, timings.rounds(slow) // SESSIONS)
+        PairTrial(truth[slow], ratio, slow in different, timings.rounds(slow) // SESSIONS)
         for slow, ratio in ratios.items()
     ]
 

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from attn_bench.catalog import registry
 from attn_bench.catalog.registry import Entry, Registry
-from attn_bench.engine import measure
-from attn_bench.engine.coordinator import COMPILE_PATIENCE, Progress
-from attn_bench.engine.pair import AnyWorker
 from attn_bench.engine.process import WorkerLost
+from attn_bench.engine.progress import Progress
+from attn_bench.engine.session import OpenSession, modules_without_worker, open_session
 from attn_bench.model import protocol
+from attn_bench.model.axes import PATIENCE
 from attn_bench.model.case import Extent, Scalar, Variant
 from attn_bench.model.checks import CHECKS, Check, Checked
 from attn_bench.model.errors import RequestError, nearest
 from attn_bench.model.request import RunRequest
+from attn_bench.model.status import Exit
 from attn_bench.plan.cases import matches
 
-SCHEMA = 1
 # What stands for a rule: the smallest, one more of each kind, the global extent.
 EXTENTS: Mapping[str, tuple[Extent, ...]] = {
     "any": (2, 3, 4, "global"),
@@ -33,7 +31,7 @@ USUAL: tuple[Check, ...] = tuple(check for check in CHECKS if check != "refuses"
 
 
 @dataclass(frozen=True)
-class Request:
+class VerifyRequest:
     """What `verify` was asked for."""
 
     globs: str
@@ -52,7 +50,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Row:
+class VerifiedVariant:
     """What came of it. Checks after a failed gate, a lost worker or Ctrl-C are not in `checked`."""
 
     variant: Variant
@@ -60,66 +58,70 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Verification:
     """The matrix, complete unless `state` is "interrupted"."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[VerifiedVariant, ...]
     device: str
     software: Mapping[str, str]
     state: str
 
     @property
-    def exit_status(self) -> int:
+    def exit_status(self) -> Exit:
         """1 a check failed, 3 a worker was lost over one and none failed, 130 interrupted."""
         if self.state == "interrupted":
-            return 130
+            return Exit.INTERRUPTED
         verdicts = {checked.verdict for row in self.rows for checked in row.checked.values()}
         if "failed" in verdicts:
-            return 1
-        return 3 if "lost" in verdicts or not verdicts else 0
+            return Exit.BAD_ANSWER
+        return Exit.NOT_MEASURED if "lost" in verdicts or not verdicts else Exit.GOOD
 
 
-def verify(request: Request, progress: Progress) -> Answer:
+def verify(request: VerifyRequest, progress: Progress) -> Verification:
     """Hold every variant that `request` names to every check. Raises AttnBenchError for what
     cannot be done."""
-    has_code_to_ask = bool(request.modules_from or registry.entry_points())
-    if not has_code_to_ask:
-        chosen(registry.builtin(), request.globs)  # complain before a worker takes its seconds
-    rows: list[Row] = []
+    known = modules_without_worker(request.modules_from)
+    if known is not None:
+        choose_subjects(known, request.globs)  # complain before a worker takes its seconds
+    rows: list[VerifiedVariant] = []
     state = "finished"
-    with measure.Interruptible() as signals:
-        workers = _Workers(request)
+    with open_session(_as_run(request), progress) as session:
+        subjects = choose_subjects(session.modules, request.globs)
+        progress.stage("verifying", len(subjects), "variants")
+        workers = _Workers(session)
         try:
-            progress.stage("starting", 1, "")
-            hello = workers.open()
-            known = measure.described(workers.current) if has_code_to_ask else registry.builtin()
-            subjects = chosen(known, request.globs)
-            progress.stage("verifying", len(subjects), "variants")
-            try:
-                for done, subject in enumerate(subjects):
-                    progress.step(done, subject.variant.label)
-                    checked: dict[Check, Checked] = {}
-                    rows.append(Row(subject.variant, checked))
-                    for check, result in _results(workers, subject, request.timeout_s):
-                        checked[check] = result
-            except KeyboardInterrupt:
-                state = "interrupted"
-            signals.deafen()
-        finally:
-            workers.end()
-    return Answer(tuple(rows), hello.device, dict(hello.software), state)
+            for done, subject in enumerate(subjects):
+                progress.step(done, subject.variant.label)
+                checked: dict[Check, Checked] = {}
+                rows.append(VerifiedVariant(subject.variant, checked))
+                for check, result in _results(workers, subject, request.timeout_s):
+                    checked[check] = result
+        except KeyboardInterrupt:
+            state = "interrupted"
+        session.signals.deafen()
+    return Verification(tuple(rows), session.hello.device, dict(session.hello.software), state)
 
 
-def chosen(known: Registry, globs: str) -> list[Subject]:
+def _as_run(request: VerifyRequest) -> RunRequest:
+    return RunRequest(
+        suite="",
+        device=request.device,
+        modules_from=request.modules_from,
+        threads=1,  # the maps are small: a second thread is mostly waited for
+        memory_gib=request.memory_gib,
+    )
+
+
+def choose_subjects(known: Registry, globs: str) -> list[Subject]:
     """The rows of the matrix. Raises RequestError where no module matches `globs`."""
     entries = [entry for entry in known if matches(entry.name, globs)]
     if not entries:
         hint = nearest(globs, [entry.name for entry in known])
         raise RequestError(f"verify {globs}: matches no module{hint}")
-    return [subject for entry in entries for subject in subjects(entry)]
+    return [subject for entry in entries for subject in subjects_of(entry)]
 
 
-def subjects(entry: Entry) -> Iterator[Subject]:
+def subjects_of(entry: Entry) -> Iterator[Subject]:
     """The variants of one module: its extents, its probes, and what it has to refuse."""
     extents = (
         entry.extents if isinstance(entry.extents, tuple) else EXTENTS.get(entry.extents or "")
@@ -146,7 +148,7 @@ def _results(
 ) -> Iterator[tuple[Check, Checked]]:
     """Each check with its result, up to the first that leaves nothing to go on with."""
     for check in subject.checks:
-        patience = COMPILE_PATIENCE if check in SLOW else 1
+        patience = PATIENCE["compile"] if check in SLOW else 1.0
         result = workers.ask(protocol.Verify(subject.variant, check), patience * timeout_s)
         yield check, result
         if result.verdict == "lost" or (result.verdict == "failed" and check in GATES):
@@ -156,55 +158,18 @@ def _results(
 class _Workers:
     """One worker at a time: one that is lost is replaced when the next check comes."""
 
-    def __init__(self, request: Request) -> None:
-        self.current: AnyWorker = measure.started(
-            RunRequest(
-                suite="",
-                device=request.device,
-                modules_from=request.modules_from,
-                threads=1,  # the maps are small: a second thread is mostly waited for
-                memory_gib=request.memory_gib,
-            )
-        )
+    def __init__(self, session: OpenSession) -> None:
+        self._session = session
         self._is_lost = False
-
-    def open(self) -> protocol.Hello:
-        return self.current.open()
 
     def ask(self, request: protocol.Verify, timeout_s: float) -> Checked:
         if self._is_lost:
-            self.current = self.current.another([])
-            self.current.open()
+            self._session.renew()
             self._is_lost = False
         try:
-            reply = self.current.ask(request, timeout_s)
+            reply = self._session.worker.ask(request, timeout_s)
         except WorkerLost as lost:
             self._is_lost = True
             return Checked("lost", str(lost))
         assert isinstance(reply, protocol.Verified), reply
         return reply.checked
-
-    def end(self) -> None:
-        self.current.end()
-
-
-def as_json(answer: Answer) -> str:
-    """Everything, for programs."""
-    content = {
-        "schema": SCHEMA,
-        "state": answer.state,
-        "exit_status": answer.exit_status,
-        "device": answer.device,
-        "software": dict(answer.software),
-        "rows": [
-            {
-                "variant": row.variant.label,
-                "module": row.variant.module,
-                "extent": row.variant.extent,
-                "arguments": dict(row.variant.arguments),
-                "checks": {check: asdict(checked) for check, checked in row.checked.items()},
-            }
-            for row in answer.rows
-        ],
-    }
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

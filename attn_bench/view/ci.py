@@ -6,34 +6,16 @@ import html
 import json
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict
 
 from attn_bench.analysis.verdicts import Change, Finding, worst_first
+from attn_bench.jobs.check.answer import Answer
 from attn_bench.model import units
+from attn_bench.view import remarks
 
 SCHEMA = 1
 HEADINGS = ("verdict", "case", "old", "new", "new / old", "sees", "why")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A check's answer: findings, the worst first. baseline: what was compared with, in words.
-
-    info: run.json of the current side. path: its folder, where it was measured now. trouble: why it
-    ended early, where it did.
-    """
-
-    suite: str
-    baseline: str
-    findings: tuple[Finding, ...]
-    notes: tuple[str, ...]
-    info: Mapping[str, Any]
-    exit_status: int
-    path: Path | None = None
-    trouble: str | None = None
 
 
 def cells(finding: Finding) -> tuple[str, ...]:
@@ -101,7 +83,7 @@ def markdown(answer: Answer) -> str:
     seen = visibility(findings)
     lines += [f"{seen} " if seen else "", f"Exit status {answer.exit_status}.", ""]
     lines += [f"- {note}" for note in answer.notes]
-    lines += [f"- warning: {words}" for words in answer.info.get("warnings") or ()]
+    lines += [f"- warning: {words}" for words in remarks.warnings(answer.info)]
     return "\n".join(lines) + "\n"
 
 
@@ -160,9 +142,9 @@ def as_json(answer: Answer) -> str:
         "suite": answer.suite,
         "baseline": answer.baseline,
         "exit_status": answer.exit_status,
-        "environment": answer.info["environment"],
+        "environment": asdict(answer.info.environment),
         "notes": list(answer.notes),
-        "warnings": list(answer.info.get("warnings") or ()),
+        "warnings": remarks.warnings(answer.info),
         "findings": [asdict(finding) for finding in answer.findings],
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

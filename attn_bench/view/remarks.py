@@ -3,38 +3,40 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from attn_bench.model import units
 from attn_bench.model.case import PLAIN
 from attn_bench.model.row import Row
+from attn_bench.store.info import RunInfo
+from attn_bench.view.advice import advise
 
 FEW = 4  # cases with one and the same reason are named one by one up to so many
 
 
-def below(rows: Sequence[Row], info: Mapping[str, Any]) -> list[str]:
+def below(rows: Sequence[Row], info: RunInfo) -> list[str]:
     """What could not be measured, how precise the ratios are, what the time went into."""
     found = _reasons(rows)
-    if info["suite"].get("timed", True):
-        found += _precision(rows, info["suite"]["baseline"], info["settings"]["precision"])
-    share = info.get("calling_share")
+    if info.suite.timed:
+        found += _precision(rows, info.suite.baseline, info.settings.precision)
+    share = info.calling_share
     if share is not None:
         found.append(f"{units.percent(share)} of the measuring time went into calling modules.")
     return found
 
 
-def warnings(info: Mapping[str, Any]) -> list[str]:
+def warnings(info: RunInfo) -> list[str]:
     """What disturbed the run, each with what to do about it."""
-    cut = f"the run was {info['state']}: the table holds what was measured until then"
-    return [*([] if info["state"] == "finished" else [cut]), *info["warnings"]]
+    cut = f"the run was {info.state}: the table holds what was measured until then"
+    found = advise(info.environment, info.warnings)
+    return found if info.state == "finished" else [cut, *found]
 
 
-def machine(info: Mapping[str, Any]) -> str:
-    environment = info["environment"]
-    cpu = f"{environment['cpu']}, {units.number(environment['threads'], 'thread')}"
-    device = environment["device_facts"].get("gpu") or cpu
-    return f"{device}; torch {environment['software'].get('torch')}"
+def machine(info: RunInfo) -> str:
+    seen = info.environment
+    cpu = f"{seen.cpu}, {units.number(seen.threads or 0, 'thread')}"
+    device = seen.device_facts.get("gpu") or cpu
+    return f"{device}; torch {seen.software.get('torch')}"
 
 
 def _reasons(rows: Sequence[Row]) -> list[str]:
@@ -59,7 +61,7 @@ def _precision(rows: Sequence[Row], baseline: str, wanted: float) -> list[str]:
     ratios = [ratio for ratio in found if ratio is not None]
     reached = [ratio for ratio in ratios if ratio.half_width <= wanted * ratio.value]
     if not ratios:
-        return ["No ratio could be had."] if measured else []
+        return ["No ratio could be measured."] if measured else []
     if len(reached) == len(measured):
         return [f"Every ratio is known to ± {units.percent(wanted)} or better."]
     if not reached:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from attn_bench.catalog import registry
 from attn_bench.catalog.networks import Place
-from attn_bench.model import environment, protocol
+from attn_bench.model import machine, protocol
 from attn_bench.model.case import Case, Network, Shape
 from attn_bench.model.errors import RequestError, in_one_line
 from attn_bench.model.run import Facts
@@ -357,7 +357,7 @@ def open_bench(request: protocol.Open) -> tuple[Bench | None, protocol.Reply]:
         version=protocol.VERSION,
         device=device.name,
         device_facts=device.facts(),
-        software=environment.software(),
+        software=machine.software(),
         threads=torch.get_num_threads(),
         settings=protocol.settings_in(os.environ),
     )

@@ -9,12 +9,12 @@ import torch
 from packaging.specifiers import SpecifierSet
 
 from attn_bench.catalog.registry import builtin
-from attn_bench.jobs.verify import GATES, USUAL, subjects
+from attn_bench.jobs.verify import GATES, USUAL, subjects_of
 from attn_bench.worker import conformance
 from attn_bench.worker.specimen import Specimen
 
 ENTRIES = {entry.name: entry for entry in builtin()}
-SUBJECTS = [subject for entry in ENTRIES.values() for subject in subjects(entry)]
+SUBJECTS = [subject for entry in ENTRIES.values() for subject in subjects_of(entry)]
 every_entry = pytest.mark.parametrize("entry", ENTRIES.values(), ids=list(ENTRIES))
 every_subject = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda s: s.variant.label)
 

@@ -15,15 +15,10 @@ from pathlib import Path
 import psutil
 
 from attn_bench.model.errors import RequestError, nearest
+from attn_bench.model.git import run_git
 from attn_bench.model.paths import MODULES
 
 GIT_TIMEOUT_S = 120
-# What git tells a hook of the repository that it runs for. A worktree of ours must not use them: it
-# would be checked out into the index of the commit that is being made.
-OF_A_HOOK = (
-    *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR"),
-    *("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_IMPLICIT_WORK_TREE"),
-)
 OWN_MODULES = MODULES.resolve()
 
 
@@ -112,13 +107,7 @@ def _commit(root: Path, name: str) -> str:
 
 def _git(where: Path, *words: str) -> str:
     try:
-        done = subprocess.run(
-            ["git", "-C", str(where), *words],
-            capture_output=True,
-            text=True,
-            timeout=GIT_TIMEOUT_S,
-            env={k: v for k, v in os.environ.items() if k not in OF_A_HOOK},
-        )
+        done = run_git(where, *words, timeout_s=GIT_TIMEOUT_S)
     except FileNotFoundError:
         raise RequestError("--against: git is not installed here") from None
     except subprocess.TimeoutExpired:

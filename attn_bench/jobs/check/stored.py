@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from math import hypot
 from typing import Any
@@ -17,46 +16,48 @@ from attn_bench.analysis.verdicts import (
     figureless,
     together,
 )
+from attn_bench.model.axes import AXES
 from attn_bench.model.case import PLAIN
 from attn_bench.model.row import Row
+from attn_bench.model.status import BROKEN
 from attn_bench.store import runs
+from attn_bench.store.info import RunInfo
 from attn_bench.store.runs import StoredRun
 
 # The standard deviation, from run to run, of the logarithm of a ratio to the baseline, beyond what
 # the runs' own intervals tell; where no selfcheck has measured it.
 RUN_TO_RUN_SD = 0.02
 MOST_OTHER_LOAD = 0.5  # cores: beyond, a ratio to the baseline is that of another situation
-BROKEN = ("failed", "timeout", "out_of_memory")
 SAME_INPUT = (
     *("backbone", "batch", "channels", "height", "width"),
-    *("dtype", "memory_format", "mode", "device"),
+    *(axis.name for axis in AXES if not axis.beside_name),
 )
 
 
-def incomparable(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
-    """Why times of two runs (their run.json) say nothing about each other; None if they do."""
-    then, now = old["environment"], new["environment"]
+def incomparable(old: RunInfo, new: RunInfo) -> str | None:
+    """Why times of two runs say nothing about each other; None if they do."""
+    then, now = old.environment, new.environment
     for key, words in (
         ("fingerprint", "another machine"),
         ("software", "other software"),
         ("threads", "another number of threads"),
         ("worker_settings", "other settings of the worker"),
     ):
-        if then.get(key) is None or then.get(key) != now.get(key):
-            return f"{words} ({_difference(then.get(key), now.get(key))})"
+        before, after = getattr(then, key), getattr(now, key)
+        if not before or before != after:
+            return f"{words} ({_difference(before, after)})"
     for run, environment in (("the baseline's", then), ("this", now)):
-        if (other := environment.get("other_load_cores") or 0.0) > MOST_OTHER_LOAD:
-            return f"other work used {other:.1f} cores during {run} run"
-    if not old["suite"].get("baseline") or old["suite"]["baseline"] != new["suite"].get("baseline"):
+        if (other := environment.other_load_cores or 0.0) > MOST_OTHER_LOAD:
+            return f"other processes used {other:.1f} cores during {run} run"
+    if not old.suite.baseline or old.suite.baseline != new.suite.baseline:
         return "another baseline"
     return None
 
 
-def run_to_run_sd(fingerprint: str) -> tuple[float, str]:
+def run_to_run_sd(fingerprint: str | None) -> tuple[float, str]:
     """The standard deviation to reckon with, and where it is from."""
-    info = runs.newest("selfcheck", fingerprint)
-    found = (info or {}).get("selfcheck") or {}
-    measured = found.get("run_to_run_sd")
+    info = runs.find_newest("selfcheck", fingerprint)
+    measured = ((info and info.selfcheck) or {}).get("run_to_run_sd")
     if isinstance(measured, float):
         # Of a few trials it may come out as nothing at all.
         return max(measured, RATIO_SD), "measured by selfcheck, and at least 1 %"
@@ -140,7 +141,7 @@ def _baselines(run: StoredRun) -> dict[str, str]:
 
 def _is_baseline(row: Row, run: StoredRun) -> bool:
     """Of a network, the plain backbone; else what the suite names."""
-    variant = PLAIN if row.backbone else run.info["suite"].get("baseline")
+    variant = PLAIN if row.backbone else run.info.suite.baseline
     return row.variant == variant and row.execution == "eager"
 
 

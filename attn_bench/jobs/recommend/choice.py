@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
 
 from attn_bench.jobs.recommend.limits import Fit, Limit, worst
 from attn_bench.model.row import Row
@@ -77,27 +75,6 @@ class Choice:
     def is_open(self) -> bool:
         """Nothing surely fits, and something may."""
         return self.chosen is None and any(c.fits == "unclear" for c in self.candidates)
-
-
-@dataclass(frozen=True)
-class Recommendation:
-    """title: what was asked, in words. info: run.json of the run with the baseline's figures.
-
-    reasons: what to take and why, in three sentences. unknown: what that rests on and leaves open.
-    warnings: what disturbed the measuring. reused: how many figures are of which stored run. path:
-    of what was measured now, if anything was. trouble: why that ended early, where it did.
-    """
-
-    title: str
-    choice: Choice
-    info: Mapping[str, Any]
-    reasons: tuple[str, ...]
-    unknown: tuple[str, ...]
-    warnings: tuple[str, ...]
-    reused: Mapping[str, int]
-    exit_status: int
-    path: Path | None = None
-    trouble: str | None = None
 
 
 def choose(rows: Sequence[Row], baseline: Row | None, limits: tuple[Limit, ...]) -> Choice:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
-from pathlib import Path
 from typing import Any
 
 from attn_bench.catalog import registry
 from attn_bench.engine.process import worker_environment
-from attn_bench.model import environment, protocol
+from attn_bench.model import machine, protocol
 from attn_bench.model.axes import DeviceName
 from attn_bench.model.case import Case
+from attn_bench.model.environment import Machine, fingerprint_of
 from attn_bench.model.errors import RequestError
 from attn_bench.model.metrics import Interval
 from attn_bench.model.row import Row
 from attn_bench.store import runs
+from attn_bench.store.info import SCHEMA, RunInfo
 from attn_bench.store.runs import StoredRun
 
 
@@ -35,8 +37,8 @@ class Here:
     device_facts: Mapping[str, Any] | None = None
 
     @cached_property
-    def _machine(self) -> dict[str, Any]:
-        return environment.capture()
+    def _machine(self) -> Machine:
+        return machine.capture()
 
     @cached_property
     def _settings(self) -> dict[str, str]:
@@ -46,24 +48,23 @@ class Here:
     def _code(self) -> str:
         return registry.code_hash(self.modules_from)
 
-    def holds(self, info: Mapping[str, Any]) -> bool:
+    def holds(self, info: RunInfo) -> bool:
         """Whether what the run of that run.json measured would be measured now."""
-        then, request = info["environment"], info.get("request")
-        facts = self.device_facts or then.get("device_facts")
-        if not isinstance(request, dict) or not isinstance(facts, dict):
-            return False
+        then = info.environment
         return (
-            info.get("state") == "finished"
-            and info.get("schema") == runs.SCHEMA
-            and info.get("kind") is None
-            and info.get("code") == self._code
-            and request.get("threads") == self.threads
-            and isinstance(then.get("threads"), int)
-            and then.get("device") == self.device
-            and then.get("python") == self._machine["python"]
-            and then.get("software") == environment.software()
-            and then.get("worker_settings") == self._settings
-            and then.get("fingerprint") == environment.fingerprint(self._machine, facts)
+            info.state == "finished"
+            and info.schema == SCHEMA
+            and info.kind == "run"
+            and info.code == self._code
+            and info.request is not None
+            and info.request.threads == self.threads
+            and then.threads is not None
+            and then.device == self.device
+            and then.python == self._machine.python
+            and then.software == machine.software()
+            and then.worker_settings == self._settings
+            and then.fingerprint
+            == fingerprint_of(self._machine, self.device_facts or then.device_facts)
         )
 
 
@@ -114,10 +115,8 @@ def _is_interval(found: Interval | None) -> bool:
 
 
 def _runs(here: Here) -> Iterator[StoredRun]:
-    """The newest first."""
-    for file in sorted(Path(runs.RESULTS).glob("*/run.json"), reverse=True):
-        try:
-            if here.holds(runs.read_info(file.parent)):
-                yield runs.load(file.parent)
-        except RequestError:
-            continue  # not a run that can be read: nothing to reuse
+    """The newest first; a run that cannot be read is not reused."""
+    for path, info in runs.newest_first():
+        if here.holds(info):
+            with suppress(RequestError):
+                yield runs.load(path)

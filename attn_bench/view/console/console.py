@@ -20,14 +20,16 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Column
 
-from attn_bench.jobs.recommend.choice import Recommendation
+from attn_bench.jobs.check.answer import Answer
+from attn_bench.jobs.recommend.answer import Recommendation
 from attn_bench.model import units
 from attn_bench.model.case import Variant
 from attn_bench.model.checks import CHECKS, Check, Checked, CheckVerdict
 from attn_bench.model.row import ABOUT, COLUMNS, UNIT, Row
 from attn_bench.model.run import Plan, Settings
 from attn_bench.papers import reproduction
-from attn_bench.view import candidates, ci, remarks, summary
+from attn_bench.store.info import RunInfo
+from attn_bench.view import candidates, ci, reasons, recommendation, remarks, summary
 
 PLAIN_WIDTH = 100
 REDRAW_S = 0.25
@@ -187,15 +189,15 @@ def planned(plan: Plan, settings: Settings) -> None:
     )
 
 
-def finished(path: Path, rows: Sequence[Row], info: Mapping[str, Any]) -> None:
+def finished(path: Path, rows: Sequence[Row], info: RunInfo) -> None:
     """A run: its summary, what could not be measured, how far to trust it, and where it lies."""
     console = out()
-    console.print(f"[bold]{escape(info['suite']['title'])}[/]")
+    console.print(f"[bold]{escape(info.suite.title)}[/]")
     console.print(f"{escape(remarks.machine(info))}\n")
-    if info["suite"].get("published"):
+    if info.suite.published:
         published(rows, info)
     elif any(row.status == "ok" for row in rows):
-        for table in summary.shape_tables(rows, info["suite"]["baseline"]):
+        for table in summary.shape_tables(rows, info.suite.baseline):
             console.print(table)
         console.print("[dim]" + "\n".join(summary.legends(rows)) + "[/]\n")
     for words in remarks.below(rows, info):
@@ -205,9 +207,9 @@ def finished(path: Path, rows: Sequence[Row], info: Mapping[str, Any]) -> None:
     line(f"run folder: {path}")
 
 
-def published(rows: Sequence[Row], info: Mapping[str, Any]) -> None:
+def published(rows: Sequence[Row], info: RunInfo) -> None:
     """The published networks: ours beside theirs, by source, and what was left out."""
-    found = reproduction.compare(rows, info.get("operations", {}), info["environment"]["device"])
+    found = reproduction.compare(rows, info.operations, info.device)
     for (source, about), group in groupby(found, key=lambda c: (c.source, c.convention)):
         line(source)
         line(f"counted as there: {about}")
@@ -227,7 +229,7 @@ def published(rows: Sequence[Row], info: Mapping[str, Any]) -> None:
         line(f"not rebuilt: {number} rows: {reason}")
 
 
-def checked(answer: ci.Answer) -> None:
+def checked(answer: Answer) -> None:
     """A check: what changed, the worst first, and how far to trust it."""
     console = out()
     console.print(f"[bold]{escape(answer.suite)} against {escape(answer.baseline)}[/]\n")
@@ -246,7 +248,7 @@ def checked(answer: ci.Answer) -> None:
         line(seen)
     for note in answer.notes:
         line(f"note: {note}")
-    for words in answer.info.get("warnings", ()) if answer.path else ():
+    for words in remarks.warnings(answer.info) if answer.path else ():
         warning(words)
     if answer.path:
         line(f"run folder: {answer.path}")
@@ -255,23 +257,24 @@ def checked(answer: ci.Answer) -> None:
 def recommended(answer: Recommendation) -> None:
     """A recommendation: every candidate, what to take and why, and what that does not know."""
     console = out()
-    console.print(f"[bold]{escape(answer.title)}[/]")
+    console.print(f"[bold]{escape(recommendation.title(answer))}[/]")
     console.print(f"{escape(remarks.machine(answer.info))}\n")
     console.print(candidates.table(answer.choice, console.width))
     for words in candidates.legend(answer.choice, console.width):
         line(words)
     line("")
-    for words in answer.reasons:
+    for words in reasons.reasons(answer.choice):
         console.print(f"[bold]{escape(words)}[/]", soft_wrap=True)
-    line("\nTo know of it:")
-    for words in answer.unknown:
+    line("\nCaveats:")
+    for words in recommendation.caveats(answer):
         line(f"- {words}")
-    for words in answer.warnings:
+    measured = answer.measured
+    for words in remarks.warnings(measured.info) if measured else ():
         warning(words)
     for name, number in answer.reused.items():
         line(f"{units.number(number, 'figure')} of the stored run {name} (--fresh measures anew)")
-    if answer.path:
-        line(f"run folder: {answer.path}")
+    if measured:
+        line(f"run folder: {measured.path}")
 
 
 def verified(rows: Sequence[tuple[Variant, Mapping[Check, Checked]]]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from attn_bench.model import units
 from attn_bench.model.axes import AXES, AXIS_NAMES
 from attn_bench.model.metrics import Metric
 from attn_bench.model.row import ABOUT, COLUMNS, UNIT, Row
+from attn_bench.model.run import Rates
+from attn_bench.store.info import RunInfo
 from attn_bench.store.runs import StoredRun
 from attn_bench.view import remarks
 from attn_bench.view.page.drawing import PALETTE, Picture, svg
@@ -54,7 +56,7 @@ class TableCell:
 
 def render(run: StoredRun, pictures: Sequence[Picture]) -> str:
     """The whole page: one text that needs nothing beside it, and asks nobody for anything."""
-    baseline = str(run.info["suite"]["baseline"])
+    baseline = run.info.suite.baseline
     columns, body = _table(run.rows, baseline)
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     return (
@@ -84,7 +86,7 @@ def render(run: StoredRun, pictures: Sequence[Picture]) -> str:
 
 def fragment(run: StoredRun) -> str:
     """The console's tables and words as HTML without scripts, for a notebook's cell."""
-    baseline = str(run.info["suite"]["baseline"])
+    baseline = run.info.suite.baseline
     return (
         _templates()
         .get_template("fragment.html")
@@ -232,44 +234,42 @@ def _filters(
 # --- run.json -------------------------------------------------------------------------------------
 
 
-def _facts(info: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+def _facts(info: RunInfo) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     """What run.json says of the run and its machine, under headings."""
-    environment = info["environment"]
+    environment = asdict(info.environment)
     nested = {name: value for name, value in environment.items() if isinstance(value, dict)}
     flat = {name: value for name, value in environment.items() if name not in nested}
-    run = {name: info.get(name) for name in ("start", "end", "state", "seed", "calling_share")}
-    run["command"] = " ".join(map(str, info.get("command") or []))
+    run = {name: getattr(info, name) for name in ("start", "end", "state", "calling_share")}
+    run["command"] = " ".join(info.command)
     rates = {
         f"{dtype} {name}": value
-        for dtype, measured in (info.get("rates") or {}).items()
+        for dtype, measured in info.rates.items()
         for name, value in _rates(measured).items()
     }
     uncounted = {
         name: "an operator that nobody counts"
-        for operators in (info.get("uncounted_operators") or {}).values()
+        for operators in info.uncounted_operators.values()
         for name in operators
     }
-    notes = {note: "" for many in (info.get("notes") or {}).values() for note in many}
     sections = {
         "Run": run,
-        "Settings": info["settings"],
+        "Settings": asdict(info.settings),
         "Machine": flat,
         **{name.replace("_", " ").capitalize(): value for name, value in nested.items()},
         "Rates measured for the bound": rates,
         "Not counted": uncounted,
-        "Notes": notes,
+        "Notes": {note: "" for many in info.notes.values() for note in many},
     }
     for heading, values in sections.items():
         if values:
             yield heading, [(str(name), _value(value)) for name, value in values.items()]
 
 
-def _rates(measured: Mapping[str, Any]) -> dict[str, str]:
+def _rates(measured: Rates) -> dict[str, str]:
     copies = {
-        f"copy of {units.bytes_(size)}": f"{units.bytes_(rate)}/s"
-        for size, rate in measured.get("copy") or []
+        f"copy of {units.bytes_(size)}": f"{units.bytes_(rate)}/s" for size, rate in measured.copy
     }
-    return {**copies, "matrix product": f"{units.count(measured.get('macs_per_s'))} MACs/s"}
+    return {**copies, "matrix product": f"{units.count(measured.macs_per_s)} MACs/s"}
 
 
 def _value(value: Any) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from attn_bench.model.errors import RequestError
 from attn_bench.store import runs
+from attn_bench.store.files import write_atomically
 from attn_bench.view.page import figures, page
 from attn_bench.view.page.drawing import Picture, write_png
 
@@ -18,21 +19,14 @@ def report(run: str, out: str | None = None, png: str | None = None) -> list[Pat
     Raises RequestError where there is no such finished run, or a file cannot be written.
     """
     stored = runs.load(runs.find(run))
-    drawn = figures.pictures(stored.rows, str(stored.info["suite"]["baseline"]))
+    drawn = figures.pictures(stored.rows, stored.info.suite.baseline)
     file = Path(out) if out else stored.path / "report.html"
-    _save(file, page.render(stored, drawn))
-    return [file, *(_save_pngs(drawn, Path(png)) if png else ())]
-
-
-def _save(file: Path, content: str) -> None:
-    """Under another name first, so that a page is whole or as it was."""
-    aside = file.with_name(f".{file.name}.part")
+    content = page.render(stored, drawn).encode(errors="backslashreplace")
     try:
-        aside.write_text(content, encoding="utf-8", errors="backslashreplace")
-        aside.replace(file)
+        write_atomically(file, content)
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise RequestError(f"{file}: cannot be written: {error.strerror}") from None
+    return [file, *(_save_pngs(drawn, Path(png)) if png else ())]
 
 
 def _save_pngs(pictures: Sequence[Picture], folder: Path) -> list[Path]:

@@ -16,28 +16,28 @@ from attn_bench.store.runs import StoredRun
 
 def from_run(run: StoredRun) -> str:
     """Every case that was timed, a round of any session being a round, with its exact metrics."""
-    environment = run.info["environment"]
+    environment = run.info.environment
     blocks: dict[str, list[Block]] = defaultdict(list)
     for block in runs.load_blocks(run.path):
         if block.round >= WARM_UP_ROUNDS:
             blocks[block.case_id].append(block)
     content = {
         "machine_info": {
-            "machine": environment.get("machine"),
-            "processor": environment.get("cpu"),
-            "system": environment.get("system"),
-            "python_version": str(environment.get("python")).rpartition(" ")[2],
-            "cpu": {"brand_raw": environment.get("cpu"), "count": environment.get("cores_logical")},
+            "machine": environment.machine,
+            "processor": environment.cpu,
+            "system": environment.system,
+            "python_version": str(environment.python).rpartition(" ")[2],
+            "cpu": {"brand_raw": environment.cpu, "count": environment.cores_logical},
         },
         "commit_info": {
-            "id": environment.get("git_commit"),
-            "dirty": environment.get("git_dirty"),
+            "id": environment.git_commit,
+            "dirty": environment.git_dirty,
         },
         "benchmarks": [
             {
                 "group": f"{row.batch}x{row.channels}x{row.height}x{row.width}",
                 "name": row.case_id,
-                "fullname": f"{run.info['suite']['name']}::{row.case_id}",
+                "fullname": f"{run.info.suite.name}::{row.case_id}",
                 "params": {"variant": row.variant},
                 "param": row.variant,
                 "extra_info": {metric: getattr(row, metric) for metric in EXACT},
@@ -47,7 +47,7 @@ def from_run(run: StoredRun) -> str:
             for row in run.rows
             if blocks[row.case_id]
         ],
-        "datetime": run.info.get("end"),
+        "datetime": run.info.end,
         "version": f"attn-bench {__version__}",
     }
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"

@@ -1,0 +1,81 @@
+"""Which cases are worth another round: those that are not precise yet, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import log
+from typing import ClassVar, Protocol
+
+from attn_bench.analysis.stats import Estimate, Timings
+from attn_bench.model.case import Case
+from attn_bench.model.run import Outcome, Plan
+
+SURE = 0.001  # the chance of error at which a case counts as beyond a limit
+
+
+class Judge(Protocol):
+    """Which cases are worth another round.
+
+    is_sure_to_time: whether workers may start before it is known what there is to time.
+    """
+
+    is_sure_to_time: ClassVar[bool]
+
+    def begin(self, ok: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Case]:
+        """Of the cases that can be timed, those that are to be; `outcomes` has their facts."""
+
+    def unfinished(self, waiting: Sequence[Case], timings: Timings) -> list[Case]:
+        """Called now and then: of the cases still waiting, those that are not done."""
+
+    def known(self) -> str:
+        """How far it is, in a few words."""
+
+
+class Precision:
+    """A case is done when its ratio to its baseline is as precise as was asked; where there is a
+    limit, when it surely takes more, or is precise and known to be on this side."""
+
+    is_sure_to_time: ClassVar[bool] = True
+
+    def __init__(self, plan: Plan, precision: float, most_ratio: float | None = None) -> None:
+        self._baseline_of = plan.baseline_of
+        self._precision = precision
+        self._most_ratio = most_ratio
+        self._known = ""
+
+    def begin(self, ok: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Case]:
+        return list(ok)
+
+    def unfinished(self, waiting: Sequence[Case], timings: Timings) -> list[Case]:
+        """Those that are not precise yet, and their baselines."""
+        ratios = timings.ratios(self._baseline_of)
+        precise = {i for i, ratio in ratios.items() if self._is_done(ratio)}
+        still = {case.id for case in waiting if case.id not in precise}
+        self._known = f"{len(precise)}/{len(ratios)} at ±{100 * self._precision:g} %"
+        baselines = {self._baseline_of[case_id] for case_id in still}
+        return [case for case in waiting if case.id in still | baselines]
+
+    def _is_done(self, ratio: Estimate) -> bool:
+        is_precise = ratio.is_within(self._precision)
+        if not self._most_ratio:
+            return is_precise
+        is_decided = ratio.differs_from(self._most_ratio, SURE)
+        return is_decided and (is_precise or ratio.log > log(self._most_ratio))
+
+    def known(self) -> str:
+        return self._known
+
+
+class Untimed:
+    """Where times are not asked for, or cannot be compared, nothing is timed."""
+
+    is_sure_to_time: ClassVar[bool] = False
+
+    def begin(self, ok: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Case]:
+        return []
+
+    def unfinished(self, waiting: Sequence[Case], timings: Timings) -> list[Case]:
+        return []
+
+    def known(self) -> str:
+        return ""

@@ -1,0 +1,221 @@
+"""One run from start to end: prepare, begin, measure, save."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from attn_bench.analysis.table import Measurements, make_rows
+from attn_bench.catalog import registry
+from attn_bench.catalog.registry import Entry, Registry
+from attn_bench.engine.coordinator import Coordinator, Progressed
+from attn_bench.engine.judges import Judge, Untimed
+from attn_bench.engine.progress import Progress
+from attn_bench.engine.session import OpenSession, modules_without_worker
+from attn_bench.engine.watch import Watch
+from attn_bench.model import machine, protocol
+from attn_bench.model.environment import Environment, find_disturbances, fingerprint_of
+from attn_bench.model.errors import AttnBenchError
+from attn_bench.model.request import RunRequest
+from attn_bench.model.row import Row
+from attn_bench.model.run import Plan, Settings
+from attn_bench.model.status import FAULTS, Exit
+from attn_bench.model.suite import Suite
+from attn_bench.plan import suite_file
+from attn_bench.plan.cases import make_plan, only, settle
+from attn_bench.store.info import Kind, RunInfo, State
+from attn_bench.store.runs import RunFolder
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that is decided before anything is measured, and the session that waits."""
+
+    session: OpenSession
+    suite: Suite
+    plan: Plan
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The folder of a run, and run.json as far as it is known."""
+
+    folder: RunFolder
+    info: RunInfo
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What came in, and how it ended; the workers are gone. trouble: why it ended early."""
+
+    prepared: Prepared
+    coordinator: Coordinator
+    watch: Watch
+    state: State
+    trouble: str | None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that is measured and saved; `exit_status` is what the command ends with.
+
+    trouble: why it ended early, where it did.
+    """
+
+    path: Path
+    rows: tuple[Row, ...]
+    info: RunInfo
+    exit_status: int
+    trouble: str | None = None
+
+
+def complain_early(request: RunRequest, gone: Sequence[Entry] = ()) -> None:
+    """Raise RequestError for what is wrong with the suite, before a worker takes its seconds."""
+    known = modules_without_worker(request.modules_from)
+    if known is not None:
+        load_suite(request, registry.union(gone, known))
+
+
+def load_suite(request: RunRequest, known: Registry) -> Suite:
+    """The suite that is asked for, at what the request aims at. Raises RequestError."""
+    return suite_file.aimed(suite_file.load(request.suite, known), request.aim)
+
+
+def prepare(session: OpenSession, request: RunRequest, gone: Sequence[Entry] = ()) -> Prepared:
+    """Check the request and plan. Raises RequestError.
+
+    gone: modules that a suite may name and that may be missing; there are no cases of these.
+    """
+    suite = load_suite(request, registry.union(gone, session.modules))
+    plan = make_plan(suite, session.hello.device, modules=request.modules, where=request.where)
+    plan = only(plan, {entry.name for entry in session.modules})
+    return Prepared(session, suite, plan, settle(suite, plan, request))
+
+
+def begin(prepared: Prepared, request: RunRequest, started: datetime, kind: Kind = "run") -> Begun:
+    """Make the run folder, and write what is known before anything is measured."""
+    hello, suite = prepared.session.hello, prepared.suite
+    name = suite.name if kind == "run" else f"{kind}-{suite.name}"
+    folder = RunFolder.create(name, hello.device, started, request.out)
+    info = RunInfo(
+        suite=suite,
+        settings=prepared.settings,
+        environment=replace(environment_of(hello), load_at_start=machine.load_average()),
+        kind=kind,
+        command=("attn-bench", *request.command),
+        request=request,
+        code=registry.code_hash(request.modules_from),
+        start=started.isoformat(timespec="seconds"),
+    )
+    folder.write_info(info)
+    return Begun(folder, info)
+
+
+def environment_of(hello: protocol.Hello) -> Environment:
+    """This machine, and the worker's device and software."""
+    here = machine.capture()
+    return Environment(
+        **vars(here),
+        device=hello.device,
+        device_facts=dict(hello.device_facts),
+        software=dict(hello.software),
+        threads=hello.threads,
+        worker_settings=dict(hello.settings),
+        fingerprint=fingerprint_of(here, hello.device_facts),
+    )
+
+
+def measure(
+    prepared: Prepared,
+    folder: RunFolder,
+    progress: Progress,
+    before: Progressed | None = None,
+    judge: Judge | None = None,
+) -> Measured:
+    """Inspect, then time, until the judge is content. Whatever ends it early is in the answer.
+
+    From here on signals are ignored, until the next `measure` or `renew` of the session.
+    """
+    session = prepared.session
+    if not prepared.suite.timed:
+        judge = judge or Untimed()
+    coordinator = Coordinator(
+        session.worker, prepared.plan, prepared.settings, folder.keep, progress, before, judge
+    )
+    watch = Watch()
+    state: State = "finished"
+    trouble = None
+    session.signals.listen()
+    try:
+        try:
+            coordinator.inspect()
+            watch.start()
+            coordinator.measure()
+            watch.stop()
+        finally:
+            session.signals.deafen()
+    except KeyboardInterrupt:
+        state = "interrupted"
+    except AttnBenchError as problem:
+        state, trouble = "broken off", str(problem)
+    finally:
+        coordinator.stop()
+    return Measured(prepared, coordinator, watch, state, trouble)
+
+
+def save(measured: Measured, begun: Begun, ended: str = "the budget was spent") -> Finished:
+    """The run folder, complete. `ended`: why a case without figures has none."""
+    coordinator, state = measured.coordinator, measured.state
+    rows = make_rows(
+        measured.prepared.plan,
+        Measurements(
+            coordinator.outcomes,
+            coordinator.timings,
+            coordinator.rates,
+            measured.prepared.session.hello.threads,
+        ),
+        ended if state == "finished" else f"the run was {state}",
+        timed=measured.prepared.suite.timed,
+    )
+    info = _ended(measured, begun.info)
+    begun.folder.finish(rows, coordinator.blocks, info)
+    status = exit_status(rows, state)
+    return Finished(begun.folder.path, tuple(rows), info, status, measured.trouble)
+
+
+def _ended(measured: Measured, info: RunInfo) -> RunInfo:
+    """run.json when measuring is over."""
+    coordinator = measured.coordinator
+    facts = {i: outcome.facts for i, outcome in coordinator.outcomes.items() if outcome.facts}
+    seen = replace(
+        info.environment,
+        load_at_end=machine.load_average(),
+        **vars(measured.watch.seen),
+        warm_up_drift=coordinator.timings.drift(),
+        throttled_blocks=sum(block.throttled for block in coordinator.blocks),
+    )
+    return replace(
+        info,
+        end=datetime.now(UTC).isoformat(timespec="seconds"),
+        state=measured.state,
+        environment=seen,
+        warnings=find_disturbances(seen),
+        calling_share=coordinator.calling_share,
+        rates=dict(coordinator.rates),
+        uncounted_operators={i: dict(f.uncounted) for i, f in facts.items() if f.uncounted},
+        operations={i: dict(f.operations) for i, f in facts.items()},
+        notes={i: f.notes for i, f in facts.items() if f.notes},
+        source_hashes={i: f.source_hash for i, f in facts.items() if f.source_hash},
+    )
+
+
+def exit_status(rows: Sequence[Row], state: State) -> Exit:
+    """What a command ends with that measured these rows."""
+    if state == "interrupted":
+        return Exit.INTERRUPTED
+    is_measured = any(row.status == "ok" for row in rows)
+    is_faulty = state != "finished" or any(row.status in FAULTS for row in rows)
+    return Exit.NOT_MEASURED if is_faulty or not is_measured else Exit.GOOD

@@ -1,0 +1,123 @@
+"""A worker that is open, for as long as it is needed: the one way to start and end one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from attn_bench.catalog.registry import Entry, Registry, builtin, entry_points
+from attn_bench.engine.pair import AnyWorker, WorkerPair
+from attn_bench.engine.process import Worker, WorkerLost
+from attn_bench.engine.progress import Progress
+from attn_bench.engine.signals import Interruptible
+from attn_bench.model import protocol
+from attn_bench.model.errors import RequestError
+from attn_bench.model.request import TIMEOUT_S, RunRequest
+
+
+@dataclass
+class OpenSession:
+    """An open worker and what it said of itself.
+
+    signals: heard until `deafen`. modules: all that is registered, the user's files included, and
+    the baseline's as NAME@base where the worker holds a baseline.
+    """
+
+    worker: AnyWorker
+    hello: protocol.Hello
+    modules: Registry
+    signals: Interruptible
+
+    def renew(self) -> None:
+        """End the worker, and open another like it. Raises RequestError where that fails."""
+        self.worker.end()
+        self.signals.listen()
+        self.worker = self.worker.another([])
+        self.hello = self.worker.open()
+
+
+@contextmanager
+def open_session(
+    request: RunRequest,
+    progress: Progress,
+    *,
+    baseline: protocol.BaselineCode | None = None,
+    python: str | None = None,
+) -> Iterator[OpenSession]:
+    """A session for `request`; its worker is ended at the end, whatever happened.
+
+    baseline: another version of the modules, loaded beside the current one. python: another
+    interpreter, whose worker answers for the baseline. Raises RequestError where no worker can be
+    started, or a file of the user cannot be loaded.
+    """
+    with Interruptible() as signals:
+        worker = _start(request, baseline, python)
+        try:
+            progress.stage("starting", 1, "")
+            hello = worker.open()
+            known = None if baseline else modules_without_worker(request.modules_from)
+            session = OpenSession(worker, hello, known or _describe(worker), signals)
+        except BaseException:
+            worker.end()
+            raise
+        try:
+            yield session
+        finally:
+            session.worker.end()
+
+
+def modules_without_worker(modules_from: Sequence[str]) -> Registry | None:
+    """What is registered, where no code has to run to tell; None where a worker has to be asked."""
+    return None if modules_from or entry_points() else builtin()
+
+
+def _start(
+    request: RunRequest, baseline: protocol.BaselineCode | None, python: str | None
+) -> AnyWorker:
+    for file in request.modules_from:
+        if not Path(file).is_file():
+            raise RequestError(f"--modules-from {file}: there is no such file")
+    memory = request.memory_gib
+    first = Worker(
+        protocol.Open(
+            protocol.VERSION,
+            request.device,  # type: ignore[arg-type]  # its choices are those of the command
+            request.threads,
+            list(dict.fromkeys(request.modules_from)),
+            None if memory is None else round(memory * 2**30),
+            baseline,
+        )
+    )
+    if python is None:
+        return first
+    try:
+        return WorkerPair(first, Worker(first.opening, python=python))
+    except OSError as error:
+        first.end()
+        raise RequestError(f"--against-python {python}: {error.strerror}") from None
+
+
+def _describe(worker: AnyWorker) -> Registry:
+    try:
+        reply = worker.ask(protocol.Describe(), TIMEOUT_S)
+    except WorkerLost as lost:
+        raise RequestError(f"the modules cannot be described: {lost}") from None
+    assert isinstance(reply, protocol.Described), reply
+    found = Registry()
+    for entry in reply.entries:
+        extents = tuple(entry.extents) if isinstance(entry.extents, list) else entry.extents
+        found.add(
+            Entry(
+                entry.name,
+                "",
+                extents,
+                entry.paper,
+                entry.summary,
+                origin=entry.origin,
+                probes=tuple(entry.probes),
+                refuses=tuple(entry.refuses),
+            )
+        )
+    return found

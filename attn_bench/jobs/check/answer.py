@@ -1,0 +1,112 @@
+"""What a check is asked, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from attn_bench.analysis.verdicts import Finding, Tolerances, exit_status, worst_first
+from attn_bench.engine.run import Finished
+from attn_bench.model.errors import RequestError, nearest
+from attn_bench.model.request import RunRequest
+from attn_bench.model.status import Exit
+from attn_bench.model.suite import Suite, Tolerance
+from attn_bench.store import runs
+from attn_bench.store.info import RunInfo
+from attn_bench.store.runs import RunFolder
+
+
+@dataclass(frozen=True)
+class CheckRequest:
+    """What is to be checked, against exactly one of the four, and how strictly.
+
+    against: a revision. against_modules: a file. against_python: an interpreter. baseline: a run.
+    """
+
+    request: RunRequest
+    against: str | None = None
+    against_modules: str | None = None
+    against_python: str | None = None
+    baseline: str | None = None
+    tolerances: tuple[Tolerance, ...] = ()
+    allow_undecided: bool = False
+    must_see: float | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A check's answer: findings, the worst first. baseline: what was compared with, in words.
+
+    info: run.json of the current side. path: its folder, where it was measured now. trouble: why it
+    ended early, where it did.
+    """
+
+    suite: str
+    baseline: str
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+    info: RunInfo
+    exit_status: int
+    path: Path | None = None
+    trouble: str | None = None
+
+
+def conclude(
+    question: CheckRequest,
+    finished: Finished,
+    folder: RunFolder,
+    against: str,
+    findings: Sequence[Finding],
+    notes: Sequence[str],
+) -> Answer:
+    ordered = tuple(worst_first(findings))
+    notes = [*notes, *_seen_by_selfcheck(finished)]
+    state = finished.info.state
+    status = exit_status(
+        ordered, allow_undecided=question.allow_undecided, must_see=question.must_see
+    )
+    if state == "interrupted":
+        status = Exit.INTERRUPTED
+    elif state != "finished" and status in (Exit.GOOD, Exit.UNDECIDED):
+        status = Exit.NOT_MEASURED
+    found = {
+        "baseline": against,
+        "exit_status": int(status),
+        "notes": list(notes),
+        "findings": [asdict(finding) for finding in ordered],
+    }
+    info = replace(finished.info, check=found)
+    folder.write_info(info)
+    return Answer(
+        info.suite.name,
+        against,
+        ordered,
+        tuple(notes),
+        info,
+        status,
+        finished.path,
+        finished.trouble,
+    )
+
+
+def _seen_by_selfcheck(finished: Finished) -> list[str]:
+    """What a run of this length sees on this machine, if a selfcheck has measured it."""
+    info = runs.find_newest("selfcheck", finished.info.environment.fingerprint)
+    seen = ((info and info.selfcheck) or {}).get("smallest_visible")
+    timed = sum(row.rounds is not None for row in finished.rows)
+    if not seen or not timed:
+        return []
+    seconds = finished.info.settings.budget_s / timed
+    budget = max((b for b in seen if float(b) <= seconds), key=float, default=min(seen, key=float))
+    percent = 100 * seen[budget]["value"]
+    return [f"by selfcheck, a run of {budget} s a case sees {percent:.1f} % on this machine"]
+
+
+def tolerances_of(question: CheckRequest, asked: Suite) -> Tolerances:
+    """The suite's, then the command line's, whose globs must fit something."""
+    named = {name for grid in asked.grids for name in grid.modules} | {asked.baseline}
+    glob = Tolerances(question.tolerances).unmatched(named)
+    if glob is not None:
+        raise RequestError(f"--tolerance {glob}: no module of {asked.name}{nearest(glob, named)}")
+    return Tolerances([*asked.tolerances, *question.tolerances])

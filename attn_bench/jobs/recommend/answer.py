@@ -1,0 +1,53 @@
+"""What `recommend` is asked, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from attn_bench.engine.run import Finished
+from attn_bench.jobs.recommend.choice import Choice
+from attn_bench.jobs.recommend.limits import Limit
+from attn_bench.model.axes import Mode
+from attn_bench.model.case import Case, Shape
+from attn_bench.model.request import RunRequest
+from attn_bench.model.status import Exit
+from attn_bench.store.info import RunInfo
+
+
+@dataclass(frozen=True)
+class RecommendRequest:
+    """What to choose for: a backbone with its images, or the shape of a single stage.
+
+    request: the candidates (a suite), and how to measure. place: where in the backbone; None is
+    where each module's paper puts it. fresh: reuse nothing that is stored.
+    """
+
+    request: RunRequest
+    limits: tuple[Limit, ...] = ()
+    backbone: str | None = None
+    image: Shape | None = None
+    place: str | None = None
+    shape: Shape | None = None
+    mode: Mode | None = None
+    fresh: bool = False
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """A choice, and what it rests on.
+
+    case: one of the candidates' cases: their shape and condition. info: run.json of the run with
+    the baseline's figures. run_to_run: the standard deviation of a ratio from run to run, and where
+    it is from. reused: how many figures are of which stored run. measured: the run that measured
+    what was missing, if anything was.
+    """
+
+    request: RecommendRequest
+    case: Case
+    choice: Choice
+    info: RunInfo
+    run_to_run: tuple[float, str]
+    reused: Mapping[str, int]
+    exit_status: Exit
+    measured: Finished | None

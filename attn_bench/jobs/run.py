@@ -1,0 +1,83 @@
+"""The job of `run`: measure a suite into a run folder, or resume an interrupted run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from attn_bench.engine.coordinator import Progressed
+from attn_bench.engine.progress import Progress
+from attn_bench.engine.run import (
+    Begun,
+    Finished,
+    Prepared,
+    begin,
+    complain_early,
+    environment_of,
+    measure,
+    prepare,
+    save,
+)
+from attn_bench.engine.session import open_session
+from attn_bench.model.errors import RequestError
+from attn_bench.model.request import RunRequest
+from attn_bench.model.run import Plan, Settings
+from attn_bench.model.status import Exit
+from attn_bench.papers import reproduction
+from attn_bench.plan.cases import make_plan
+from attn_bench.store import info as run_json
+from attn_bench.store import runs
+from attn_bench.store.runs import RunFolder
+
+
+def run(request: RunRequest, progress: Progress) -> Finished:
+    """Measure a suite and write its run folder. Raises AttnBenchError for what cannot be done."""
+    started = datetime.now(UTC)
+    complain_early(request)
+    with open_session(request, progress) as session:
+        prepared = prepare(session, request)
+        begun = begin(prepared, request, started)
+        measured = measure(prepared, begun.folder, progress)
+        return _compared(save(measured, begun))
+
+
+def plan(request: RunRequest, progress: Progress) -> tuple[Plan, Settings]:
+    """What `run` would measure, and how. Raises AttnBenchError likewise."""
+    complain_early(request)
+    with open_session(request, progress) as session:
+        prepared = prepare(session, request)
+    return prepared.plan, prepared.settings
+
+
+def resume(name: str, progress: Progress) -> Finished:
+    """Resume an interrupted run: its table is what an uninterrupted one's would be.
+
+    Raises RequestError where it is finished, or was begun on another machine or software.
+    """
+    path = runs.find(name)
+    info = run_json.read(path)
+    if info.kind == "check" or info.request is None:
+        raise RequestError(f"{path}: check runs cannot be resumed; run `check` again")
+    if info.state == "finished":
+        raise RequestError(f"{path}: the run is finished; there is nothing to resume")
+    request = replace(info.request, suite=info.suite.source)
+    with open_session(request, progress) as session:
+        now = environment_of(session.hello)
+        for key in ("fingerprint", "software"):
+            if getattr(now, key) != getattr(info.environment, key):
+                raise RequestError(f"{path}: begun on another machine or software ({key})")
+        device = session.hello.device
+        cases = make_plan(info.suite, device, modules=request.modules, where=request.where)
+        prepared = Prepared(session, info.suite, cases, info.settings)
+        before = Progressed(*runs.read_journal(path))
+        folder = RunFolder(path)
+        return _compared(save(measure(prepared, folder, progress, before), Begun(folder, info)))
+
+
+def _compared(finished: Finished) -> Finished:
+    """A run of the papers' networks is bad where a figure differs from the published one."""
+    info = finished.info
+    if not info.suite.published or finished.exit_status != Exit.GOOD:
+        return finished
+    differs = reproduction.any_differs(finished.rows, info.operations, info.device)
+    return replace(finished, exit_status=Exit.BAD_ANSWER if differs else Exit.GOOD)

@@ -1,0 +1,106 @@
+"""What the machine is, without loading torch. Nothing here names the user, the host or a path."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from attn_bench.model.environment import Machine
+from attn_bench.model.git import run_git
+from attn_bench.model.paths import PACKAGE
+
+GIT_TIMEOUT_S = 5
+# What a figure depends on.
+SOFTWARE = ("attn-bench", "torch", "torchvision", "timm", "fvcore", "triton", "numpy")
+CPU_FOLDER = Path("/sys/devices/system/cpu")
+
+
+def capture() -> Machine:
+    """What the machine is and how it is set up."""
+    memory, swap = psutil.virtual_memory(), psutil.swap_memory()
+    commit, is_dirty = _git_state()
+    return Machine(
+        cpu=_cpu_model(),
+        cores_physical=psutil.cpu_count(logical=False),
+        cores_logical=psutil.cpu_count(),
+        cores_usable=usable_cores(),
+        governor=read_text(CPU_FOLDER / "cpu0/cpufreq/scaling_governor"),
+        memory_bytes=memory.total,
+        swap_used_bytes=swap.used,
+        system=platform.system(),
+        os=f"{platform.system()} {platform.release()}",
+        machine=platform.machine(),
+        virtual_machine="hypervisor" in (read_text(Path("/proc/cpuinfo")) or "").split(),
+        container=Path("/.dockerenv").exists() or Path("/run/.containerenv").exists(),
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        git_commit=commit,
+        git_dirty=is_dirty,
+    )
+
+
+def software() -> dict[str, str]:
+    """The versions of what the figures depend on, by distribution; loads none of it."""
+    found = {}
+    for name in SOFTWARE:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def load_average() -> float | None:
+    """Processes that wanted to run, on average over the last minute."""
+    try:
+        return os.getloadavg()[0]
+    except OSError:
+        return None
+
+
+def may_have_gpu() -> bool:
+    """Whether there is a driver for one; without it, there is none to be used."""
+    return any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/dxg"))
+
+
+def usable_cores() -> int:
+    """The cores that this process may use; a container or `taskset` may leave fewer than all."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return psutil.cpu_count() or 1
+
+
+def _cpu_model() -> str | None:
+    for line in (read_text(Path("/proc/cpuinfo")) or "").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or None
+
+
+def read_text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+
+
+def _git_state() -> tuple[str | None, bool | None]:
+    """The commit of the repository that the command runs in, which the measured code is from, and
+    whether it has changes; else that of attn-bench's own checkout."""
+    here = [Path.cwd(), *Path.cwd().parents, PACKAGE.parent]
+    root = next((folder for folder in here if (folder / ".git").exists()), None)
+    if root is None:
+        return None, None
+
+    def ask(*words: str) -> str | None:
+        try:
+            done = run_git(root, *words, timeout_s=GIT_TIMEOUT_S)
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return None if done.returncode else done.stdout.strip()
+
+    status = ask("status", "--porcelain")
+    return ask("rev-parse", "HEAD"), None if status is None else bool(status)

@@ -1,0 +1,27 @@
+"""Files are written under another name and moved into place: a reader never sees half of one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+Content = bytes | Callable[[IO[bytes]], object]
+
+
+def write_atomically(file: Path, content: Content) -> None:
+    """`content`: bytes, or a function that writes them. Raises OSError; the old file stays."""
+    aside = file.with_name(f".{file.name}.part")
+    try:
+        with aside.open("wb") as stream:
+            if callable(content):
+                content(stream)
+            else:
+                stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        aside.replace(file)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,17 @@
+"""The formats that `show --format` writes, in one table: a format is one entry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from attn_bench.store import pytest_benchmark, tables
+from attn_bench.store.runs import StoredRun
+
+# A run and the columns that are wanted, to text.
+Format = Callable[[StoredRun, Sequence[str]], str]
+FORMATS: Mapping[str, Format] = {
+    "md": lambda run, columns: tables.as_markdown(run.rows, columns),
+    "csv": lambda run, columns: tables.as_csv(run.rows, columns),
+    "json": lambda run, columns: tables.as_json(run.rows, columns),
+    "pytest-benchmark": lambda run, columns: pytest_benchmark.from_run(run),
+}

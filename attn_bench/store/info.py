@@ -1,0 +1,128 @@
+"""run.json as a type: what was asked, on which machine, how it ended. One reader, one writer.
+
+Schema of run.json and of the table beside it, by version:
+1  the first.
+2  whole networks: the columns backbone and place.
+3  the column arguments; in run.json `suite.anchor` is `suite.baseline`, `suite.axes` holds the
+   values of each axis, and `warnings` names what disturbed the run instead of advising.
+A column that the table of an older schema lacks is empty. Keys that are unknown are ignored.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from attn_bench.model.axes import DeviceName, DType
+from attn_bench.model.environment import Disturbance, Environment, find_disturbances
+from attn_bench.model.errors import RequestError
+from attn_bench.model.request import RunRequest
+from attn_bench.model.run import Rates, Settings
+from attn_bench.model.suite import Suite
+from attn_bench.store.files import write_atomically
+
+T = TypeVar("T")
+SCHEMA = 3
+READABLE = (1, 2, 3)
+FILE = "run.json"
+State = Literal["measuring", "finished", "interrupted", "broken off"]
+Kind = Literal["run", "check"]
+AXES_BEFORE_3 = {
+    "dtypes": "dtype",
+    "memory_formats": "memory_format",
+    "modes": "mode",
+    "executions": "execution",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunInfo:
+    """All of run.json.
+
+    schema: of the file that it was read from. suite: as it was run. code: a hash of the files that
+    the measured modules are made of.
+    kind: a check holds two versions of a case. start, end: UTC, ISO 8601.
+    calling_share: the part of the measuring time that was spent calling modules.
+    rates: of this machine, by dtype. uncounted_operators, operations, notes, source_hashes: by
+    case. selfcheck, check: what such a run found. baseline_software: of `--against-python`.
+    """
+
+    suite: Suite
+    settings: Settings
+    environment: Environment
+    schema: int = SCHEMA
+    kind: Kind = "run"
+    command: tuple[str, ...] = ()
+    request: RunRequest | None = None
+    code: str | None = None
+    start: str | None = None
+    end: str | None = None
+    state: State = "measuring"
+    warnings: tuple[Disturbance, ...] = ()
+    calling_share: float | None = None
+    rates: Mapping[DType, Rates] = field(default_factory=dict)
+    uncounted_operators: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    operations: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    source_hashes: Mapping[str, str] = field(default_factory=dict)
+    selfcheck: Mapping[str, Any] | None = None
+    check: Mapping[str, Any] | None = None
+    baseline_software: Mapping[str, str] | None = None
+
+    @property
+    def device(self) -> DeviceName:
+        return self.environment.device
+
+
+def write(folder: Path, info: RunInfo) -> None:
+    """Raises OSError."""
+    text = json.dumps({**asdict(info), "schema": SCHEMA}, indent=2, ensure_ascii=False) + "\n"
+    write_atomically(folder / FILE, text.encode(errors="backslashreplace"))
+
+
+def read(folder: Path) -> RunInfo:
+    """run.json of `folder`, of any schema that is READABLE. Raises RequestError for anything else,
+    with the file and the place in it."""
+    file = folder / FILE
+    try:
+        raw = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise RequestError(f"{file}: cannot be read: {error}") from None
+    schema = raw.get("schema") if isinstance(raw, dict) else None
+    if schema not in READABLE:
+        raise RequestError(f"{file}: schema {schema!r}, and this version reads schema {SCHEMA}")
+    try:
+        return read_record(_upgraded(raw), RunInfo)
+    except RequestError as error:
+        raise RequestError(f"{file}: {error}") from None
+
+
+def _upgraded(raw: dict[str, Any]) -> dict[str, Any]:
+    """`raw` as schema 3 has it; its own number stays, since it says what the run holds."""
+    if raw["schema"] == SCHEMA:
+        return raw
+    suite, environment = raw.get("suite"), raw.get("environment")
+    if isinstance(suite, dict):
+        suite = dict(suite)
+        suite["baseline"] = suite.pop("anchor", "")
+        suite["axes"] = {new: suite.pop(old) for old, new in AXES_BEFORE_3.items() if old in suite}
+    found = {**raw, "suite": suite, "kind": raw.get("kind") or "run", "warnings": ()}
+    if isinstance(environment, dict):
+        found["warnings"] = find_disturbances(read_record(environment, Environment))
+    return found
+
+
+def read_record(values: Any, kind: type[T]) -> T:
+    """A record of `kind` from JSON. Raises RequestError for what is none."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(step) for step in first["loc"])
+        name = getattr(kind, "__name__", str(kind))
+        raise RequestError(f"{place or name} cannot be read: {first['msg']}") from None
