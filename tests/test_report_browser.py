@@ -97,7 +97,7 @@ def test_it_opens_and_all_is_there(watched: Watched) -> None:
 
 def test_a_heading_sorts(watched: Watched) -> None:
     """One click sorts upwards by number, the next downwards; what is unknown stays last."""
-    heading = watched.heading("latency")
+    heading = watched.heading("latency_us_shown")
     heading.locator("span").click()
     assert heading.get_attribute("aria-sort") == "ascending"
     upwards = watched.shown("latency_us")
@@ -150,7 +150,7 @@ def test_columns_are_chosen(watched: Watched) -> None:
     watched.page.get_by_label("macs_fvcore", exact=True).check()
     watched.page.get_by_label("memory", exact=True).uncheck()
     assert watched.heading("macs_fvcore").is_visible()
-    assert watched.heading("memory").is_hidden()
+    assert watched.heading("peak_memory_bytes_shown").is_hidden()
     assert watched.page.locator("tbody tr").first.locator("td:visible").count() == 9
 
 
