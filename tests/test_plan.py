@@ -12,7 +12,8 @@ from attn_bench.model.errors import RequestError
 from attn_bench.model.request import RunRequest
 from attn_bench.model.suite import Suite
 from attn_bench.plan import suite_file
-from attn_bench.plan.cases import calls_in_a_block, make_plan, round_order, settle
+from attn_bench.plan.cases import make_plan, settle
+from attn_bench.plan.order import calls_in_a_block, round_order
 
 
 def loaded(name: str = "ge_extents") -> Suite:

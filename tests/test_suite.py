@@ -123,6 +123,7 @@ def test_own_suites(name: str) -> None:
         ("stages = [[64, 28, 28]]", "channels = 64", "shapes are named by stages"),
         ('title = "t"', "", "t.toml: title: it is missing"),
         ('title = "t"', 'titel = "t"', "title"),
+        ('title = "t"', 'title = "t"\nanchor = "se"', "'anchor' (it is now 'baseline')"),
         ('title = "t"', 'title = "t"\nmode = "infer"', "t.toml:2: mode: input should be 'inf"),
         (
             'title = "t"',
@@ -136,7 +137,7 @@ def test_own_suites(name: str) -> None:
             'title = "t"\nbaseline = "ge_theta(extent=4)"',
             "t.toml:2: baseline: unknown module 'ge_theta(extent=4)'",
         ),
-        ("[[64, 28, 28]]", "[[64, 10000000, 10000000]]", "is no input that fits"),
+        ("[[64, 28, 28]]", "[[64, 10000000, 10000000]]", "is too large"),
         (
             'title = "t"',
             'title = "t"\nleave_out = "chanels > 3"',

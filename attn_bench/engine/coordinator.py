@@ -20,7 +20,7 @@ from attn_bench.model import protocol
 from attn_bench.model.axes import PATIENCE, DType
 from attn_bench.model.case import Case
 from attn_bench.model.run import Block, Outcome, Plan, Rates, Settings
-from attn_bench.plan.cases import calls_in_a_block, round_order
+from attn_bench.plan.order import calls_in_a_block, round_order
 
 LEAST_ROUNDS = 10  # of each session before the first look
 LOOK_GROWTH = 1.3  # from look to look, so that they cost ever less of the time between them

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from itertools import groupby, product, zip_longest
-from math import inf, sqrt
-from random import Random
+from itertools import product
 from typing import Any
 
-from attn_bench.model.axes import AXES, DeviceName
+from attn_bench.model.axes import DeviceName
 from attn_bench.model.case import PLAIN, Case, Network, Variant
 from attn_bench.model.errors import RequestError, nearest
 from attn_bench.model.request import RunRequest
@@ -103,52 +101,6 @@ def settle(suite: Suite, plan: Plan, request: RunRequest) -> Settings:
     )
 
 
-def round_order(cases: Sequence[Case], rng: Random) -> list[Case]:
-    """One round: every case once, in random order, but cases of one input next to each other, and
-    of these the two versions of a case.
-
-    What is compared is compared at the same shape, so the two should lie close in time; and only
-    one group's tensors need to be warm.
-    """
-    groups = [list(group) for _, group in groupby(sorted(cases, key=_group), key=_group)]
-    rng.shuffle(groups)
-    order = []
-    for group in groups:
-        versions: dict[str, list[Case]] = {}
-        for case in group:
-            versions.setdefault(case.current.id, []).append(case)
-        pairs = list(versions.values())
-        rng.shuffle(pairs)
-        for pair in pairs:
-            rng.shuffle(pair)
-            order += pair
-    return order
-
-
-def calls_in_a_block(seconds_a_call: Mapping[str, float], block_s: float) -> dict[str, int]:
-    """How many calls of each case make a block of about `block_s`.
-
-    Cases of nearly the same latency have the same number: a block of more calls is disturbed more
-    often and less each time, and its median is another figure. So the latencies are cut into groups
-    at their gaps, and a group shares its number.
-
-    >>> calls_in_a_block({"a": 1.0, "b": 1.04, "c": 0.2, "d": 9.0}, block_s=4.0)
-    {'c': 20, 'a': 4, 'b': 4, 'd': 1}
-    """
-    calls: dict[str, int] = {}
-    group: list[str] = []
-    ordered = sorted(seconds_a_call, key=lambda case_id: seconds_a_call[case_id])
-    for case_id, following in zip_longest(ordered, ordered[1:]):
-        group.append(case_id)
-        here, first = seconds_a_call[case_id], seconds_a_call[group[0]]
-        then = seconds_a_call[following] if following else inf
-        if then > ALIKE * here or then > 2 * first:
-            shared = max(1, min(MOST_CALLS, round(block_s / sqrt(first * here))))
-            calls |= dict.fromkeys(group, shared)
-            group = []
-    return calls
-
-
 def _baseline_case(case: Case, baseline: Variant) -> Case:
     """The baseline of `case`: of a network, the backbone as it is."""
     if case.network is None:
@@ -160,13 +112,6 @@ def _baseline_case(case: Case, baseline: Variant) -> Case:
 def _where(case: Case) -> tuple[str | None, str]:
     """What a table is about: a shape, or a backbone at the size of its images."""
     return case.network.backbone if case.network else None, str(case.shape)
-
-
-def _group(case: Case) -> tuple[str, ...]:
-    """Cases that are measured next to each other."""
-    backbone = case.network.backbone if case.network else ""
-    shared = (getattr(case, axis.name) for axis in AXES if not axis.beside_name)
-    return (backbone, str(case.shape), *shared)
 
 
 def _all_cases(suite: Suite, device: DeviceName) -> Iterator[Case]:
