@@ -1,12 +1,12 @@
 """In inference the kernel gathers too: it computes what the convolutions do, and only then."""
 
 import copy
-import random
 
-import ge_oracle
+import ge_random
 import pytest
 import torch
-from test_ge_cpu import TOLERANCE, error, needs_kernel
+from ge_random import error
+from test_ge_cpu import needs_kernel
 from timm.layers import LayerNorm2d
 from timm.layers.mlp import ConvMlp
 from torch import nn
@@ -46,29 +46,11 @@ def gathers(monkeypatch):
 # --- the arithmetic -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_it_agrees_with_the_oracle_over_200_random_shapes(seed, gathers):
-    """Both forms are within 1e-5 (float32) and 1e-2 (bfloat16) of the float64 oracle on the same
-    rounded weights, run to run equal bit for bit: 25 shapes, extents and layouts for each seed."""
-    rng = random.Random(seed)
-    torch.manual_seed(seed)
-    for case in range(25):
-        form, extent = rng.choice(list(FORMS)), rng.choice([0, 2, 4, 8, 16])
-        sides = [rng.choice([1, 2, 7, 8, 15, 16, 17, rng.randint(1, 40)]) for _ in range(2)]
-        shape = rng.randint(1, 3), rng.randint(1, 40), *sides
-        dtype = rng.choice([torch.float32, torch.bfloat16])
-        layout = rng.choice([torch.contiguous_format, torch.channels_last])
-        module = build(form, extent, shape[1], shape[2:], impl="kernel").to(dtype)
-        x = torch.randn(shape).to(dtype, memory_format=layout)
-        state = {name: value.double().numpy() for name, value in module.state_dict().items()}
-        expected = ge_oracle.gather_excite(x.double().numpy(), state, form, extent)
-        with torch.inference_mode():
-            found, again = module(x), module(x)
-        assert torch.equal(found, again)
-        assert found.dtype == dtype
-        assert found.stride() == x.stride() or 1 in shape
-        assert error(found, torch.from_numpy(expected)) < TOLERANCE[dtype], (case, form, shape)
-    assert len(gathers) == 50
+@pytest.mark.parametrize("seed", range(16))
+def test_it_agrees_with_the_oracle(seed, gathers):
+    """On a random shape a learned form is within rounding of the oracle, and the kernel gathers."""
+    ge_random.check_gather(seed)
+    assert len(gathers) == 2
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
