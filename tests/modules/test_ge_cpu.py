@@ -1,4 +1,4 @@
-"""The kernel computes what the operators do, whatever the shape, and is not needed."""
+"""The CPU kernel agrees with PyTorch's operators, which replace it where it cannot compile."""
 
 import copy
 import functools
@@ -26,7 +26,7 @@ def test_forward_and_gradients_agree_with_float64(seed):
     "shape", [(1, 4, 122, 9), (1, 3, 9, 122), (1, 2, 82, 9), (2, 1, 1, 1), (0, 3, 8, 8)]
 )
 def test_odd_shapes(shape):
-    """The index that F.interpolate rounds in float32, a single element, an empty batch."""
+    """Rounded indices of F.interpolate, a single element and an empty batch give the same."""
     for extent in (0, 8, 41, 1000):
         module = ge_theta_minus(shape[1], extent=extent)
         plain = ge_theta_minus(shape[1], extent=extent, impl="reference")
@@ -37,8 +37,8 @@ def test_odd_shapes(shape):
 
 
 @needs_kernel
-def test_what_is_no_number_spreads_no_further():
-    """A NaN or an infinity in a window does what it does to PyTorch's operators, and no more."""
+def test_nan_and_infinity_stay_in_their_windows():
+    """A NaN or an infinity reaches the same elements as with PyTorch's operators."""
     for value in (float("nan"), float("inf")):
         x = torch.ones(1, 1, 32, 32)
         x[0, 0, 0, 0] = value
@@ -52,7 +52,7 @@ def test_what_is_no_number_spreads_no_further():
 @needs_kernel
 @pytest.mark.parametrize("extreme", [-float("inf"), -1e4, -100.0, 100.0, 1e4, float("inf")])
 def test_saturated_gates(extreme):
-    """Far from 0 the gate is 0 or 1, as PyTorch's sigmoid has it."""
+    """Far from 0 the gate is 0 or 1, as with PyTorch's sigmoid."""
     x, logits = torch.ones(1, 1, 16, 16), torch.full((1, 1, 8, 8), extreme)
     torch.testing.assert_close(
         ge_cpu.excite(x, logits, 2), x * torch.sigmoid(torch.tensor(extreme))
@@ -61,7 +61,7 @@ def test_saturated_gates(extreme):
 
 @needs_kernel
 def test_inputs_that_are_views():
-    """Slices, transposes and expanded tensors are taken as what they show."""
+    """Slices, transposes and expanded tensors give what their elements give."""
     big = torch.randn(4, 12, 40, 40)
     module, plain = (ge_theta_minus(6, extent=4, impl=i) for i in ("auto", "reference"))
     for x in (
@@ -74,7 +74,7 @@ def test_inputs_that_are_views():
 
 @needs_kernel
 def test_learned_gathers_take_it_too():
-    """GE-θ with and without the kernel: the same output and the same gradients by its weights."""
+    """The gradients of GE-θ by its weights are the same with and without the kernel."""
     module = ge_theta(16, (20, 20), extent=4)
     plain = ge_theta(16, (20, 20), extent=4, impl="reference")
     plain.load_state_dict(module.state_dict())
@@ -90,7 +90,7 @@ def test_learned_gathers_take_it_too():
 
 @needs_kernel
 def test_other_gates_and_dtypes_take_the_operators():
-    """A hard sigmoid and float64 are computed as they were, not refused."""
+    """PyTorch's operators compute a hard sigmoid and float64, and nothing is refused."""
     x = torch.randn(1, 8, 16, 16)
     hard = GatherExcite(8, extent=4, use_mlp=False, gate_layer="hard_sigmoid")
     assert hard(x).abs().max() <= x.abs().max()
@@ -99,14 +99,14 @@ def test_other_gates_and_dtypes_take_the_operators():
 
 @needs_kernel
 def test_logits_of_another_size_are_refused():
-    """Both shapes are named."""
+    """The error names both shapes."""
     with pytest.raises(ValueError, match=r"logits of shape \(1, 2, 3, 3\), not \(1, 2, 4, 4\)"):
         ge_cpu.excite(torch.ones(1, 2, 8, 8), torch.ones(1, 2, 3, 3), 2)
 
 
 @needs_kernel
 def test_large_planes_keep_their_digits():
-    """The mean of a million elements around 5 is right to float32's last digits."""
+    """The mean of a million elements around 5 is exact to float32's last digits."""
     x = torch.rand(1, 1, 1024, 1024) + 4.5
     logits_slope = ge_cpu.excite((x - 5).contiguous(), None, 0) / (x - 5)
     expected = (x - 5).double().mean().sigmoid()
@@ -115,7 +115,7 @@ def test_large_planes_keep_their_digits():
 
 @needs_kernel
 def test_compiled_under_autocast():
-    """A learned gather computes in bfloat16 there, and its gradients are what eager ones are."""
+    """Compiled under autocast, a learned gather has the gradients of the eager one."""
     module = ge_theta(16, (12, 12), extent=2)
     compiled = torch.compile(module, backend="aot_eager", fullgraph=True)
     x = torch.randn(2, 16, 12, 12)
@@ -130,7 +130,7 @@ def test_compiled_under_autocast():
 
 @needs_kernel
 def test_replicas_and_copies_compute_the_same():
-    """What DataParallel and deepcopy make of a module gives the same bits."""
+    """A replica of DataParallel and a deep copy give the same bits as the module."""
     module, x = ge_theta_minus(8, extent=2), torch.randn(1, 8, 16, 16)
     for other in (module._replicate_for_data_parallel(), copy.deepcopy(module)):
         assert torch.equal(other(x), module(x))
@@ -155,14 +155,14 @@ def test_without_a_compiler_the_operators_serve(compiler, tmp_path, monkeypatch)
 
 
 def test_an_unknown_implementation():
-    """It is refused in a line that names those there are."""
+    """An unknown `impl` is refused, and the error lists the known ones."""
     with pytest.raises(ValueError, match="impl is 'auto', 'kernel' or 'reference', not 'fast'"):
         GatherExcite(8, impl="fast")
 
 
 @needs_kernel
 def test_where_the_operators_are_as_fast(monkeypatch):
-    """The global mean of a tiny map, or of channels side by side, is PyTorch's; others are not."""
+    """The kernel is not called for the global mean of a tiny map or of a channels_last map."""
     calls = []
     real = ge_cpu.excite
     monkeypatch.setattr(ge_cpu, "excite", lambda *given: calls.append(given) or real(*given))
