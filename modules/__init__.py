@@ -1,4 +1,4 @@
-"""The built-ins, in one table. A row is an import path, so that listing them loads nothing."""
+"""The built-in modules, in one table of import paths: listing them imports none of them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,21 @@ GE, TIMM = "gather_excite", "timm_layers:timm_attention"
 GE_PAPER, ECA_PAPER, GC_PAPER = "arXiv:1810.12348", "arXiv:1910.03151", "arXiv:1904.11492"
 COORD_PAPER = "arXiv:2103.02907"
 
-# Name, where it is, extents, paper, summary. A paper is named where the module was published on
-# arXiv; what timm made of a published module on its own has none.
+# Name, import path, extents, paper, summary. A row has a paper if the module was published on
+# arXiv. timm's own variants of published modules have none.
 TABLE: tuple[tuple[str, str, Extents | None, str | None, str], ...] = (
-    ("identity", "identity:Identity", None, None, "a copy of the input: the floor of all modules"),
-    ("probe", "probe:Probe", None, None, "work of a known amount, for measuring the tool itself"),
+    (
+        "identity",
+        "identity:Identity",
+        None,
+        None,
+        "a copy of the input: the minimum that every module costs",
+    ),
+    ("probe", "probe:Probe", None, None, "a known amount of work, to measure the tool itself"),
     ("ge_theta_minus", f"{GE}:ge_theta_minus", "any", GE_PAPER, "GE-θ⁻: mean, no parameters"),
     ("ge_theta", f"{GE}:ge_theta", "power_of_two", GE_PAPER, "GE-θ: depthwise convolutions"),
     ("ge_theta_plus", f"{GE}:ge_theta_plus", "power_of_two", GE_PAPER, "GE-θ⁺: GE-θ, then an MLP"),
-    ("ge_reference", f"{GE}:ge_reference", "any", GE_PAPER, "GE-θ⁻ by PyTorch's operators alone"),
+    ("ge_reference", f"{GE}:ge_reference", "any", GE_PAPER, "GE-θ⁻ by PyTorch's operators only"),
     ("ge_listing", f"{GE}:ge_listing", EVEN, GE_PAPER, "GE-θ⁻ in timm's own code"),
     ("se", "references:se", None, "arXiv:1709.01507", "Squeeze-and-Excitation, ratio 16, biases"),
     ("cbam", "references:cbam", None, "arXiv:1807.06521", "CBAM: channel, then spatial, ratio 16"),
@@ -61,7 +67,8 @@ TABLE: tuple[tuple[str, str, Extents | None, str | None, str], ...] = (
 )
 
 
-# What `verify` holds a module to, in `formulas`; ge_reference and ge_listing are forms of GE-θ⁻.
+# The formula in `formulas` that `verify` compares a module with. ge_reference and ge_listing are
+# other implementations of GE-θ⁻.
 FORMULAS: Mapping[str, str] = {
     **{name: name for name in ("identity", "probe", "se", "cbam")},
     **{name: name for name in ("ge_theta_minus", "ge_theta", "ge_theta_plus")},
@@ -70,7 +77,7 @@ FORMULAS: Mapping[str, str] = {
     "timm/ge": "gather_excite",
 }
 
-# The sets of arguments of timm's GatherExcite, and of ours, that make it another module.
+# Arguments of GatherExcite, timm's and ours, each set of which makes a different module.
 GE_PROBES: Sequence[Mapping[str, Scalar]] = (
     {"use_mlp": False},
     {"use_mlp": False, "extent": 4},
@@ -86,7 +93,7 @@ GE_REFUSES: Sequence[Mapping[str, Scalar]] = tuple(
 
 
 def register_all() -> None:
-    """Register every row of the table with `attn_bench.register`; imports none of them."""
+    """Register every row of the table with `attn_bench.register`, and import none of them."""
     for name, target, extents, paper, summary in TABLE:
         arguments = {"attn_type": name.removeprefix("timm/")} if target == TIMM else None
         formula = f"{__name__}.formulas:{FORMULAS[name]}" if name in FORMULAS else None

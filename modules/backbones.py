@@ -1,23 +1,23 @@
-"""timm's backbones with a module put into them, at places counted by a dry run.
+"""timm's backbones with a module at each place of one kind. A dry run finds the map sizes.
 
 Source card: places
   block   on the output of a block's last convolution and its norm, before the sum with the
           shortcut: Squeeze-and-Excitation (arXiv:1709.01507, figure 3), CBAM, Gather-Excite, ECA.
-          A block without a shortcut (where MobileNetV2 changes the width) has it there too.
-          In ConvNeXt it comes after the layer scale.
-  inner   after a block's spatial (3×3 or depthwise) convolution with its norm and activation; in a
-          basic block, whose last convolution is a 3×3, the same as `block`.
+          A block without a shortcut (where MobileNetV2 changes the width) has the same place.
+          In ConvNeXt the place is after the layer scale.
+  inner   after a block's spatial (3×3 or depthwise) convolution with its norm and activation. In a
+          basic block the last convolution is a 3×3, so `inner` is the same as `block`.
   slot    where timm's block has a place for attention: in ResNet the same as `block`, in MobileNet,
-          EfficientNet and RegNet the same as `inner`. What the backbone has there itself is
-          replaced; at every other place it stays.
+          EfficientNet and RegNet the same as `inner`. The module replaces the backbone's own one
+          there. At all other places the backbone's own module stays.
   stage   after a stage's last block: BAM (arXiv:1807.06514, figure 1).
 
-  strides a ResNet's down-sampling block has its stride in the first 1×1 in the papers (and in
-          Caffe), in the 3×3 in timm. A name that ends in `_caffe` has the papers': 3.858 and not
-          4.089 G in ResNet-50.
-  weights those of a fresh network, but a norm's scale that timm begins with 0 is 0.25, so that the
-          modules see maps and not zeros.
-  pooling a ResNet's head takes a plain mean ("fast"): the same as timm's AdaptiveAvgPool2d, whose
+  strides A ResNet's down-sampling block has its stride in the first 1×1 in the papers and in Caffe,
+          in the 3×3 in timm. A name that ends in `_caffe` has the stride of the papers: ResNet-50
+          then has 3.858 G instead of 4.089 G.
+  weights Those of a fresh network. timm starts the scale of some norms at 0; here it is 0.25, so
+          that the modules do not see maps of zeros.
+  pooling A ResNet's head takes a plain mean ("fast"). It equals timm's AdaptiveAvgPool2d, whose
           elements fvcore counts.
 """
 
@@ -42,7 +42,7 @@ WOKEN_SCALE = 0.25
 
 
 class Points(NamedTuple):
-    """The layer of a block whose output the module takes at each place; None where none is."""
+    """For each place, the layer of a block whose output the module takes; None without a place."""
 
     block: str
     inner: str
@@ -57,11 +57,11 @@ BLOCKS: dict[type[nn.Module], Points] = {
     efficientnet.InvertedResidual: Points("bn3", "bn2", "bn2"),
     convnext.ConvNeXtBlock: Points("drop_path", "conv_dw", None),
 }
-SLOT = "se"  # what timm calls it in every block that has one
+SLOT = "se"  # its name in every block of timm that has one
 
 
 class Site(NamedTuple):
-    """One point of a backbone: the layer called `name` has its output given to a module."""
+    """One point of a backbone: a module takes the output of the layer `name`."""
 
     name: str
     stage: int
@@ -76,15 +76,15 @@ def build(
     stages: Collection[int] | None = None,
     input_size: int = 224,
 ) -> nn.Module:
-    """timm's `backbone` for 1000 classes, with what `make_module` makes at each `place`.
+    """timm's `backbone` for 1000 classes, with a module from `make_module` at each `place`.
 
-    Shape: N×3×input_size×input_size to N×1000. Without `make_module` it is the plain backbone.
+    Shape: N×3×input_size×input_size to N×1000. Without `make_module` the backbone is unchanged.
 
-    stages: in which stages, from 1; None is all of them.
+    stages: the stages that get modules, counted from 1; None is all of them.
 
-    Raises ValueError for a place or a stage that the backbone has not, for blocks unknown here, and
-    for `_caffe` where there is no such stride; what timm raises for an unknown backbone; what
-    `make_module` raises.
+    Raises ValueError for a place or a stage that the backbone does not have, for unknown blocks,
+    and for `_caffe` after a backbone without such strides. Raises what timm raises for an unknown
+    backbone, and what `make_module` raises.
     """
     model = _plain(backbone)
     if make_module is not None:
@@ -95,18 +95,20 @@ def build(
 
 
 def stage_names(model: nn.Module) -> list[str]:
-    """The stages of a backbone, first to last, as `get_submodule` takes them."""
+    """The names of a backbone's stages, first to last, for `get_submodule`."""
     for pattern in ("layer{}", "s{}"):
         if hasattr(model, pattern.format(1)):
             return [pattern.format(i) for i in range(1, 5)]
     for parent in ("blocks", "stages"):
         if hasattr(model, parent):
             return [f"{parent}.{name}" for name, _ in getattr(model, parent).named_children()]
-    raise ValueError(f"{type(model).__name__} has no stages that are known here")
+    raise ValueError(
+        f"{type(model).__name__} has stages under an unknown name (layerN, sN, blocks or stages?)"
+    )
 
 
 def sites(model: nn.Module, place: Place, stages: Collection[int] | None = None) -> list[Site]:
-    """Where modules go, in the order in which an image passes. Raises ValueError for nowhere."""
+    """The sites of `place`, in the order of the forward. Raises ValueError if there are none."""
     names = stage_names(model)
     wanted = sorted(stages or range(1, len(names) + 1))
     if wanted[0] < 1 or wanted[-1] > len(names):
@@ -129,7 +131,7 @@ def sites(model: nn.Module, place: Place, stages: Collection[int] | None = None)
                 Site(f"{path}.{name}", stage, f"{path}.{SLOT}" if place == "slot" else None)
             )
     if not found:
-        raise ValueError(f"{type(model).__name__} has no residual blocks that are known here")
+        raise ValueError(f"{type(model).__name__} has no residual blocks of a known class")
     return found
 
 
@@ -140,7 +142,7 @@ def _plain(backbone: str) -> nn.Module:
     if name != backbone:
         bottlenecks = [block for block in model.modules() if isinstance(block, resnet.Bottleneck)]
         if not bottlenecks:
-            raise ValueError(f"{backbone}: a {name} has no 1×1 to put the stride into ({name}?)")
+            raise ValueError(f"{backbone}: a {name} has no 1×1 for the stride ({name}?)")
         for block in bottlenecks:
             block.conv1.stride, block.conv2.stride = block.conv2.stride, block.conv1.stride
     for layer in model.modules():
@@ -154,17 +156,17 @@ def _plain(backbone: str) -> nn.Module:
 
 
 def _shapes(model: nn.Module, found: list[Site], input_size: int) -> list[tuple[int, ...]]:
-    """(C, H, W) at each site, by one image of zeros."""
+    """(C, H, W) at each site, measured with one image of zeros."""
     shapes: dict[str, tuple[int, ...]] = {}
 
-    def seen(name: str) -> Callable[[nn.Module, tuple[Tensor], Tensor], None]:
-        def note(layer: nn.Module, given: tuple[Tensor], output: Tensor) -> None:
+    def recorder(name: str) -> Callable[[nn.Module, tuple[Tensor], Tensor], None]:
+        def record(layer: nn.Module, given: tuple[Tensor], output: Tensor) -> None:
             shapes[name] = tuple(output.shape[1:])
 
-        return note
+        return record
 
     hooks = [
-        model.get_submodule(site.name).register_forward_hook(seen(site.name)) for site in found
+        model.get_submodule(site.name).register_forward_hook(recorder(site.name)) for site in found
     ]
     was_training = model.training
     device = next(model.parameters()).device

@@ -7,10 +7,12 @@ Source card
               Mc: mean over H×W → C/r → C                             N×C×1×1
               Ms: 1×1 to C/r → two 3×3, dilation d → 1×1 to one map   N×1×H×W
   place       after the last block of stages 1 to 3, at the network's bottlenecks
-  left open   the paper puts a BatchNorm at the end of each branch. Chosen: as in the authors' code
-              (github.com/Jongchan/attention-module), each convolution but the last of a branch is
-              followed by BatchNorm and ReLU; all have biases. The branches are multiplied, as in
-              that code; the paper adds them (its table 2 has both).
+  left open   - The position of the BatchNorms: the paper puts one at the end of each branch.
+                Chosen: as in the authors' code (github.com/Jongchan/attention-module), BatchNorm
+                and ReLU follow each convolution except the last one of a branch. All convolutions
+                have biases.
+              - How the branches are joined: the paper adds them, and its table 2 has sum and
+                product. Chosen: the product, as in that code.
 """
 
 from __future__ import annotations
@@ -21,9 +23,11 @@ from torch import Tensor, nn
 class BAM(nn.Module):
     """y = x ⊙ (1 + σ(Mc(x) · Ms(x))): N×C×H×W to the same.
 
-    In training the channel branch normalises one value a channel and image: the batch is 2 or more.
+    In training the batch must be at least 2, because the channel branch normalises one value for
+    each channel and image.
 
-    rd_ratio: 1/r, the width inside as a part of C. dilation: d of the two 3×3.
+    rd_ratio: 1/r, the width inside as a part of C.
+    dilation: d of the two 3×3.
     """
 
     def __init__(self, channels: int, rd_ratio: float = 1 / 16, dilation: int = 4) -> None:

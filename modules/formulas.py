@@ -1,7 +1,7 @@
-"""The papers' formulas, as plainly as they can be written: what `verify` holds the modules to.
+"""The papers' formulas in plain code: `verify` compares the modules with them.
 
-A formula is a function of an input N×C×H×W and a module's state dict, in evaluation. It shares no
-code with the modules: windows are cut out one by one, upsampling picks its source by index.
+A formula is a function of an input N×C×H×W and of a module's state dict, in evaluation. It shares
+no code with the modules. It cuts windows out one by one, and picks sources of upsampling by index.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ def gather_excite(
 ) -> Tensor:
     """x ⊙ σ(interp(mlp(gather(x)))), arXiv:1810.12348; extent 0 is global.
 
-    Warns where the arguments make another paper's module of it.
+    Warns if the arguments describe a module of another paper.
     """
     if use_mlp and not extra_params and extent == 0:
-        warnings.warn("this is Squeeze-and-Excitation, no Gather-Excite of the paper", stacklevel=2)
+        warnings.warn("this is Squeeze-and-Excitation, not Gather-Excite", stacklevel=2)
     context = _learned(x, state, extent) if extra_params else _windows_mean(x, extent)
     if gather_relu:
         context = context.relu()
@@ -87,7 +87,7 @@ def ge_theta_plus(x: Tensor, state: State, extent: int = 0) -> Tensor:
 
 
 def _windows_mean(x: Tensor, extent: int) -> Tensor:
-    """The mean of what of a (2e−1)×(2e−1) window lies in the map; one window every e elements."""
+    """The means over (2e−1)×(2e−1) windows, one every e elements, of the elements in the map."""
     if extent == 0:
         return x.mean((2, 3), keepdim=True)
 
@@ -102,7 +102,7 @@ def _windows_mean(x: Tensor, extent: int) -> Tensor:
 
 
 def _learned(x: Tensor, state: State, extent: int) -> Tensor:
-    """log₂e × (depthwise 3×3, stride 2 → norm), ReLU between; the global one has one position."""
+    """log₂e × (depthwise 3×3, stride 2 → norm), ReLU between. The global one has one position."""
     channels = x.shape[1]
     if extent == 0:
         weight = state["gather.conv1.weight"][:, 0]  # C×H×W
@@ -125,7 +125,7 @@ def _batch_norm(x: Tensor, state: State, name: str) -> Tensor:
 
 
 def _mlp(x: Tensor, state: State, prefix: str) -> Tensor:
-    """Two 1×1 convolutions with a ReLU between: a matrix each, the same at every position."""
+    """Two 1×1 convolutions with a ReLU between. Each is one matrix for all positions."""
     for name in ("fc1", "fc2"):
         weight, bias = state[f"{prefix}{name}.weight"][:, :, 0, 0], state[f"{prefix}{name}.bias"]
         x = torch.einsum("nchw,dc->ndhw", x, weight) + bias[:, None, None]

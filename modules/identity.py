@@ -1,4 +1,4 @@
-"""The floor: what any module must do at least, which is to read its input and write its output."""
+"""The floor: every module must at least read its input and write its output."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from torch import Tensor, nn
 
 
 class Identity(nn.Module):
-    """y = x in new memory: one read and one write, no arithmetic; the anchor of ratios.
+    """y = x in new memory: one read, one write, no arithmetic. The baseline of ratios.
 
     Shape: N×C×H×W to the same, in the same dtype and memory format.
     """
 
     def __init__(self, channels: int) -> None:
-        """`channels` is taken for the sake of the common signature; any number will do."""
+        """`channels` belongs to the common signature and has no effect."""
         super().__init__()
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,26 +1,28 @@
-"""Work of a known amount, for measuring the tool itself: no attention, no paper."""
+"""A known amount of work, to measure the tool itself. It is not an attention module."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-FACTOR = 1.0000001  # so near to 1 that the input comes back finite after any number of passes
+FACTOR = 1.0000001  # so close to 1 that the output stays finite
 
 
 class Probe(nn.Module):
-    """y = x · f · f · …, once a pass: N×C×H×W to the same.
+    """y = x · f · f · …, one factor in each pass: N×C×H×W to the same.
 
-    101 passes are 1 % more real work than 100: what `selfcheck` plants to see whether it is found.
+    101 passes are 1 % more work than 100. `selfcheck` plants this difference to see if it is found.
 
-    channels: taken for the sake of the common signature.
-    passes: how many times the map is gone through.
-    copy: tells variants of equal work apart, and changes nothing.
+    channels: part of the common signature, without effect.
+    passes: the number of passes over the map, at least 1.
+    copy: a label that distinguishes variants of equal work, without effect.
+
+    Raises ValueError for less than one pass.
     """
 
     def __init__(self, channels: int, passes: int = 100, copy: int = 0) -> None:
         super().__init__()
         if passes < 1:
-            raise ValueError(f"Probe: passes is {passes}, and at least 1 (1?)")
+            raise ValueError(f"Probe: passes must be at least 1, not {passes} (1?)")
         self.passes = passes
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,13 +1,14 @@
-"""SimAM: a gate for every element by how far it stands out of its map, without parameters.
+"""SimAM: gates each element by its distance from the mean of its map, without parameters.
 
 Source card
   paper       SimAM: A Simple, Parameter-Free Attention Module for Convolutional Neural Networks.
               Lingxiao Yang, Ru-Yuan Zhang, Lida Li, Xiaohua Xie. ICML 2021, PMLR 139 (not on arXiv)
-  formula     y = x ⊙ σ(1/E), 1/E = (x − μ)² / (4(v + λ)) + 1/2, equation 5; μ and v are the mean
+  formula     y = x ⊙ σ(1/E), 1/E = (x − μ)² / (4(v + λ)) + 1/2, equation 5. μ and v are the mean
               and the variance of the channel's map
-  place       after the block's 3×3, before its norm; the place `inner` is after norm and activation
+  place       after the block's 3×3, before its norm. The place `inner` comes later: after norm and
+              activation.
   left open   the divisor of v. Chosen: H·W − 1, as in the authors' code
-              (github.com/ZjjConan/SimAM); in a map of one element, 1.
+              (github.com/ZjjConan/SimAM), and 1 for a map of one element.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from torch import Tensor, nn
 class SimAM(nn.Module):
     """y = x ⊙ σ((x − μ)² / (4(v + λ)) + 1/2): N×C×H×W to the same.
 
-    channels: taken for the sake of the common signature. eps: λ of the formula.
+    channels: part of the common signature, without effect.
+    eps: λ of the formula.
     """
 
     def __init__(self, channels: int, eps: float = 1e-4) -> None:

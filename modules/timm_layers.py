@@ -1,4 +1,4 @@
-"""Every attention layer that timm's `create_attn` knows by name, with timm's own defaults."""
+"""The attention layers of timm's `create_attn`, by name, with timm's defaults."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ def timm_attention(
 ) -> nn.Module:
     """timm's layer `attn_type` for maps of `channels` × `feat_size`: N×C×H×W to the same.
 
-    `feat_size` (height, width) is given only to the layers that take it; "bottleneck" needs it, and
-    then takes no other size. "halo" takes maps whose sides are multiples of 8, "bat" of 7.
-    `options` are handed on to the layer.
+    feat_size: (height, width), passed to the layers that have this argument. "bottleneck" needs it
+        and accepts maps of this size only. The sides of maps must be multiples of 8 for "halo", of
+        7 for "bat".
+    options: passed to the layer.
 
-    What timm raises is raised here too: a TypeError for "ge" from timm 1.0.21 on, an AssertionError
-    for a name that the installed timm does not know, or for a map that does not fit.
+    Raises what timm raises. This is a TypeError for "ge" from timm 1.0.21 on. It is an
+    AssertionError for a name that the installed timm does not have, and for a map of a wrong size.
 
     >>> import torch
     >>> timm_attention(64, attn_type="eca")(torch.zeros(2, 64, 8, 8)).shape

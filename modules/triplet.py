@@ -4,9 +4,9 @@ Source card
   paper       Rotate to Attend: Convolutional Triplet Attention Module. Diganta Misra,
               Trikay Nalamada, Ajay Uppili Arasanipalai, Qibin Hou. WACV 2021. arXiv:2010.03045
   formula     y = ⅓ Σ_axes rotate⁻¹(z ⊙ σ(bn(conv k×k([max(z), mean(z)])))), z = rotate(x),
-              equation 4; maximum and mean are over the axis that the rotation has put first
+              equation 4. Maximum and mean are over the axis that the rotation puts first
   place       before the sum with the shortcut
-  left open   nothing; the norm's momentum is that of the authors' code (0.01)
+  left open   nothing. The norm's momentum (0.01) is from the authors' code.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ AXES = (1, 2, 3)  # pooled over C, over H, over W
 class TripletAttention(nn.Module):
     """The mean of three gated copies: N×C×H×W to the same.
 
-    channels: taken for the sake of the common signature. kernel_size: k, odd.
+    channels: part of the common signature, without effect.
+    kernel_size: k, odd.
     """
 
     def __init__(self, channels: int, kernel_size: int = 7) -> None:

@@ -155,7 +155,7 @@ def test_the_faults_of_the_listing_come_out_by_themselves(both_ge: Verified) -> 
         },
     }
     remark = both_ge.matrix["listing_ge"]["agrees"]["reason"]
-    assert remark == "this is Squeeze-and-Excitation, no Gather-Excite of the paper"
+    assert remark == "this is Squeeze-and-Excitation, not Gather-Excite"
 
 
 def test_our_gather_excite_has_none_of_them(both_ge: Verified) -> None:

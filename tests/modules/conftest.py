@@ -1,4 +1,4 @@
-"""How the tests of the modules run."""
+"""The tests of the modules run on one thread."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ import torch
 
 @pytest.fixture(autouse=True, scope="package")
 def one_thread():
-    """The maps are small: on a busy machine two threads mostly wait for each other."""
+    """Maps are small here, and on a busy machine two threads mostly wait for each other."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -1,6 +1,6 @@
-"""What holds for the Triton kernels on a GPU, and in the interpreter with TRITON_INTERPRET=1.
+"""Tests of the Triton kernels, on a GPU or, with TRITON_INTERPRET=1, in Triton's interpreter.
 
-`test_ge_cuda.py` runs this file in a process of its own: Triton reads the variable on import.
+`test_ge_cuda.py` runs this file in a separate process, because Triton reads the variable on import.
 """
 
 import random
@@ -8,14 +8,15 @@ import random
 import ge_oracle
 import pytest
 import torch
-from test_ge_cpu import error, reference
+from ge_random import error, reference
 
 pytest.importorskip("triton")
-from attn_bench.modules import ge_cpu, ge_cuda, gather_excite  # noqa: I001  # needs Triton
+from attn_bench.modules import ge_cuda, ge_dispatch, ge_ops  # needs Triton
+from attn_bench.modules.gather_excite import ge_theta_minus
 
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
-# Lengths, extents: 122 at 8 has an element that float32 moves; 14 at 4 and 7 at 5 do not divide.
+# At length 122 and extent 8 float32 moves an element; 14 by 4 and 7 by 5 do not divide.
 SHAPES = [
     ((1, 2, 122, 9), 8),
     ((2, 3, 9, 122), 8),
@@ -30,12 +31,11 @@ SHAPES = [
     ((1, 2, 17, 1), 0),
     ((1, 1, 150, 140), 0),
     ((1, 1, 9, 9), 1000),
-    ((0, 3, 8, 8), 2),
 ]
 
 
 def check(shape, extent, dtype, layout, is_given):
-    """Forward and gradients, twice; `is_given` with logits."""
+    """Compare forward and gradients of two runs with float64; with logits if `is_given`."""
     x, gradient = (
         torch.randn(shape, device=ge_cuda.DEVICE).to(dtype, memory_format=layout) for _ in range(2)
     )
@@ -61,9 +61,9 @@ def check(shape, extent, dtype, layout, is_given):
             assert error(one.cpu(), other) < TOLERANCE[dtype]
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(8))
 def test_random_shapes(seed):
-    """Forward and gradients are a float64 reference's, and equal bit for bit from run to run."""
+    """Forward and gradients are those of float64, and every run gives the same bits."""
     rng = random.Random(seed)
     torch.manual_seed(seed)
     shape = rng.randint(1, 3), rng.randint(1, 12), rng.randint(1, 20), rng.randint(1, 20)
@@ -73,26 +73,28 @@ def test_random_shapes(seed):
 
 
 @pytest.mark.parametrize(("shape", "extent"), SHAPES)
-@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("is_given", [False, True])
-def test_odd_shapes(shape, extent, layout, is_given):
-    """Likewise where sizes do not divide, rounding moves an element, or little is there."""
-    if 0 in shape:
-        x = torch.empty(shape, device=ge_cuda.DEVICE)
-        assert ge_cuda.excite(x, None, extent).shape == shape
-    else:
-        check(shape, extent, torch.float32, layout, is_given)
+def test_odd_shapes(shape, extent, is_given):
+    """So are they where sizes do not divide, rounding moves an element, or a side is 1."""
+    layout = LAYOUTS[(SHAPES.index((shape, extent)) + is_given) % 2]
+    check(shape, extent, torch.float32, layout, is_given)
+
+
+def test_an_empty_batch():
+    """An empty batch gives an empty output of its shape."""
+    x = torch.empty(0, 3, 8, 8, device=ge_cuda.DEVICE)
+    assert ge_cuda.excite(x, None, 2).shape == x.shape
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("extent", [0, 2, 5])
 def test_more_than_a_tile(monkeypatch, layout, extent):
-    """Maps that are gone through in several bands, chunks and passes give the same."""
+    """Maps that take several bands, chunks and passes give the same."""
     monkeypatch.setattr(ge_cuda, "TILE", 64)
     monkeypatch.setattr(ge_cuda, "ON_CHIP", 64)
     ge_cuda._pooled_sizes.cache_clear()
     for is_given in (False, True):
-        check((1, 3, 11, 9), extent, torch.float32, layout, is_given)
+        check((1, 2, 7, 9), extent, torch.float32, layout, is_given)
     ge_cuda._pooled_sizes.cache_clear()
 
 
@@ -116,7 +118,7 @@ def test_no_number_spreads_no_further():
 
 
 def test_views_and_other_dtypes():
-    """A transposed slice is taken as what it shows; float64 and other devices are not taken."""
+    """A transposed slice gives what its elements give; float64 and other devices are refused."""
     big = torch.randn(2, 6, 20, 20, device=ge_cuda.DEVICE)
     x = big[:, ::2, 3:15, 5:18].transpose(2, 3)
     expected = reference(x.double().cpu(), None, 4)
@@ -133,11 +135,11 @@ def test_logits_of_another_size_are_refused():
 
 
 def test_compiled_in_one_graph(monkeypatch):
-    """The class asks for the kernel, and torch.compile has it in one graph, with its gradients."""
+    """torch.compile makes one graph of a module with the kernel, and its gradients agree."""
     if ge_cuda.DEVICE == "cpu":
-        monkeypatch.setattr(gather_excite, "ge_cpu", ge_cuda)
-    module = gather_excite.ge_theta_minus(6, extent=4, impl="kernel")
-    plain = gather_excite.ge_theta_minus(6, extent=4, impl="reference")
+        monkeypatch.setattr(ge_dispatch, "ge_cpu", ge_cuda)
+    module = ge_theta_minus(6, extent=4, impl="kernel")
+    plain = ge_theta_minus(6, extent=4, impl="reference")
     compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
     x = torch.randn(2, 6, 12, 12, device=ge_cuda.DEVICE, requires_grad=True)
     found, expected = compiled(x), plain(x)
@@ -152,10 +154,10 @@ def test_compiled_in_one_graph(monkeypatch):
 
 @pytest.mark.parametrize("extent", [2, 3, 4, 7, 8, 16])
 def test_the_choice_of_the_nearest_gate(extent):
-    """It is F.interpolate's at lengths to 300, by logits that all differ; on a GPU at every one."""
+    """It is that of F.interpolate at lengths up to 300: on a GPU at each, else at every 59th."""
     for size in range(extent + 1, 300, 1 if ge_cuda.DEVICE == "cuda" else 59):
         gates = -(-size // extent)
         logits = torch.linspace(-3, 3, gates, device=ge_cuda.DEVICE)[None, None, :, None]
         y = ge_cuda.excite(torch.ones(1, 1, size, 1, device=ge_cuda.DEVICE), logits, extent)
-        rows = ge_cpu._sources(size, 1, extent)[0].long().to(ge_cuda.DEVICE)
+        rows = ge_ops.sources(size, 1, extent)[0].long().to(ge_cuda.DEVICE)
         torch.testing.assert_close(y.flatten(), logits.flatten().sigmoid()[rows])

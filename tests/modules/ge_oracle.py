@@ -1,6 +1,6 @@
-"""Gather-Excite once more, slowly: float64, explicit loops, written from the paper's definitions.
+"""The oracle of Gather-Excite: float64, explicit loops, written from the paper's definitions.
 
-Shares no code with the implementation and uses no torch: it is what the implementation is held to.
+It shares no code with the implementation and uses no torch.
 Arrays are N×C×H×W; `state` is the module's state dict as arrays.
 """
 
@@ -35,7 +35,7 @@ def gather_excite(
 
 
 def windows_mean(x: Array, extent: int) -> Array:
-    """The mean of what of a (2e−1)×(2e−1) window lies in the map; one window every e elements."""
+    """The means over (2e−1)×(2e−1) windows, one every e elements, of the elements in the map."""
     n, c, height, width = x.shape
     if extent == 0:
         return x.sum(axis=(2, 3)).reshape(n, c, 1, 1) / (height * width)
@@ -53,7 +53,7 @@ def windows_mean(x: Array, extent: int) -> Array:
 
 
 def depthwise(x: Array, weight: Array, *, stride: int, padding: int) -> Array:
-    """Every channel correlated with its own kernel (C×1×h×w), zeros around the map."""
+    """Correlates each channel with its own kernel (C×1×h×w), with zeros around the map."""
     n, c, height, width = x.shape
     kernel_h, kernel_w = weight.shape[2:]
     out_h = (height + 2 * padding - kernel_h) // stride + 1
@@ -70,7 +70,7 @@ def depthwise(x: Array, weight: Array, *, stride: int, padding: int) -> Array:
 
 
 def batch_norm(x: Array, state: State, name: str, training: bool) -> Array:
-    """(x − mean) / √(var + 1e-5), scaled and shifted; in training by the batch's own moments."""
+    """(x − mean) / √(var + 1e-5), scaled and shifted; in training with the moments of the batch."""
     out = np.empty_like(x)
     for c in range(x.shape[1]):
         mean, var = state[f"{name}.running_mean"][c], state[f"{name}.running_var"][c]
@@ -83,7 +83,7 @@ def batch_norm(x: Array, state: State, name: str, training: bool) -> Array:
 
 
 def pointwise(x: Array, state: State, name: str) -> Array:
-    """A 1×1 convolution with bias: the same matrix at every position."""
+    """A 1×1 convolution with bias: one matrix for all positions."""
     weight, bias = state[f"{name}.weight"][:, :, 0, 0], state[f"{name}.bias"]
     out = np.empty((x.shape[0], len(bias), *x.shape[2:]))
     for i in range(x.shape[2]):
@@ -93,7 +93,7 @@ def pointwise(x: Array, state: State, name: str) -> Array:
 
 
 def nearest(x: Array, height: int, width: int) -> Array:
-    """Upsampling by the element at ⌊i·h/H⌋, ⌊j·w/W⌋, in whole numbers."""
+    """Upsampling: takes the element at ⌊i·h/H⌋, ⌊j·w/W⌋, in exact integers."""
     out = np.empty((*x.shape[:2], height, width))
     for i in range(height):
         for j in range(width):

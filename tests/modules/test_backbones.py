@@ -1,4 +1,4 @@
-"""A module goes into each place of each backbone, once, with the size of the maps that it gets."""
+"""Each place of each backbone gets one module, built for the size of its maps."""
 
 import re
 
@@ -27,7 +27,7 @@ PLACES = ("block", "inner", "slot", "stage")
 
 
 class Seen(nn.Module):
-    """Passes a map on, and holds it to the size it was told."""
+    """A module that asserts the size of its maps and counts its calls."""
 
     def __init__(self, channels, feat_size, stage):
         super().__init__()
@@ -43,7 +43,7 @@ class Seen(nn.Module):
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_block_or_stage_has_one_module_with_its_size(name, place):
-    """As many modules as blocks (or stages) are put in, each used once with maps of its size."""
+    """Each block, or each stage, has one module, which is called once with maps of its size."""
     blocks, last = FAMILIES[name]
     if place == "slot" and not BACKBONES[name].has_slot:
         with pytest.raises(ValueError, match="no attention slot"):
@@ -67,7 +67,7 @@ def test_every_block_or_stage_has_one_module_with_its_size(name, place):
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("module", ["se", "ge_theta"])
 def test_gradients_reach_every_module(name, module):
-    """A step of training has a gradient that is not 0 in each module, whatever its extent."""
+    """A training step gives each module a gradient other than 0, whatever its extent."""
     entry = builtin().get(module)
     made = []
 
@@ -79,14 +79,14 @@ def test_gradients_reach_every_module(name, module):
     torch.manual_seed(1)
     model = backbones.build(name, make, input_size=64).train()
     model(torch.randn(2, 3, 64, 64)).square().mean().backward()
-    for put_in in made:
-        gradients = [p.grad for p in put_in.parameters()]
+    for inserted in made:
+        gradients = [p.grad for p in inserted.parameters()]
         assert all(gradient is not None for gradient in gradients)
         assert any(gradient.any() for gradient in gradients)
 
 
 def test_chosen_stages_alone():
-    """`stages` leaves the others as they are."""
+    """With `stages`, the other stages do not change."""
     made = []
 
     def make(*size):
@@ -98,7 +98,7 @@ def test_chosen_stages_alone():
 
 
 def test_the_slot_takes_the_place_of_the_backbones_own_module():
-    """EfficientNet's own SE goes where a module is put into its slot, and stays elsewhere."""
+    """A module in the slot replaces EfficientNet's own SE; at other places the SE stays."""
 
     def own(**options):
         with torch.device("meta"):
@@ -113,7 +113,7 @@ def test_the_slot_takes_the_place_of_the_backbones_own_module():
 
 
 def test_the_papers_strides():
-    """A name in `_caffe` has the stride in the first 1×1, and the same parameters."""
+    """A `_caffe` backbone has the stride in the first 1×1, and the same parameters."""
     with torch.device("meta"):
         papers, timms = (backbones.build(name) for name in ("resnet50_caffe", "resnet50"))
     assert (papers.layer2[0].conv1.stride, papers.layer2[0].conv2.stride) == ((2, 2), (1, 1))
@@ -124,8 +124,8 @@ def test_the_papers_strides():
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-def test_what_is_known_without_torch_is_so(name):
-    """Each backbone that a suite may name builds, with the stages and the slot that are listed."""
+def test_the_catalog_describes_the_backbones(name):
+    """Each backbone of the catalog builds, and has the stages and the slot listed there."""
     with torch.device("meta"):
         model = backbones.build(name)
         assert len(backbones.stage_names(model)) == BACKBONES[name].stages

@@ -1,4 +1,4 @@
-"""Gather-Excite against its oracle, against timm, and against what is promised of every use."""
+"""Gather-Excite compared with its oracle and with timm, and in every way it can be used."""
 
 import copy
 import math
@@ -27,7 +27,7 @@ FORMS = {"theta_minus": ge_theta_minus, "theta": ge_theta, "theta_plus": ge_thet
 every_form = pytest.mark.parametrize("form", FORMS)
 every_extent = pytest.mark.parametrize("extent", [0, 2, 4])
 
-CHANNELS, HEIGHT, WIDTH = 24, 10, 7  # a width that is no multiple of 16, an odd map
+CHANNELS, HEIGHT, WIDTH = 24, 10, 7  # channels not a multiple of 16, an odd side
 
 
 def build(form, extent, channels=CHANNELS, feat_size=(HEIGHT, WIDTH)):
@@ -98,7 +98,7 @@ def test_the_global_learned_gather_is_one_number_a_channel():
 
 
 def test_the_default_arguments_are_squeeze_and_excitation():
-    """GatherExcite(channels) computes what SE with ratio 16 and biases does."""
+    """GatherExcite(channels) gives the same as SE with ratio 16 and biases."""
     ours, reference = randomised(GatherExcite(CHANNELS)), se(CHANNELS)
     reference.load_state_dict({k.removeprefix("mlp."): v for k, v in ours.state_dict().items()})
     torch.testing.assert_close(ours(maps()), reference(maps()))
@@ -142,7 +142,7 @@ def timm_gather_excite(monkeypatch):
     ("extent", "size"), [(0, (9, 8)), (2, (9, 8)), (4, (14, 14)), (6, (13, 5)), (8, (122, 7))]
 )
 def test_the_form_without_parameters_agrees_with_timm(extent, size, add_maxpool):
-    """As built by any version of timm, down to the interpolation's index at 122 with extent 8."""
+    """The output is that of timm's class, also at 122 with extent 8, where indices are rounded."""
     options = {"extent": extent, "use_mlp": False, "add_maxpool": add_maxpool}
     x = maps(2, 5, *size)
     torch.testing.assert_close(GatherExcite(5, **options)(x), timm_ge.GatherExcite(5, **options)(x))
@@ -152,7 +152,7 @@ def test_the_form_without_parameters_agrees_with_timm(extent, size, add_maxpool)
 @pytest.mark.parametrize("extent", [2, 4, 8])
 @pytest.mark.parametrize("extra_params", [False, True])
 def test_timm_weights_give_timm_outputs(timm_gather_excite, extra_params, extent, use_mlp):
-    """A module with timm's weights computes what timm's own computes."""
+    """A module with timm's weights gives the same as timm's class."""
     options = {"extra_params": extra_params, "extent": extent, "use_mlp": use_mlp}
     theirs = randomised(timm_gather_excite(CHANNELS, **options)).eval()
     ours = GatherExcite(CHANNELS, **options).eval()
@@ -236,8 +236,8 @@ def test_a_map_of_another_size_is_refused():
     ],
 )
 @pytest.mark.parametrize("extent", [0, 4])
-def test_norm_layer_is_honoured(norm_layer, kind, extent):
-    """The norms are of the kind asked for: a class, a name of timm's, or a function."""
+def test_norm_layer_is_respected(norm_layer, kind, extent):
+    """norm_layer can be a class, a name of timm's, or a function."""
     module = GatherExcite(32, (8, 8), extra_params=True, extent=extent, norm_layer=norm_layer)
     norms = [child for name, child in module.gather.named_children() if name.startswith("norm")]
     assert [type(norm) for norm in norms] == [kind] * (2 if extent else 1)
@@ -245,14 +245,14 @@ def test_norm_layer_is_honoured(norm_layer, kind, extent):
 
 @pytest.mark.parametrize("extent", [0, 4])
 def test_no_norm_layer_is_no_norm(extent):
-    """norm_layer=None leaves convolutions only, and no key of a norm in the state dict."""
+    """With norm_layer=None there are convolutions only, and no norms in the state dict."""
     module = GatherExcite(CHANNELS, (HEIGHT, WIDTH), True, extent, norm_layer=None)
     assert not [name for name in module.state_dict() if "norm" in name]
     assert module(maps()).shape == maps().shape
 
 
-def test_activations_go_by_name_too():
-    """act_layer and gate_layer take timm's names; the gate is computed by the one asked for."""
+def test_activations_can_be_named():
+    """act_layer and gate_layer accept timm's names, and the module uses these layers."""
     by_name = GatherExcite(CHANNELS, act_layer="gelu_tanh", gate_layer="hard_sigmoid")
     assert type(by_name.mlp.act).__name__ == "GELUTanh"
     assert isinstance(by_name.gate, nn.Hardsigmoid)
@@ -260,7 +260,7 @@ def test_activations_go_by_name_too():
 
 
 def test_device_and_dtype_are_those_of_the_parameters():
-    """Every floating point tensor is where and what was asked for; counters stay whole numbers."""
+    """Every floating point tensor has the given device and dtype; counters stay integers."""
     module = GatherExcite(8, extra_params=True, extent=2, device="meta", dtype=torch.bfloat16)
     assert {tensor.device.type for tensor in module.state_dict().values()} == {"meta"}
     assert {p.dtype for p in module.parameters()} == {torch.bfloat16}
@@ -283,7 +283,7 @@ def test_the_input_is_left_as_it_was(form, extent):
 @every_form
 @every_extent
 def test_a_deep_copy_is_a_module_of_its_own(form, extent):
-    """A copy computes the same, and goes on doing so when the weights of the first change."""
+    """A copy gives the same, also after the weights of the original change."""
     module = build(form, extent)
     expected, twin = module(maps()), copy.deepcopy(module)
     randomised(module, seed=5)
@@ -293,7 +293,7 @@ def test_a_deep_copy_is_a_module_of_its_own(form, extent):
 @every_form
 @every_extent
 def test_export_keeps_the_result(form, extent):
-    """torch.export, with a batch of any size, computes what the module does."""
+    """torch.export, with a batch of any size, gives the same as the module."""
     module = build(form, extent)
     exported = torch.export.export(
         module, (maps(),), dynamic_shapes=({0: torch.export.Dim("batch")},)
@@ -305,7 +305,7 @@ def test_export_keeps_the_result(form, extent):
 @every_form
 @every_extent
 def test_compile_keeps_the_result(form, extent):
-    """torch.compile takes the whole module as one graph and computes what it does."""
+    """torch.compile makes one graph of the module, which gives the same."""
     torch.compiler.reset()
     module = build(form, extent)
     compiled = torch.compile(module, backend="aot_eager", fullgraph=True)

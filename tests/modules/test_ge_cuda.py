@@ -1,5 +1,6 @@
-"""The Triton kernels: right in the interpreter and on a GPU, compiled for real targets."""
+"""The Triton kernels: their cases in the interpreter and on a GPU, and what they compile to."""
 
+import importlib
 import importlib.util
 import itertools
 import os
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from attn_bench.modules import gather_excite
+from attn_bench.modules import ge_dispatch
 from attn_bench.modules.gather_excite import GatherExcite, ge_theta_minus
 
 CASES = Path(__file__).with_name("ge_cuda_cases.py")
@@ -23,7 +24,6 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA de
 
 
 @needs_triton
-@pytest.mark.timeout(900)  # 40 s of work, and a busy machine takes its time
 @pytest.mark.parametrize("interpret", ["1", pytest.param("0", marks=needs_gpu)])
 def test_cases(interpret):
     """Every case of ge_cuda_cases.py holds in Triton's interpreter, and on the GPU where one is."""
@@ -38,20 +38,19 @@ def test_cases(interpret):
 
 
 @needs_triton
-@pytest.mark.parametrize("capability", [80, 90])
-def test_compiled_for(capability):
-    """Each kernel compiles for a real GPU without one, and no register is spilled at 56×56."""
+@pytest.mark.parametrize(
+    ("capability", "layout"), [(80, torch.channels_last), (90, torch.contiguous_format)]
+)
+def test_compiled_for(capability, layout):
+    """Without a GPU each kernel compiles for one, and spills no register at 56×56."""
     from attn_bench.modules import ge_cuda
 
-    grid = itertools.product(
-        [0, 8, 3], [torch.contiguous_format, torch.channels_last], [False, True], [False, True]
-    )
-    for extent, layout, is_given, is_backward in grid:
+    for extent, is_given, is_backward in itertools.product([0, 8, 3], [False, True], [False, True]):
         dtype = torch.bfloat16 if extent == 8 else torch.float32
         x = torch.empty(2, 256, 56, 56, dtype=dtype, device="meta").to(memory_format=layout)
         side = -(-56 // (extent or 56))
         logits = x.new_empty(2, 256, side, side) if is_given else None
-        launches = ge_cuda._launches(
+        launches = ge_cuda.plan_launches(
             x, x if is_backward else None, logits, x, x if logits is None else logits, extent or 56
         )
         for launch in launches:
@@ -59,7 +58,7 @@ def test_compiled_for(capability):
 
 
 def spilled_bytes(launch, capability):
-    """What a thread keeps in memory for want of registers, by the compiler's own account."""
+    """The bytes that a thread keeps in memory for lack of registers, from the compiler's report."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -84,26 +83,48 @@ def spilled_bytes(launch, capability):
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(compiled.asm["cubin"])
         file.flush()
-        told = subprocess.run(
+        report = subprocess.run(
             [tool, "-res-usage", file.name], capture_output=True, text=True, check=True
         )
-    return max(int(size) for size in re.findall(r"STACK:(\d+)", told.stdout))
+    return max(int(size) for size in re.findall(r"STACK:(\d+)", report.stdout))
 
 
-def test_triton_is_not_imported_for_a_cpu():
-    """Importing the class, and a call on a CPU, leave Triton's kernels alone."""
-    script = (
-        "import sys, torch\nfrom attn_bench.modules.gather_excite import ge_theta_minus as ge\n"
-        "ge(8, extent=4)(torch.ones(1, 8, 16, 16))\n"
-        "assert not any(name.endswith('ge_cuda') for name in sys.modules)\n"
+def test_triton_is_not_imported_for_a_cpu(monkeypatch):
+    """Importing the class, and a call on a CPU, do not import Triton's kernels."""
+    other = load_other_version(monkeypatch)
+    assert other.ge_theta_minus(8, extent=4)(torch.ones(1, 8, 16, 16)).shape == (1, 8, 16, 16)
+    assert not [name for name in sys.modules if re.match(r"other_version\.ge_(cuda|triton)", name)]
+
+
+def test_two_versions_side_by_side_have_operators_of_their_own(monkeypatch):
+    """A second version of the files does not replace the operators of the first one."""
+    other = load_other_version(monkeypatch)
+    x = torch.randn(1, 8, 16, 16)
+    assert torch.equal(other.ge_theta_minus(8, extent=4)(x), ge_theta_minus(8, extent=4)(x))
+    namespaces = {kernels.ge_cpu.NAMESPACE for kernels in (other.ge_dispatch, ge_dispatch)}
+    assert len(namespaces) == 2
+    for namespace in namespaces:
+        assert hasattr(getattr(torch.ops, namespace), "excite")
+
+
+def load_other_version(monkeypatch):
+    """Gather-Excite as `check --against` loads it: the same files in a package of another name."""
+    start = Path(ge_dispatch.__file__).with_name("__init__.py")
+    spec = importlib.util.spec_from_file_location(
+        "other_version", start, submodule_search_locations=[str(start.parent)]
     )
-    subprocess.run([sys.executable, "-c", script], check=True)
+    package = importlib.util.module_from_spec(spec)
+    for name in [name for name in sys.modules if name.startswith("other_version")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "other_version", package)
+    spec.loader.exec_module(package)
+    return importlib.import_module("other_version.gather_excite")
 
 
-def test_a_kernel_asked_for_in_vain():
-    """It is refused with the reason: the dtype, the gate, the missing Triton."""
+def test_a_kernel_that_cannot_compute_the_input():
+    """It is refused, and the message gives the dtype or the gate as the reason."""
     x = torch.ones(1, 8, 16, 16)
-    with pytest.raises(ValueError, match=r"none for float64 \(1, 8, 16, 16\) on cpu"):
+    with pytest.raises(ValueError, match=r"no kernel supports float64 \(1, 8, 16, 16\) on cpu"):
         ge_theta_minus(8, extent=4, impl="kernel")(x.double())
     hard = GatherExcite(8, extent=4, gate_layer="hard_sigmoid", impl="kernel")
     with pytest.raises(ValueError, match="the gate is Hardsigmoid"):
@@ -111,8 +132,8 @@ def test_a_kernel_asked_for_in_vain():
 
 
 def test_without_triton(monkeypatch):
-    """A kernel asked for on CUDA says what is missing; nothing else needs it."""
-    monkeypatch.setattr(gather_excite, "_kernels", lambda x: None)
+    """The kernel for CUDA is refused with the reason; "auto" uses PyTorch's operators."""
+    monkeypatch.setattr(ge_dispatch, "kernels_for", lambda x: None)
     x = torch.ones(1, 8, 16, 16)
     with pytest.raises(ValueError, match="Triton is not installed"):
         ge_theta_minus(8, extent=4, impl="kernel")(x)
@@ -121,7 +142,7 @@ def test_without_triton(monkeypatch):
 
 @needs_gpu
 def test_not_by_default():
-    """On CUDA the kernels are taken where they are asked for, until they have been measured."""
+    """On CUDA "auto" uses the kernels only if `CUDA_BY_DEFAULT` is true."""
     x = torch.ones(1, 8, 16, 16, device="cuda")
     module = ge_theta_minus(8, extent=4)
-    assert (module._kernel(x) is not None) == gather_excite.CUDA_BY_DEFAULT
+    assert (ge_dispatch.choose(module, x).fused is not None) == ge_dispatch.CUDA_BY_DEFAULT

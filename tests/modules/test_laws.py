@@ -1,6 +1,6 @@
-"""Laws over the whole built-in registry: a module is held to them from the day it is added.
+"""Every built-in module must pass the checks of `verify`, from the day it is added.
 
-The laws are the checks of `verify`; what is here is which of them timm is known to break.
+This file lists the checks that timm is known to fail.
 """
 
 import pytest
@@ -24,10 +24,10 @@ def is_timm(versions):
 
 
 def known_faults(subject):
-    """The checks that this version of timm is known to fail, and why."""
+    """The checks that this version of timm is known to fail; the comments say why."""
     variant, arguments = subject.variant, dict(subject.variant.arguments)
     if variant.module in ("coord", "timm/coord", "timm/scoord", "timm/ela", "timm/strip"):
-        return {"builds"} if is_timm("<1.0.23") else set()  # not there yet
+        return {"builds"} if is_timm("<1.0.23") else set()  # this timm does not have it yet
     if variant.module == "timm/lambda":
         return {"channels_last"}  # its Conv3d has weights of five dimensions
     if variant.module != "timm/ge":
@@ -35,14 +35,14 @@ def known_faults(subject):
     if subject.checks == ("refuses",):
         return {"refuses"}  # extents 6, 10, 12
     is_learned = arguments.get("extra_params", False)
-    if is_timm(">=1.0.21"):  # hands on `*dd` for `**dd`
+    if is_timm(">=1.0.21"):  # passes `*dd` instead of `**dd`
         return {"builds"} if is_learned or arguments.get("use_mlp", True) else set()
     return {"agrees"} if is_learned and not variant.extent else set()  # pads the global gather
 
 
 @every_subject
 def test_every_check_is_passed_or_a_known_fault(subject):
-    """Every built-in passes every check of `verify`, but for the faults of this version of timm."""
+    """Every built-in passes every check of `verify`, except for known faults of this timm."""
     failed = {}
     for check in subject.checks:
         found = conformance.verify(
@@ -56,8 +56,8 @@ def test_every_check_is_passed_or_a_known_fault(subject):
 
 
 @every_entry
-def test_it_says_what_it_is(entry):
-    """Every built-in has a summary of one short line, and a paper, if any, by its arXiv number."""
+def test_it_has_a_summary(entry):
+    """Every built-in has a summary of one short line, and cites a paper by its arXiv number."""
     assert 0 < len(entry.summary) <= 80
     assert "\n" not in entry.summary
     assert entry.paper is None or entry.paper.startswith("arXiv:")
@@ -69,7 +69,7 @@ def test_it_says_what_it_is(entry):
     ids=lambda s: s.variant.label,
 )
 def test_the_output_is_memory_of_its_own(subject):
-    """No built-in hands back its input: what is timed is work."""
+    """No built-in returns its input, so that a timing measures work."""
     specimen = Specimen(ENTRIES[subject.variant.module], subject.variant, "cpu")
     x = specimen.input()
     for training in (False, True):

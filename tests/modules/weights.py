@@ -1,11 +1,11 @@
-"""Weights for tests: seeded, and none of them at an initial value that would hide a fault."""
+"""Random weights for tests: initial values such as 0 and 1 would hide faults."""
 
 import torch
 from torch import nn
 
 
 def randomised(module: nn.Module, seed: int = 0) -> nn.Module:
-    """`module` with every parameter and every running statistic drawn anew (zeros, ones gone)."""
+    """`module` with random values in every parameter and every running statistic."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, tensor in module.state_dict().items():
