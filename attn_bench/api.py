@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from attn_bench.engine.progress import Unseen
 from attn_bench.engine.run import exit_status
 from attn_bench.jobs.run import run as measure
+from attn_bench.model.axes import AUTO, DEVICE_CHOICES
 from attn_bench.model.errors import RequestError
 from attn_bench.model.request import RunRequest
 from attn_bench.store import frames, runs
@@ -21,8 +22,6 @@ from attn_bench.store.runs import StoredRun
 
 if TYPE_CHECKING:
     import pandas as pd
-
-DEVICES = ("cpu", "cuda", "auto")
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class Run:
 def run(
     suite: str | PathLike[str],
     *,
-    device: str = "auto",
+    device: str = AUTO,
     modules: str | None = None,
     where: str | None = None,
     budget: float | None = None,
@@ -96,7 +95,7 @@ def run(
     A case that could not be measured is a row of the table, with its status; `Run.exit_status`
     tells of them. Raises AttnBenchError for what the command refuses, or where the disk is full.
     """
-    _check("device", device, device in DEVICES, f"one of {', '.join(DEVICES)}")
+    _check("device", device, device in DEVICE_CHOICES, f"one of {', '.join(DEVICE_CHOICES)}")
     _check("budget", budget, budget is None or 0 < budget < inf, "seconds, more than 0")
     _check("precision", precision, precision is None or 0 < precision <= 100, "percent, up to 100")
     _check("sessions", sessions, sessions is None or sessions >= 1, "1 or more")

@@ -31,7 +31,7 @@ def main() -> None:
     from attn_bench.catalog.registry import builtin
     from attn_bench.model.case import Case, Shape, Variant
     from attn_bench.worker.bench import Bench
-    from attn_bench.worker.devices import open_device
+    from attn_bench.worker.devices.base import open_device
 
     bench = Bench(open_device("cpu"), builtin())
     variants = [

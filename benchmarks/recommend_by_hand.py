@@ -61,7 +61,7 @@ def time_one_pair(row: dict[str, object]) -> None:
     """Print the median logarithm of the candidate's time over the plain network's."""
     import torch
 
-    from attn_bench.catalog.networks import Place
+    from attn_bench.catalog.backbones import Place
     from attn_bench.catalog.registry import builtin
     from attn_bench.modules.backbones import build
 

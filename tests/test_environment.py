@@ -35,9 +35,11 @@ def test_fingerprint_is_of_the_machine_and_not_of_the_moment() -> None:
     machine = capture()
     gpu = {"gpu": "X", "sm_clock_mhz": 1000}
     same = replace(machine, governor="other", os="Linux 99", swap_used_bytes=5)
-    assert fingerprint_of(machine, gpu) == fingerprint_of(same, {"gpu": "X", "sm_clock_mhz": 2000})
+    assert fingerprint_of(machine, "cuda", gpu) == fingerprint_of(
+        same, "cuda", {"gpu": "X", "sm_clock_mhz": 2000}
+    )
     other = replace(machine, cores_usable=99)
-    assert fingerprint_of(machine, gpu) != fingerprint_of(other, gpu)
+    assert fingerprint_of(machine, "cuda", gpu) != fingerprint_of(other, "cuda", gpu)
 
 
 def test_nothing_names_the_user_or_the_host() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from attn_bench.catalog.registry import builtin
-from attn_bench.worker.devices import open_device
+from attn_bench.worker.devices.base import open_device
 
 CPU = open_device("cpu")
 X = torch.randn(8, 256, 28, 28)

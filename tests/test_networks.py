@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from program import Cli, ProgramRun, program, program_run
 
-from attn_bench.catalog.networks import Place
+from attn_bench.catalog.backbones import Place
 from attn_bench.catalog.registry import builtin
 from attn_bench.model.case import Network, Shape
 from attn_bench.model.errors import RequestError

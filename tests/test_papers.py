@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from program import ProgramRun, program_run
 
-from attn_bench.catalog.networks import BACKBONES, Place
+from attn_bench.catalog.backbones import BACKBONES, Place
 from attn_bench.papers import reproduction
 from attn_bench.papers.published import fits, links, load
 

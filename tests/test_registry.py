@@ -10,11 +10,11 @@ import torch
 from program import ROOT, Cli
 from torch import nn
 
+from attn_bench.catalog.loading import load_baseline
 from attn_bench.catalog.registry import (
     Entry,
     Registry,
     builtin,
-    load_baseline,
     register,
     registering,
 )
@@ -81,7 +81,9 @@ def test_the_decorator_gives_back_what_it_was_given() -> None:
 
     with registering(registry, "here"):
         assert register("mine", extents=[2, "global"])(Mine) is Mine
-    assert registry.get("mine") == Entry("mine", Mine, (2, "global"), None, "One line.", {}, "here")
+    assert registry.get("mine") == Entry(
+        "mine", (2, "global"), summary="One line.", origin="here", target=Mine
+    )
 
 
 @pytest.mark.parametrize(

@@ -293,6 +293,6 @@ def test_ctrl_c_shows_what_was_verified(tmp_path: Path) -> None:
 )
 def test_every_extent_has_a_row(extents: Any, expected: list[Any]) -> None:
     """All that are listed, some of a rule, and 6 where only powers of two are to be taken."""
-    rows = list(subjects_of(Entry("m", "m:m", extents)))
+    rows = list(subjects_of(Entry("m", extents)))
     assert [row.variant.extent for row in rows] == expected
     assert [row.checks for row in rows if row.variant.extent == 6] in ([], [("refuses",)])

@@ -1,97 +1,66 @@
-"""name -> variant: the only door to the modules under test.
+"""The registered modules by name: the only door to the modules under test.
 
-Three sources, no privileges among them: the built-ins of `attn_bench.modules`, installed packages
-that declare the entry point group `attn_bench.modules`, and files named with `--modules-from`.
-All of them register through the same decorator. Registering by import path loads nothing, so that
-a process that never imports torch can list the built-ins; entry points and files are code, and are
-loaded by a worker only, which describes what they registered.
+They come from three sources with equal rights: the built-ins of `attn_bench.modules`, installed
+packages that declare the entry point group `attn_bench.modules`, and files named with
+`--modules-from`. All register through the same decorator. Registering by import path loads nothing,
+so a process without torch can list the built-ins. The other two are code: `loading` runs it, in
+workers only, which describe what was registered.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.metadata
-import importlib.util
 import inspect
 import re
-import sys
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar
 
-from attn_bench.model.case import BASELINE, PLAIN, Extent, Scalar
-from attn_bench.model.errors import RequestError, in_one_line, nearest
-from attn_bench.model.paths import MODULES
+from attn_bench.model.case import PLAIN, Extent, Scalar
+from attn_bench.model.entry import BUILTIN as BUILTIN
+from attn_bench.model.entry import Description
+from attn_bench.model.entry import Extents as Extents
+from attn_bench.model.errors import RequestError, nearest
 
 ENTRY_POINT_GROUP = "attn_bench.modules"
 BUILTIN_PACKAGE = "attn_bench.modules"
-BASELINE_PACKAGE = "attn_bench_base"
-BUILTIN = "built-in"
 
 
-Extents = tuple[Extent, ...] | Literal["any", "power_of_two"]
 Target = Callable[..., Any] | str
 T = TypeVar("T", bound=Target)
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One registered module: where its factory is, and what it takes.
+class Entry(Description):
+    """A registered module: its description, and where its code is.
 
-    `extents` is None for a module without an extent, the extents it was registered for, or a rule:
-    "any" (whole numbers from 2, and global) or "power_of_two" (2, 4, 8, …, and global).
+    target: the factory or its import path; empty for a module that a worker only described.
+    arguments: what the factory is always given.
+    reference: the formula that `verify` holds the module to, or its import path.
     """
 
-    name: str
-    target: Target
-    extents: Extents | None = None
-    paper: str | None = None
-    summary: str = ""
+    target: Target = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    origin: str = BUILTIN
     reference: Target | None = None
-    probes: tuple[dict[str, Scalar], ...] = ()
-    refuses: tuple[dict[str, Scalar], ...] = ()
 
-    def extents_in_words(self) -> str:
-        """For people: "2, 4, global"; empty for a module without an extent."""
-        match self.extents:
-            case None:
-                return ""
-            case "any":
-                return "any from 2, global"
-            case "power_of_two":
-                return "powers of two, global"
-            case listed:
-                return ", ".join(str(extent) for extent in listed)
+    @classmethod
+    def of(cls, description: Description) -> Entry:
+        """The entry of a module whose code only a worker has."""
+        return cls(**{item.name: getattr(description, item.name) for item in fields(Description)})
 
-    def extent_problem(self, extent: Extent) -> str | None:
-        """Why this module cannot take `extent`, with the nearest that it can; None if it can."""
-        if self.extents is None:
-            return f"{self.name} takes no extent"
-        if isinstance(self.extents, tuple):
-            if extent in self.extents:
-                return None
-            return f"{self.name} is registered for extents {self.extents_in_words()}, not {extent}"
-        if extent == "global":
-            return None
-        if extent < 2:
-            return f"extent {extent} is below 2 (2 or 'global'?)"
-        if self.extents == "power_of_two" and extent & (extent - 1):
-            below = 1 << (extent.bit_length() - 1)
-            return f"extent {extent} is not a power of two ({below} or {2 * below}?)"
-        return None
+    @property
+    def description(self) -> Description:
+        """What other processes may know of it."""
+        return Description(**{item.name: getattr(self, item.name) for item in fields(Description)})
 
     def factory(self) -> Callable[..., Any]:
-        """The callable behind the entry; imports it, and with it torch: for workers."""
+        """The callable behind the entry. Imports it, and torch with it: for workers only."""
         return _imported(self.target)
 
     def formula(self) -> Callable[..., Any] | None:
-        """What `verify` compares with, imported likewise; None where there is nothing."""
+        """The formula that `verify` compares with, imported; None if none is registered."""
         return None if self.reference is None else _imported(self.reference)
 
     def build(
@@ -123,7 +92,7 @@ def _imported(target: Target) -> Callable[..., Any]:
 
 
 class Registry:
-    """Entries by name, in the order of registration; a name is taken once."""
+    """Entries by name, in the order of registration. A name is given once."""
 
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
@@ -148,7 +117,7 @@ class Registry:
 
 
 def union(*many: Iterable[Entry]) -> Registry:
-    """All of them together; of two entries of one name the later one holds."""
+    """All of them together. Of two entries of one name, the later counts."""
     found = Registry()
     for entry in {entry.name: entry for entries in many for entry in entries}.values():
         found.add(entry)
@@ -188,23 +157,12 @@ def register(
     ... def build(channels, extent=2):
     ...     "Two extents."
     """
-
-    if not isinstance(name, str) or not re.fullmatch(r"[\w./+-]+", name):
-        raise ValueError(f"register: {name!r} is no name (letters, digits and _ . / + - make one)")
-    if name == PLAIN:
-        raise ValueError(f"register: {name!r} is the name of a backbone without a module")
-    if extents is not None and not isinstance(extents, str):
-        extents = tuple(extents)
-        if wrong := [e for e in extents if e != "global" and type(e) is not int]:
-            raise ValueError(
-                f"register({name!r}): extent {wrong[0]!r} is no whole number or 'global'"
-            )
-    elif extents not in (None, "any", "power_of_two"):
-        raise ValueError(f"register({name!r}): extents are a list, 'any' or 'power_of_two'")
+    _check_name(name)
+    extents = _checked_extents(name, extents)
 
     def add(target: T) -> T:
         if not callable(target) and not isinstance(target, str):
-            raise TypeError(f"register({name!r}) is put above a class or a function")
+            raise TypeError(f"register({name!r}) must stand above a class or a function")
         line = summary
         if line is None:
             line = "" if isinstance(target, str) else inspect.cleandoc(target.__doc__ or "")
@@ -227,6 +185,28 @@ def register(
     return add
 
 
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not re.fullmatch(r"[\w./+-]+", name):
+        raise ValueError(f"register: {name!r} is not a valid name (use letters, digits, _ . / + -)")
+    if name == PLAIN:
+        raise ValueError(f"register: {name!r} is the name of a backbone without a module")
+
+
+def _checked_extents(
+    name: str, extents: Iterable[Extent] | Literal["any", "power_of_two"] | None
+) -> Extents | None:
+    if extents is None or extents == "any" or extents == "power_of_two":
+        return extents
+    if isinstance(extents, str):
+        raise ValueError(f"register({name!r}): extents are a list, 'any' or 'power_of_two'")
+    listed = tuple(extents)
+    if wrong := [e for e in listed if e != "global" and type(e) is not int]:
+        raise ValueError(
+            f"register({name!r}): extent {wrong[0]!r} is neither a whole number nor 'global'"
+        )
+    return listed
+
+
 @contextmanager
 def registering(registry: Registry, origin: str) -> Iterator[None]:
     """Inside, `register` adds to `registry` in the name of `origin`."""
@@ -240,7 +220,7 @@ def registering(registry: Registry, origin: str) -> Iterator[None]:
 
 
 def builtin() -> Registry:
-    """The registry of the built-ins; loads none of them."""
+    """The registry of the built-ins. Loads none of them."""
     modules = importlib.import_module(BUILTIN_PACKAGE)
     registry = Registry()
     with registering(registry, BUILTIN):
@@ -249,92 +229,5 @@ def builtin() -> Registry:
 
 
 def entry_points() -> list[importlib.metadata.EntryPoint]:
-    """What installed packages declare in the group `attn_bench.modules`; loads nothing."""
+    """What installed packages declare in the group `attn_bench.modules`. Loads nothing."""
     return list(importlib.metadata.entry_points(group=ENTRY_POINT_GROUP))
-
-
-def code_hash(files: Iterable[str] = ()) -> str:
-    """Of the code of all that can be registered: the built-ins, the packages that declare modules,
-    by their versions, and `files`. Stored figures hold for the code that they were measured of."""
-    folder = MODULES
-    content = [path.read_bytes() for path in sorted(folder.glob("*.[pc]*"))]
-    content += [Path(file).read_bytes() for file in files]
-    for point in entry_points():
-        version = point.dist.version if point.dist else "?"
-        content.append(f"{point.name} {point.value} {version}".encode())
-    return hashlib.sha256(b"\0".join(content)).hexdigest()[:16]
-
-
-def load_all(files: Iterable[str] = ()) -> Registry:
-    """Built-ins, entry points and `files`. Runs the code of the last two: for workers.
-
-    Raises RequestError, with file and line, for a file that raises or registers nothing. An entry
-    point that cannot be loaded is registered all the same: whoever asks for it is told why.
-    """
-    registry = builtin()
-    for point in entry_points():
-        with registering(registry, f"package {point.dist.name if point.dist else '?'}"):
-            _load_entry_point(point, registry)
-    for file in files:
-        known = len(list(registry))
-        with registering(registry, file):
-            _load_module(f"attn_bench_user_{Path(file).stem}", Path(file))
-        if len(list(registry)) == known:
-            raise RequestError(f'{file}: registers no module (@register("name") above a class?)')
-    return registry
-
-
-def load_baseline(registry: Registry, package: str | None, files: Iterable[str]) -> None:
-    """Load another version of modules beside the current one, as NAME@base. For workers.
-
-    package: a folder like `modules/`, loaded under a package name of its own, so that its files
-    import each other and not the current ones. files: as for `load_all`.
-    Raises RequestError for what cannot be loaded.
-    """
-    baseline = Registry()
-    if package is not None:
-        with registering(baseline, BUILTIN):
-            _load_module(BASELINE_PACKAGE, Path(package, "__init__.py"), [package]).register_all()
-    for file in files:
-        with registering(baseline, file):
-            _load_module(f"{BASELINE_PACKAGE}_{Path(file).stem}", Path(file))
-    for entry in baseline:
-        registry.add(replace(entry, name=entry.name + BASELINE))
-
-
-def _load_entry_point(point: importlib.metadata.EntryPoint, registry: Registry) -> None:
-    try:
-        loaded = point.load()
-    except (Exception, SystemExit) as error:  # any code may be behind an entry point
-        reason = f"entry point {point.value}: {in_one_line(error)}"
-
-        def unusable(channels: int) -> None:
-            raise ImportError(reason)
-
-        register(point.name, summary=reason)(unusable)
-        return
-    if callable(loaded) and all(entry.target is not loaded for entry in registry):
-        register(point.name)(loaded)
-
-
-def _load_module(name: str, path: Path, folders: list[str] | None = None) -> Any:
-    """Run a Python file, which registers its modules; `folders` make it a package."""
-    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=folders)
-    if spec is None or spec.loader is None:
-        raise RequestError(f"{path}: not a Python file (its name must end in .py)")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # any code may be in a user's file
-        raise RequestError(f"{path}:{_line_in(path, error)}: {in_one_line(error)}") from error
-    return module
-
-
-def _line_in(path: Path, error: BaseException) -> int:
-    """Where in the file at `path` the error came up; 1 if nowhere in it."""
-    if isinstance(error, SyntaxError) and error.lineno:
-        return error.lineno
-    frames = traceback.extract_tb(error.__traceback__)
-    here = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path.resolve()]
-    return (here[-1] if here else None) or 1

@@ -28,6 +28,7 @@ from attn_bench.cli.options import (
     strictness,
     wanted_of,
 )
+from attn_bench.model.axes import DEVICE_CHOICES
 from attn_bench.model.errors import AttnBenchError, RequestError, nearest
 from attn_bench.model.row import COLUMNS
 from attn_bench.view.console import console
@@ -279,7 +280,7 @@ def recommend(
 @commands.command()
 @click.argument("glob", metavar="[GLOB]", default="*")
 @click.option("--modules-from", multiple=True, metavar="FILE.py", help="Modules of your own.")
-@click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), default="cpu")
+@click.option("--device", type=click.Choice(DEVICE_CHOICES), default="cpu")
 @click.option("--json", "json_", metavar="FILE", help="Write the matrix as JSON.")
 @click.option(
     "--timeout",
@@ -433,7 +434,7 @@ def report(run: str, out: str | None, png: str | None) -> int:
     metavar="N",
     help="How long; more narrows the intervals.  [5]",
 )
-@click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), default="auto")
+@click.option("--device", type=click.Choice(DEVICE_CHOICES), default="auto")
 def selfcheck(minutes: float, device: str) -> int:
     """How often this tool is wrong on this machine, and how small a slowdown it sees."""
     from attn_bench.jobs import selfcheck as job

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from attn_bench.model.axes import AUTO, DEVICE_CHOICES
 from attn_bench.model.case import LEAST_IMAGE, USUAL_IMAGE, Shape
 from attn_bench.model.errors import RequestError, nearest
 from attn_bench.model.metrics import LIMITS, TOLERABLE
@@ -47,8 +48,8 @@ def measuring(command: Callable[..., int]) -> Callable[..., int]:
         click.option("--suite", metavar="NAME", help="A suite's name, or a TOML file."),
         click.option(
             "--device",
-            type=click.Choice(["cpu", "cuda", "auto"]),
-            default="auto",
+            type=click.Choice(DEVICE_CHOICES),
+            default=AUTO,
             help="auto takes a GPU where there is one.",
         ),
         click.option(

@@ -17,7 +17,7 @@ from attn_bench.engine.pair import AnyWorker
 from attn_bench.engine.process import WorkerLost
 from attn_bench.engine.progress import Progress
 from attn_bench.model import protocol
-from attn_bench.model.axes import PATIENCE, DType
+from attn_bench.model.axes import EXECUTION, DType
 from attn_bench.model.case import Case
 from attn_bench.model.run import Block, Outcome, Plan, Rates, Settings
 from attn_bench.plan.order import calls_in_a_block, round_order
@@ -264,14 +264,14 @@ class Coordinator:
             session.is_open = True
 
     def _ask(
-        self, session: Session, request: protocol.Request, patience: float = 1.0
+        self, session: Session, message: protocol.Message, patience: float = 1.0
     ) -> protocol.Reply:
         """The worker's reply. A worker that is lost is replaced, and what it was on has failed.
 
         The others wait for the new one to start: it would disturb them.
         """
         try:
-            return session.worker.ask(request, patience * self._settings.timeout_s)
+            return session.worker.ask(message, patience * self._settings.timeout_s)
         except WorkerLost as lost:
             lost_at = time.monotonic()
             index = self._sessions.index(session)
@@ -294,4 +294,4 @@ def calling_s(blocks: Iterable[Block]) -> float:
 
 
 def _patience(case: Case) -> float:
-    return PATIENCE.get(case.execution, 1.0)
+    return EXECUTION[case.execution].patience

@@ -13,7 +13,7 @@ from attn_bench.engine.process import Worker, WorkerLost
 from attn_bench.model import protocol
 from attn_bench.model.case import BASELINE
 from attn_bench.model.errors import RequestError
-from attn_bench.model.protocol import Reply, Request
+from attn_bench.model.protocol import Message, Reply
 
 
 class WorkerPair:
@@ -43,15 +43,15 @@ class WorkerPair:
         names = sorted({name.removesuffix(BASELINE) for name in load})
         return WorkerPair(self._current.another(names), self._baseline.another(names))
 
-    def ask(self, request: Request, timeout_s: float) -> Reply:
+    def ask(self, message: Message, timeout_s: float) -> Reply:
         """Raises WorkerLost, with both ended, when one is lost: neither is any use alone."""
         try:
             if (
-                isinstance(request, protocol.Inspect | protocol.RunBlock)
-                and request.case.is_baseline
+                isinstance(message, protocol.Inspect | protocol.RunBlock)
+                and message.case.is_baseline
             ):
-                return self._baseline.ask(replace(request, case=request.case.current), timeout_s)
-            return self._current.ask(request, timeout_s)
+                return self._baseline.ask(replace(message, case=message.case.current), timeout_s)
+            return self._current.ask(message, timeout_s)
         except WorkerLost:
             self.end()
             raise

@@ -16,7 +16,7 @@ from pathlib import Path
 from attn_bench.model import protocol
 from attn_bench.model.errors import RequestError
 from attn_bench.model.paths import PACKAGE
-from attn_bench.model.protocol import Reply, Request
+from attn_bench.model.protocol import Message, Reply
 from attn_bench.model.status import Status
 
 START_TIMEOUT_S = 180.0
@@ -106,17 +106,17 @@ class Worker:
         """A fresh worker that opens in the same way as this one."""
         return Worker(self.opening, load, self.python)
 
-    def ask(self, request: Request, timeout_s: float) -> Reply:
+    def ask(self, message: Message, timeout_s: float) -> Reply:
         """The worker's reply. Raises WorkerLost, with the worker ended, after `timeout_s`."""
         try:
-            self._post(request)
+            self._post(message)
         except OSError:
             raise self._died() from None
         return self._reply(timeout_s)
 
-    def _post(self, request: Request) -> None:
+    def _post(self, message: Message) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write(protocol.encode(request))
+        self._process.stdin.write(protocol.encode(message))
         self._process.stdin.flush()
 
     def _reply(self, timeout_s: float) -> Reply:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from attn_bench.analysis.table import Measurements, make_rows
-from attn_bench.catalog import registry
-from attn_bench.catalog.registry import Entry, Registry
+from attn_bench.catalog import loading
+from attn_bench.catalog.registry import Entry, Registry, union
 from attn_bench.engine.coordinator import Coordinator, Progressed
 from attn_bench.engine.judges import Judge, Untimed
 from attn_bench.engine.progress import Progress
@@ -76,7 +76,7 @@ def complain_early(request: RunRequest, gone: Sequence[Entry] = ()) -> None:
     """Raise RequestError for what is wrong with the suite, before a worker takes its seconds."""
     known = modules_without_worker(request.modules_from)
     if known is not None:
-        load_suite(request, registry.union(gone, known))
+        load_suite(request, union(gone, known))
 
 
 def load_suite(request: RunRequest, known: Registry) -> Suite:
@@ -89,7 +89,7 @@ def prepare(session: OpenSession, request: RunRequest, gone: Sequence[Entry] = (
 
     gone: modules that a suite may name and that may be missing; there are no cases of these.
     """
-    suite = load_suite(request, registry.union(gone, session.modules))
+    suite = load_suite(request, union(gone, session.modules))
     plan = make_plan(suite, session.hello.device, modules=request.modules, where=request.where)
     plan = only(plan, {entry.name for entry in session.modules})
     return Prepared(session, suite, plan, settle(suite, plan, request))
@@ -107,7 +107,7 @@ def begin(prepared: Prepared, request: RunRequest, started: datetime, kind: Kind
         kind=kind,
         command=("attn-bench", *request.command),
         request=request,
-        code=registry.code_hash(request.modules_from),
+        code=loading.code_hash(request.modules_from),
         start=started.isoformat(timespec="seconds"),
     )
     folder.write_info(info)
@@ -124,7 +124,7 @@ def environment_of(hello: protocol.Hello) -> Environment:
         software=dict(hello.software),
         threads=hello.threads,
         worker_settings=dict(hello.settings),
-        fingerprint=fingerprint_of(here, hello.device_facts),
+        fingerprint=fingerprint_of(here, hello.device, hello.device_facts),
     )
 
 

@@ -107,17 +107,5 @@ def _describe(worker: AnyWorker) -> Registry:
     assert isinstance(reply, protocol.Described), reply
     found = Registry()
     for entry in reply.entries:
-        extents = tuple(entry.extents) if isinstance(entry.extents, list) else entry.extents
-        found.add(
-            Entry(
-                entry.name,
-                "",
-                extents,
-                entry.paper,
-                entry.summary,
-                origin=entry.origin,
-                probes=tuple(entry.probes),
-                refuses=tuple(entry.refuses),
-            )
-        )
+        found.add(Entry.of(entry))
     return found

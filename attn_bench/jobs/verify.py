@@ -11,7 +11,7 @@ from attn_bench.engine.process import WorkerLost
 from attn_bench.engine.progress import Progress
 from attn_bench.engine.session import OpenSession, modules_without_worker, open_session
 from attn_bench.model import protocol
-from attn_bench.model.axes import PATIENCE
+from attn_bench.model.axes import EXECUTION
 from attn_bench.model.case import Extent, Scalar, Variant
 from attn_bench.model.checks import CHECKS, Check, Checked
 from attn_bench.model.errors import RequestError, nearest
@@ -148,7 +148,7 @@ def _results(
 ) -> Iterator[tuple[Check, Checked]]:
     """Each check with its result, up to the first that leaves nothing to go on with."""
     for check in subject.checks:
-        patience = PATIENCE["compile"] if check in SLOW else 1.0
+        patience = EXECUTION["compile"].patience if check in SLOW else 1.0
         result = workers.ask(protocol.Verify(subject.variant, check), patience * timeout_s)
         yield check, result
         if result.verdict == "lost" or (result.verdict == "failed" and check in GATES):

@@ -18,11 +18,45 @@ Execution = Literal["eager", "compile"]
 DeviceName = Literal["cpu", "cuda"]
 
 ITEM_BYTES: Mapping[str, int] = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
-# What `--device` takes: "auto" leaves the choice to the worker, which takes the first that exists.
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionFacts:
+    """What is known of an execution without torch; `worker/executions/` has its code.
+
+    patience: how long it may take to prepare a case, as a multiple of the timeout.
+    needs: the distributions that it needs beside torch. Without one, its cases are unsupported.
+    """
+
+    patience: float = 1.0
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFacts:
+    """What is known of a device without torch; `worker/devices/` has its code.
+
+    drivers: files, one of which exists where the device may exist; empty if it always exists.
+    identity: the device facts that belong to a machine's fingerprint; one that is missing counts
+        as None.
+    """
+
+    drivers: tuple[str, ...] = ()
+    identity: tuple[str, ...] = ("gpu", "multiprocessors", "capability")
+
+
+EXECUTION: Mapping[Execution, ExecutionFacts] = {
+    "eager": ExecutionFacts(),
+    "compile": ExecutionFacts(patience=5),
+}
+# `--device auto` takes the first that exists, in this order.
+DEVICE: Mapping[DeviceName, DeviceFacts] = {
+    "cuda": DeviceFacts(drivers=("/dev/nvidiactl", "/dev/dxg")),
+    "cpu": DeviceFacts(),
+}
 AUTO = "auto"
-AUTO_ORDER: tuple[DeviceName, ...] = ("cuda", "cpu")
-# Executions that need longer than others to prepare a case, as a multiple of the timeout.
-PATIENCE: Mapping[str, float] = {"compile": 5}
+AUTO_ORDER: tuple[DeviceName, ...] = tuple(DEVICE)
+HOST: DeviceName = "cpu"  # every machine has it, and its facts are known without a worker
 
 
 def axis(
@@ -89,6 +123,7 @@ AXES = _axes()
 SUITE_AXES = tuple(axis for axis in AXES if axis.in_suite)
 AXIS_NAMES = tuple(axis.name for axis in AXES)
 DEVICES: tuple[DeviceName, ...] = get_args(DeviceName)
+DEVICE_CHOICES: tuple[str, ...] = (*DEVICES, AUTO)  # what `--device` takes
 
 
 def conditions_of(value: Conditions) -> dict[str, Any]:

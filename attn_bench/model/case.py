@@ -76,7 +76,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A backbone and the place in it that a variant is put into, as `networks.Place` reads it."""
+    """A backbone and the place in it that a variant is put into, as `backbones.Place` reads it."""
 
     backbone: str
     place: str = USUAL_PLACE

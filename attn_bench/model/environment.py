@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from attn_bench.model.axes import DeviceName
+from attn_bench.model.axes import DEVICE, DeviceName
 
 # What a machine is, as opposed to how it is at the moment.
 FINGERPRINTED = ("cpu", "cores_physical", "cores_logical", "cores_usable", "machine", "system")
-FINGERPRINTED_GPU = ("gpu", "multiprocessors", "capability")
 BUSY_CORES = 0.15  # of other work, while measuring, is worth a warning; so much is always going on
 STOLEN_SHARE = 0.02
 DRIFT = 0.1  # between the beginning of a session and the rest
@@ -78,12 +77,12 @@ class Environment(Machine):
     throttled_blocks: int | None = None
 
 
-def fingerprint_of(machine: Machine, device_facts: Mapping[str, Any]) -> str:
+def fingerprint_of(machine: Machine, device: DeviceName, device_facts: Mapping[str, Any]) -> str:
     """The same for the same machine, whatever its clocks, its load and its kernel's version are."""
     described = asdict(machine)
     facts = [described[key] for key in FINGERPRINTED]
     facts += [round(machine.memory_bytes / 2**30)]
-    facts += [device_facts.get(key) for key in FINGERPRINTED_GPU]
+    facts += [device_facts.get(key) for key in DEVICE[device].identity]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
 
 

@@ -7,10 +7,12 @@ import os
 import platform
 import subprocess
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 import psutil
 
+from attn_bench.model.axes import AUTO, DEVICE, EXECUTION, DeviceName
 from attn_bench.model.environment import Machine
 from attn_bench.model.git import run_git
 from attn_bench.model.paths import PACKAGE
@@ -47,7 +49,7 @@ def capture() -> Machine:
 def software() -> dict[str, str]:
     """The versions of what the figures depend on, by distribution; loads none of it."""
     found = {}
-    for name in SOFTWARE:
+    for name in (*SOFTWARE, *chain.from_iterable(facts.needs for facts in EXECUTION.values())):
         with suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return found
@@ -61,9 +63,15 @@ def load_average() -> float | None:
         return None
 
 
-def may_have_gpu() -> bool:
-    """Whether there is a driver for one; without it, there is none to be used."""
-    return any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/dxg"))
+def possible_devices(asked: str) -> tuple[DeviceName, ...]:
+    """The devices that `--device asked` may choose here, as far as is known without torch."""
+    if asked != AUTO:
+        return tuple(name for name in DEVICE if name == asked)
+    return tuple(
+        name
+        for name, facts in DEVICE.items()
+        if not facts.drivers or any(Path(driver).exists() for driver in facts.drivers)
+    )
 
 
 def usable_cores() -> int:

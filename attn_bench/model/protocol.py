@@ -1,8 +1,8 @@
-"""The messages between coordinator and worker: one JSON object a line, one reply a request.
+"""The messages between coordinator and worker: one JSON object a line, one reply a message.
 
-The coordinator asks, beginning with `Open`; the worker answers each request with its result, or
-with `Failure` where the module under test could not do what was asked. A fault of the worker itself
-is no reply at all: it dies, and the coordinator reads why from its standard error. VERSION changes
+The coordinator's first message is `Open`. The worker answers each message with its result, or with
+`Failure` where the module under test could not do what was asked. A fault of the worker itself has
+no reply: the worker dies, and the coordinator reads why from its standard error. VERSION changes
 with any message.
 """
 
@@ -16,18 +16,19 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, TypeAdapter
 
 from attn_bench.model.axes import DeviceName, DType
-from attn_bench.model.case import Case, Scalar, Variant
+from attn_bench.model.case import Case, Variant
 from attn_bench.model.checks import Check, Checked
+from attn_bench.model.entry import Description
 from attn_bench.model.metrics import Timing
 from attn_bench.model.run import Facts, Rates
 from attn_bench.model.status import Status
 
-VERSION = 4
+VERSION = 5
 SETTINGS = ("OMP_", "GOMP_", "KMP_", "MKL_", "MALLOC_")
 
 
 def settings_in(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables among them that decide how a worker computes."""
+    """Those variables of `environment` that change how a worker computes."""
     return {name: value for name, value in environment.items() if name.startswith(SETTINGS)}
 
 
@@ -44,7 +45,7 @@ class BaselineCode:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """The first request: which device ("auto" leaves it to the worker), which modules. -> Hello
+    """The first message: which device ("auto" leaves it to the worker), which modules. -> Hello
 
     memory_bytes: what the worker may take; None leaves it to the device.
     """
@@ -73,14 +74,14 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Describe:
-    """What is registered, entry points and files included? -> Described"""
+    """Describe what is registered, entry points and files included. -> Described"""
 
     kind: Literal["describe"] = "describe"
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Import what these modules need, so that the first round need not. -> Loaded"""
+    """Import what these modules need before the first round. -> Loaded"""
 
     modules: list[str]
     kind: Literal["load"] = "load"
@@ -92,25 +93,14 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
-class EntryDescription:
-    name: str
-    extents: list[int | Literal["global"]] | Literal["any", "power_of_two"] | None
-    paper: str | None
-    summary: str
-    origin: str
-    probes: list[dict[str, Scalar]]
-    refuses: list[dict[str, Scalar]]
-
-
-@dataclass(frozen=True, slots=True)
 class Described:
-    entries: list[EntryDescription]
+    entries: list[Description]
     kind: Literal["described"] = "described"
 
 
 @dataclass(frozen=True, slots=True)
 class MeasureRates:
-    """How fast are copies and matrix products here, in this dtype? -> RatesMeasured"""
+    """Measure the rates of copies and matrix products in this dtype. -> RatesMeasured"""
 
     dtype: DType
     kind: Literal["measure_rates"] = "measure_rates"
@@ -124,7 +114,7 @@ class RatesMeasured:
 
 @dataclass(frozen=True, slots=True)
 class Inspect:
-    """Build the case, check what it does, count its work, measure its memory. -> Inspected"""
+    """Build the case, check its behaviour, measure its exact metrics. -> Inspected"""
 
     case: Case
     kind: Literal["inspect"] = "inspect"
@@ -168,7 +158,7 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The module under test could not: `status` with the reason in one line."""
+    """The module under test could not do it: `status`, with the reason in one line."""
 
     status: Status
     error: str
@@ -180,20 +170,20 @@ class Quit:
     kind: Literal["quit"] = "quit"
 
 
-Request = Open | Describe | Load | MeasureRates | Inspect | RunBlock | Verify | Quit
+Message = Open | Describe | Load | MeasureRates | Inspect | RunBlock | Verify | Quit
 Reply = Hello | Described | Loaded | RatesMeasured | Inspected | Timed | Verified | Failure
-Message = Annotated[Request | Reply, Discriminator("kind")]
+Line = Annotated[Message | Reply, Discriminator("kind")]
 
 
 @cache
-def _adapter() -> TypeAdapter[Request | Reply]:
-    return TypeAdapter(Message)
+def _adapter() -> TypeAdapter[Message | Reply]:
+    return TypeAdapter(Line)
 
 
-def encode(message: Request | Reply) -> bytes:
+def encode(message: Message | Reply) -> bytes:
     return _adapter().dump_json(message) + b"\n"
 
 
-def decode(line: bytes) -> Request | Reply:
+def decode(line: bytes) -> Message | Reply:
     """Raises ValueError (pydantic's) for what is not a message of this version."""
     return _adapter().validate_json(line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from attn_bench.model.axes import AUTO
 from attn_bench.model.suite import Aim
 
 TIMEOUT_S = 60.0
@@ -19,7 +20,7 @@ class RunRequest:
     """
 
     suite: str
-    device: str = "auto"
+    device: str = AUTO
     modules: str | None = None
     where: str | None = None
     budget_s: float | None = None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from math import exp, log
 
-from attn_bench.catalog.networks import Place, one_spelling
+from attn_bench.catalog.backbones import Place, one_spelling
 from attn_bench.model.case import USUAL_PLACE
 from attn_bench.model.metrics import Interval
 from attn_bench.model.row import Row

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from attn_bench.catalog.networks import BACKBONES
+from attn_bench.catalog.backbones import BACKBONES
 from attn_bench.model.axes import DeviceName
 from attn_bench.model.case import PLAIN, Case, Network, Shape, Variant
 from attn_bench.model.row import Row

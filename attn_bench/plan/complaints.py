@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from attn_bench.catalog.networks import Place, backbone
+from attn_bench.catalog.backbones import Place, backbone
 from attn_bench.catalog.registry import Entry, Registry
 from attn_bench.model.case import Extent, StageExtents
 from attn_bench.model.errors import RequestError, nearest

@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from attn_bench.catalog.networks import Place
+from attn_bench.catalog.backbones import Place
 from attn_bench.model.axes import SUITE_AXES
 from attn_bench.model.case import LEAST_IMAGE
 from attn_bench.model.errors import nearest

@@ -12,7 +12,7 @@ from pydantic import (
     ValidationError,
 )
 
-from attn_bench.catalog.networks import one_spelling
+from attn_bench.catalog.backbones import one_spelling
 from attn_bench.catalog.registry import Registry
 from attn_bench.model.axes import SUITE_AXES
 from attn_bench.model.case import (

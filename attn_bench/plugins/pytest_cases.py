@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from attn_bench.catalog import registry
-from attn_bench.model import protocol
+from attn_bench.catalog import loading
 from attn_bench.model.case import Case
 from attn_bench.model.errors import AttnBenchError
 from attn_bench.model.metrics import EXACT
@@ -18,7 +17,7 @@ from attn_bench.plan import suite_file
 from attn_bench.plan.cases import make_plan
 from attn_bench.worker.attempt import CaseFailed
 from attn_bench.worker.bench import Bench
-from attn_bench.worker.devices import open_device
+from attn_bench.worker.devices.base import open_device
 
 _BENCH = pytest.StashKey[Bench]()
 
@@ -28,7 +27,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     config = metafunc.config
     try:
         device = open_device(config.getoption("--attn-device"))
-        bench = Bench(device, registry.load_all(config.getoption("--attn-modules-from")))
+        bench = Bench(device, loading.load_all(config.getoption("--attn-modules-from")))
         plan = make_plan(
             suite_file.load(config.getoption("--attn-suite"), bench.modules), device.name
         )
@@ -55,9 +54,11 @@ def test_case(attn_case: Case, benchmark: Any, request: pytest.FixtureRequest) -
     """The case behaves; its exact metrics are in `extra_info`, its time is pytest-benchmark's."""
     bench = request.config.stash[_BENCH]
     try:
-        facts = bench.inspect(protocol.Inspect(attn_case)).facts
+        facts = bench.inspect(attn_case)
         built = bench.built(attn_case)
     except CaseFailed as failed:
+        if failed.status == "unsupported":
+            pytest.skip(str(failed))
         pytest.fail(f"{failed.status}: {failed}", pytrace=False)
     benchmark.extra_info.update({metric: getattr(facts, metric) for metric in EXACT})
 

@@ -1,6 +1,7 @@
 """pytest's side: `--attn-suite` makes every case a test, and a marker holds a test to a baseline.
 
-Loaded by every pytest of the environment, so it imports nothing of the harness until it is asked.
+Every pytest of the environment loads it. Until it is asked for something, it imports no more of the
+harness than the names of the devices.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ CASES = Path(__file__).with_name("pytest_cases.py")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    from attn_bench.model.axes import AUTO, DEVICE_CHOICES  # of plain values: takes no time
+
     group = parser.getgroup("attn-bench", "attn-bench")
     group.addoption("--attn-suite", metavar="NAME", help="make every case of this suite a test")
     group.addoption(
@@ -24,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         help="modules of your own for it",
     )
-    group.addoption("--attn-device", default="auto", choices=["cpu", "cuda", "auto"])
+    group.addoption("--attn-device", default=AUTO, choices=DEVICE_CHOICES)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -2,9 +2,8 @@
 
     python -m attn_bench.worker     reads requests on standard input, answers on standard output
 
-It decides nothing. A module under test may raise: that is a result. It may print: standard output
-is handed to standard error before any of its code runs. It may crash or hang: the coordinator sees
-to that.
+It decides nothing. A module under test may raise: that is a result. It may print: its standard
+output goes to standard error. It may crash or hang: the coordinator handles that.
 """
 
 from __future__ import annotations
@@ -27,29 +26,29 @@ def die_with_parent() -> None:
 
 
 def own_streams() -> tuple[BinaryIO, BinaryIO]:
-    """The protocol's two ends; afterwards the code under test cannot reach them by printing."""
-    requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    """The two ends of the protocol, out of reach of what the code under test prints."""
+    messages, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
-    return requests, replies
+    return messages, replies
 
 
 def main() -> None:
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to handle
-    requests, replies = own_streams()
+    messages, replies = own_streams()
     bench: Bench | None = None
-    for line in requests:
-        request = protocol.decode(line)
+    for line in messages:
+        message = protocol.decode(line)
         reply: protocol.Reply
-        if isinstance(request, protocol.Quit):
+        if isinstance(message, protocol.Quit):
             return
-        if isinstance(request, protocol.Open):
-            bench, reply = open_bench(request)
+        if isinstance(message, protocol.Open):
+            bench, reply = open_bench(message)
         elif bench is None:
-            continue  # it could not be opened, which has been said
+            continue  # it could not be opened, and the reply said so
         else:
-            reply = bench.answer(request)  # type: ignore[arg-type]
+            reply = bench.answer(message)  # type: ignore[arg-type]
         replies.write(protocol.encode(reply))
         replies.flush()
 

@@ -1,4 +1,4 @@
-"""Code under test may raise whatever it likes: that is its result, and no fault of the worker."""
+"""Turns what the code under test raises into its result: it is not a fault of the worker."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class CaseFailed(Exception):
-    """The module under test raised, or did what no module may do."""
+    """The module under test raised, or broke a rule."""
 
     def __init__(self, status: Status, error: str) -> None:
         super().__init__(error)
@@ -28,10 +28,10 @@ class CaseFailed(Exception):
 
 
 def attempt(stage: str, step: Callable[[], T]) -> T:
-    """What `step` returns; whatever it raises becomes a CaseFailed of one line."""
+    """Return what `step` returns. Whatever it raises becomes a CaseFailed of one line."""
     try:
         return step()
-    except CaseFailed:  # an attempt within this one has said what there is to say
+    except CaseFailed:  # from an attempt inside this one
         raise
     except Exception as error:  # any class of error may come out of a user's module
         short_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
@@ -42,7 +42,7 @@ def attempt(stage: str, step: Callable[[], T]) -> T:
 
 
 def _said(error: Exception) -> str:
-    """What it says, in one line; an assertion without words is told by its source."""
+    """Its message in one line; of an assertion without a message, its source."""
     if not isinstance(error, AssertionError) or str(error):
         return in_one_line(error)
     lines = [frame.line or "" for frame in traceback.extract_tb(error.__traceback__)]
@@ -51,7 +51,7 @@ def _said(error: Exception) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """Where in the module's own file it came up; the libraries' insides say less."""
+    """The place in the module's own file, rather than inside a library."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if not OTHERS_CODE.search(f.filename)]
     return f" ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""

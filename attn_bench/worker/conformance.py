@@ -1,7 +1,7 @@
 """The checks of `verify`: what every attention module must do, each a function of one variant.
 
-A check builds the variant anew, so that none depends on another. It raises CaseFailed for what is
-wrong and NotApplicable where there is nothing to hold the variant to; what it returns is a remark.
+A check builds the variant anew, so that none depends on another. It raises CaseFailed for a fault
+and NotApplicable where the rule does not apply. It returns a remark or None.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from attn_bench.catalog.registry import Entry
 from attn_bench.model.case import Variant
 from attn_bench.model.checks import Check, Checked
 from attn_bench.worker.attempt import CaseFailed, attempt
+from attn_bench.worker.behaviour import InputChanged, check_gradient, check_input
 from attn_bench.worker.specimen import BATCH, SIZES, Size, Specimen, must_agree
 
 ODD_SIZE = (15, 13)
@@ -25,12 +26,12 @@ SLOPE_CLOSE = 1e-3  # of the gradient's norm
 
 
 class NotApplicable(Exception):
-    """There is nothing to hold the variant to; the message says why."""
+    """The rule does not apply to the variant; the message says why."""
 
 
 def verify(entry: Entry, variant: Variant, check: Check, device: str) -> Checked:
-    """What comes of one check of one variant. Nothing that the module raises gets out."""
-    # Its warnings are no faults. TF32 rounds a thousand times more coarsely than float32.
+    """The result of one check of one variant. Whatever the module raises is caught."""
+    # Its warnings are not faults. TF32 rounds a thousand times more coarsely than float32.
     exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
     with warnings.catch_warnings(), exact:
         warnings.simplefilter("ignore")
@@ -59,8 +60,9 @@ def input_(specimen: Specimen) -> None:
         module, x = specimen.build().train(training), specimen.input()
         version = x._version
         specimen.forward(module, x)
-        if x._version != version or not torch.equal(x, specimen.input()):
-            raise CaseFailed("failed", "forward: changed its input in place")
+        if x._version != version:
+            raise InputChanged("forward")
+        check_input(x, specimen.input(), "forward")
 
 
 def bfloat16(specimen: Specimen) -> None:
@@ -81,25 +83,23 @@ def channels_last(specimen: Specimen) -> None:
 
 
 def gradients(specimen: Specimen) -> None:
-    """They reach the input and every parameter in training; in evaluation they are those of finite
-    differences in float64, and nearly the same in float32."""
+    """In training, gradients reach the input and every parameter.
+
+    In evaluation they equal finite differences in float64, and nearly the same in float32.
+    """
     module, x = specimen.build().train(), specimen.input().requires_grad_()
     attempt("backward", lambda: specimen.forward(module, x).square().mean().backward())
-    if not torch.equal(x.detach(), specimen.input()):
-        raise CaseFailed("failed", "backward: changed the input in place")
+    check_input(x, specimen.input(), "backward")
     reached = {"the input": x.grad, **{name: p.grad for name, p in module.named_parameters()}}
     for name, gradient in reached.items():
-        if gradient is None:
-            raise CaseFailed("failed", f"backward: no gradient reaches {name}")
-        if not bool(gradient.isfinite().all()):
-            raise CaseFailed("failed", f"backward: the gradient of {name} has NaN or infinity")
+        check_gradient(gradient, name)
     exact = _gradients(specimen, torch.float64)
     must_agree("gradient in float32", _gradients(specimen, torch.float32)[0], exact[0])
     _differences_must_agree(specimen, exact)
 
 
 def _weighted(specimen: Specimen, module: nn.Module, x: Tensor) -> Tensor:
-    """A number that depends on every element of the result in another way."""
+    """A number that depends on each element of the result with a weight of its own."""
     weights = torch.randn(x.shape, generator=torch.Generator().manual_seed(2))
     return (specimen.forward(module, x) * weights.to(x)).sum()
 
@@ -136,7 +136,7 @@ def _differences_must_agree(specimen: Specimen, gradients: list[Tensor]) -> None
 
 
 def rows(specimen: Specimen) -> None:
-    """In evaluation, what a row of a batch gives does not depend on the other rows."""
+    """In evaluation, the result of a row of a batch does not depend on the other rows."""
     module, x = specimen.build(), specimen.input()
     together = specimen.forward(module, x)
     for index in range(BATCH):
@@ -174,7 +174,7 @@ def odd_sizes(specimen: Specimen) -> None:
 
 
 def agrees(specimen: Specimen) -> str | None:
-    """In evaluation it computes its reference; what the reference warns of is the remark."""
+    """In evaluation it computes its reference; a warning of the reference is the remark."""
     if attempt("reference", specimen.entry.formula) is None:
         raise NotApplicable("no reference is registered")
     remarks = [_agrees_at(specimen, size) for size in (specimen.size, ODD_SIZE)]
@@ -197,8 +197,10 @@ def _agrees_at(specimen: Specimen, size: Size) -> str | None:
 
 
 def compiles(specimen: Specimen) -> None:
-    """`torch.compile` takes it as one graph, with the same result and gradient. The backend is
-    aot_eager, which traces forward and backward, and leaves out the translation to C++."""
+    """`torch.compile` takes it as one graph, with the same result and gradient.
+
+    The backend aot_eager traces forward and backward, and leaves out the translation to C++.
+    """
     torch.compiler.reset()
     module, x = specimen.build(), specimen.input().requires_grad_()
     expected = specimen.forward(module, x)

@@ -1,4 +1,4 @@
-"""The rates of this machine, which the bound is computed from: copies and a matrix product.
+"""Measures the rates of this machine: copies and a matrix product. The bound follows from them.
 
 Copies have several sizes, since caches make small ones faster. Each rate is the best of several
 blocks, so that the bound stays a bound.
@@ -6,46 +6,42 @@ blocks, so that the bound stays a bound.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
 import torch
 
-from attn_bench.model.axes import ITEM_BYTES, DeviceName, DType
-from attn_bench.model.metrics import Timing
+from attn_bench.model.axes import ITEM_BYTES, DType
 from attn_bench.model.run import Rates
-
-Call = Callable[[], object]
-TimeBlock = Callable[[Call, int], Timing]
+from attn_bench.worker.devices.base import Call, Device
 
 COPY_BYTES = (2**18, 2**21, 2**24, 2**27)  # read and written together
-MATRIX_SIDE = {"cpu": 768, "cuda": 4096}
 REPEATS = 7
 
 
 @torch.no_grad()
-def measure_rates(device: DeviceName, dtype: DType, time_block: TimeBlock) -> Rates:
-    """Copies and a matrix product on `device` in `dtype`; takes a fraction of a second."""
+def measure_rates(device: Device, dtype: DType) -> Rates:
+    """The rates of `device` in `dtype`; takes a fraction of a second."""
     kind = getattr(torch, dtype)
     copies = []
     for size in COPY_BYTES:
-        source = torch.zeros(size // 2 // ITEM_BYTES[dtype], dtype=kind, device=device)
+        source = torch.zeros(size // 2 // ITEM_BYTES[dtype], dtype=kind, device=device.name)
         target = torch.empty_like(source)
         calls = max(1, 2**22 // size)
-        best = _best_seconds(time_block, partial(target.copy_, source), calls)
+        best = _best_seconds(device, partial(target.copy_, source), calls)
         copies.append((size, size / best))
-    side = MATRIX_SIDE[device]
-    left = torch.full((side, side), 1e-3, dtype=kind, device=device)
+    side = device.matrix_side
+    left = torch.full((side, side), 1e-3, dtype=kind, device=device.name)
     with _tensor_cores():
-        best = _best_seconds(time_block, lambda: left @ left, 1)
+        best = _best_seconds(device, lambda: left @ left, 1)
     return Rates(dtype=dtype, copy=copies, macs_per_s=side**3 / best)
 
 
-def _best_seconds(time_block: TimeBlock, call: Call, calls: int) -> float:
+def _best_seconds(device: Device, call: Call, calls: int) -> float:
     def measured() -> Iterator[float]:
         for _ in range(REPEATS):
-            timing = time_block(call, calls)
+            timing = device.time_block(call, calls)
             yield (timing.device_seconds or timing.seconds) / calls
 
     return min(measured())

@@ -1,6 +1,6 @@
-"""One variant as the checks of `verify` see it: built, fed, compared.
+"""One variant as the checks of `verify` see it: built, given an input, compared.
 
-Maps are small: 2×64×16×16, or 14×14 for a module that does not take the first.
+Maps are small: 2×64×16×16, or 2×64×14×14 for a module that does not take the first.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from attn_bench.catalog.registry import Entry
 from attn_bench.model.case import Variant
 from attn_bench.worker.attempt import CaseFailed, attempt
+from attn_bench.worker.behaviour import check_module, check_result
 
 BATCH, CHANNELS = 2, 64
 SIZES = ((16, 16), (14, 14))  # the second for those that cut the map into blocks of 7
@@ -27,7 +28,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Specimen:
-    """A variant under test. What it raises, and what it must not do, is a CaseFailed."""
+    """A variant under test. Whatever it raises, or must not do, becomes a CaseFailed."""
 
     entry: Entry
     variant: Variant
@@ -37,12 +38,11 @@ class Specimen:
         """In evaluation, with drawn weights, for maps of `size`, or of the first that it takes."""
         feat_size = size or self.size
         extent, arguments = self.variant.at_stage(1), dict(self.variant.arguments)
-        torch.manual_seed(seed)  # what a constructor draws is another instance's with another seed
-        module = attempt(
+        torch.manual_seed(seed)  # another seed makes the constructor draw other values
+        made = attempt(
             "constructor", lambda: self.entry.build(CHANNELS, feat_size, extent, **arguments)
         )
-        if not isinstance(module, nn.Module):
-            raise CaseFailed("failed", f"constructor: gives {type(module).__name__}, no nn.Module")
+        module = check_module(made)
         return attempt("eval", lambda: drawn(module, seed).to(self.device).eval())
 
     @cached_property
@@ -69,27 +69,19 @@ class Specimen:
         return {**given, **dict(self.variant.arguments)}
 
     def forward(self, module: Callable[[Tensor], Any], x: Tensor, stage: str = "forward") -> Tensor:
-        """The result: a tensor of the input's shape and dtype, and finite.
+        """The result: a finite tensor of the input's shape and dtype.
 
-        Random numbers are the same in each call: finding them is the business of one check alone.
+        Random numbers are the same in each call: only the check `repeats` looks for them.
         """
         torch.manual_seed(0)
-        got = attempt(stage, lambda: module(x))
-        if not isinstance(got, Tensor):
-            raise CaseFailed("failed", f"{stage}: returned {type(got).__name__}, not a tensor")
-        if got.shape != x.shape:
-            shapes = f"{tuple(got.shape)}, not the input's {tuple(x.shape)}"
-            raise CaseFailed("failed", f"{stage}: returned shape {shapes}")
-        if got.dtype != x.dtype:
-            raise CaseFailed("failed", f"{stage}: returned {got.dtype}, not {x.dtype}")
-        if not bool(got.isfinite().all()):
-            raise CaseFailed("failed", f"{stage}: returned NaN or infinity for a finite input")
-        return got
+        return check_result(attempt(stage, lambda: module(x)), x, stage)
 
 
 def drawn(module: nn.Module, seed: int) -> nn.Module:
-    """`module` with every weight and running statistic drawn anew: no zeros or ones that hide a
-    fault, and so small that gates stay where they have a slope."""
+    """`module` with every weight and running statistic drawn anew.
+
+    None is zero or one, which hide faults. They are small, so that gates keep a slope.
+    """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, tensor in module.state_dict().items():

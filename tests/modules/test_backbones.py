@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from attn_bench.catalog.networks import BACKBONES
+from attn_bench.catalog.backbones import BACKBONES
 from attn_bench.catalog.registry import builtin
 from attn_bench.modules import backbones
 

@@ -86,7 +86,7 @@ def _against_run(
     old = _one_version(path)
     if request.device == AUTO:  # cases are of a device: the baseline's
         request = replace(request, device=old.info.device)
-    gone = [Entry(r.module, "", "any" if r.extent else None) for r in old.rows]
+    gone = [Entry(r.module, "any" if r.extent else None) for r in old.rows]
     complain_early(request, gone)
     with open_session(request, progress) as session:
         prepared = prepare(session, request, gone)

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
-from attn_bench.catalog import networks
-from attn_bench.catalog.networks import Place
+from attn_bench.catalog import backbones
+from attn_bench.catalog.backbones import Place
 from attn_bench.catalog.registry import Registry
 from attn_bench.engine.progress import Progress
 from attn_bench.engine.run import Finished
@@ -18,7 +18,7 @@ from attn_bench.jobs.recommend.choice import Choice, choose
 from attn_bench.jobs.recommend.reuse import Found, Here, IsGood, stored_rows
 from attn_bench.jobs.run import run
 from attn_bench.model import machine
-from attn_bench.model.axes import AUTO
+from attn_bench.model.axes import HOST
 from attn_bench.model.case import Case, Network
 from attn_bench.model.errors import RequestError
 from attn_bench.model.request import RunRequest
@@ -67,10 +67,10 @@ def _checked(question: RecommendRequest) -> RecommendRequest:
     """The question with its place in the one spelling, and its limit of the ratio as a setting."""
     place = question.place
     if question.backbone is not None:
-        networks.backbone(question.backbone, "--backbone")
+        backbones.backbone(question.backbone, "--backbone")
         try:
             problem = Place.read(place).problem_in(question.backbone) if place else None
-            place = networks.one_spelling(place, question.backbone) if place else None
+            place = backbones.one_spelling(place, question.backbone) if place else None
         except ValueError as error:
             problem = str(error)
         if problem:
@@ -81,16 +81,13 @@ def _checked(question: RecommendRequest) -> RecommendRequest:
 
 
 def _here(request: RunRequest, progress: Progress) -> tuple[Here, Registry]:
-    """A worker is asked only where it alone can tell: of a GPU, and of code that is not ours."""
+    """Asks a worker only about what no other process knows: a GPU, and code that is not ours."""
     known = modules_without_worker(request.modules_from)
-    may_be_gpu = request.device not in (AUTO, "cpu") or (
-        request.device == AUTO and machine.may_have_gpu()
-    )
-    if known is not None and not may_be_gpu:
-        return Here("cpu", request.threads), known
+    if known is not None and machine.possible_devices(request.device) == (HOST,):
+        return Here(HOST, request.threads), known
     with open_session(request, progress) as session:
         hello = session.hello
-    facts = hello.device_facts if hello.device != "cpu" else None
+    facts = hello.device_facts if hello.device != HOST else None
     return Here(hello.device, request.threads, request.modules_from, facts), session.modules
 
 

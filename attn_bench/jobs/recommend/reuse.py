@@ -9,7 +9,7 @@ from functools import cached_property
 from math import isfinite
 from typing import Any
 
-from attn_bench.catalog import registry
+from attn_bench.catalog import loading
 from attn_bench.engine.process import worker_environment
 from attn_bench.model import machine, protocol
 from attn_bench.model.axes import DeviceName
@@ -46,7 +46,7 @@ class Here:
 
     @cached_property
     def _code(self) -> str:
-        return registry.code_hash(self.modules_from)
+        return loading.code_hash(self.modules_from)
 
     def holds(self, info: RunInfo) -> bool:
         """Whether what the run of that run.json measured would be measured now."""
@@ -64,7 +64,7 @@ class Here:
             and then.software == machine.software()
             and then.worker_settings == self._settings
             and then.fingerprint
-            == fingerprint_of(self._machine, self.device_facts or then.device_facts)
+            == fingerprint_of(self._machine, self.device, self.device_facts or then.device_facts)
         )
 
 

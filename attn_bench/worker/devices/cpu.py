@@ -14,13 +14,14 @@ from torch.profiler import ProfilerActivity, profile
 
 from attn_bench.model.axes import DeviceName
 from attn_bench.model.metrics import Timing
-from attn_bench.worker.devices import Call, Device
+from attn_bench.worker.devices.base import Call, Device
 
 MEMORY_SHARE = 0.9
 
 
 class Cpu(Device):
     name: ClassVar[DeviceName] = "cpu"
+    matrix_side: ClassVar[int] = 768
 
     @classmethod
     def available(cls) -> bool:

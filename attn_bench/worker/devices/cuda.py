@@ -14,7 +14,7 @@ import torch
 
 from attn_bench.model.axes import DeviceName
 from attn_bench.model.metrics import Timing
-from attn_bench.worker.devices import Call, Device
+from attn_bench.worker.devices.base import Call, Device
 
 # NVML's clocks-event reasons that mean "slower than it could be": software power cap, hardware
 # slowdown, software and hardware thermal slowdown, hardware power brake.
@@ -23,6 +23,7 @@ _THROTTLED = 0x4 | 0x8 | 0x20 | 0x40 | 0x80
 
 class Cuda(Device):
     name: ClassVar[DeviceName] = "cuda"
+    matrix_side: ClassVar[int] = 4096
 
     def __init__(self) -> None:
         properties = torch.cuda.get_device_properties(0)

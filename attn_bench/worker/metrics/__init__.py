@@ -1,1 +1,1 @@
-"""Metrics that need no clock: parameters, work, and the bound that the clock is held against."""
+"""The exact metrics of a case: each file has a `measure`, whose keys are fields of `Facts`."""

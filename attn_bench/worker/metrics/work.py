@@ -1,14 +1,14 @@
 """Arithmetic of a forward pass: what fvcore counts, and what it leaves out.
 
-`macs_fvcore` is fvcore's own total, to the digit; it takes no notice of pooling by `mean`, gates,
-activations or softmax, and mixes multiply-accumulates with BatchNorm's operations. So a second
-analysis, fvcore's with handles of ours, splits the work in two:
+`macs_fvcore` is fvcore's own total, to the digit. It ignores pooling by `mean`, gates, activations
+and softmax, and mixes multiply-accumulates with BatchNorm's operations. So a second analysis,
+fvcore's with handles of ours, splits the work in two:
 
 - `macs`: multiply-accumulates of convolutions and matrix products, nothing else;
 - `elementwise_ops`: one for each result of an elementwise function (sigmoid and exp included), one
   for each element that a reduction or a pooling window reads, BatchNorm's two (five in training).
 
-Copies and views are no arithmetic. An operator that neither knows is named, never dropped.
+Copies and views are not arithmetic. An operator that neither knows is named, never dropped.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from math import prod
 from typing import Any
@@ -30,6 +30,9 @@ from fvcore.nn.activation_count import _DEFAULT_SUPPORTED_OPS as FVCORE_ACTIVATI
 from fvcore.nn.flop_count import _DEFAULT_SUPPORTED_OPS as FVCORE_FLOPS
 from fvcore.nn.jit_analysis import JitModelAnalysis
 from torch import Tensor, nn
+
+from attn_bench.worker.attempt import CaseFailed, attempt
+from attn_bench.worker.called import CalledCase
 
 Handle = Callable[[list[Any], list[Any]], "Counter[str]"]
 
@@ -52,6 +55,16 @@ class Work:
     activations: int
     operations: Mapping[str, int]
     uncounted: Mapping[str, int]
+
+
+def measure(called: CalledCase) -> Mapping[str, Any]:
+    """The work, or a note that says why it cannot be counted."""
+    built = called.built
+    try:
+        counted = attempt("counting", lambda: count_work(built.module, built.x.detach()))
+    except CaseFailed as failed:
+        return {"notes": (str(failed),)}
+    return asdict(counted)
 
 
 def count_work(module: nn.Module, x: Tensor) -> Work:

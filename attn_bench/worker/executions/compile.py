@@ -1,0 +1,21 @@
+"""Compiled: `torch.compile` with static shapes and its default backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from attn_bench.model.axes import Mode
+from attn_bench.worker.executions.base import Execution, Forward
+
+
+class Compile(Execution):
+    def prepare(self, module: nn.Module, x: Tensor, mode: Mode) -> Forward:
+        # One process compiles many cases: none of them may fall back to eager unnoticed.
+        config: Any = torch._dynamo.config
+        config.recompile_limit = 10_000
+        config.fail_on_recompile_limit_hit = True
+        compiled: Forward = torch.compile(module, dynamic=False)
+        return compiled

@@ -1,0 +1,13 @@
+"""Eager: PyTorch runs the module operator by operator."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from attn_bench.model.axes import Mode
+from attn_bench.worker.executions.base import Execution, Forward
+
+
+class Eager(Execution):
+    def prepare(self, module: nn.Module, x: Tensor, mode: Mode) -> Forward:
+        return module

@@ -1,0 +1,85 @@
+"""Everything about a case but its latency: its behaviour, its exact metrics, its source."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from attn_bench.model.errors import in_one_line
+from attn_bench.model.run import Facts
+from attn_bench.worker import behaviour
+from attn_bench.worker.attempt import attempt
+from attn_bench.worker.build import Built
+from attn_bench.worker.called import CalledCase
+from attn_bench.worker.devices.base import Device
+from attn_bench.worker.lookup import load_files
+
+METRICS_PACKAGE = "attn_bench.worker.metrics"
+Measure = Callable[[CalledCase], Mapping[str, Any]]
+
+
+@cache
+def all_measures() -> Mapping[str, Measure]:
+    """What measures the exact metrics: the `measure` of each file in `metrics/`, by its name."""
+    return {file.__name__.rpartition(".")[2]: file.measure for file in load_files(METRICS_PACKAGE)}
+
+
+def inspect_case(built: Built, device: Device) -> Facts:
+    """The facts of a case. Raises CaseFailed for what the module under test may not do."""
+    facts: dict[str, Any] = {}
+    notes: list[str] = []
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        called = CalledCase(built, device, check_behaviour(built, device))
+        for measure in all_measures().values():
+            found = dict(measure(called))
+            notes += found.pop("notes", ())
+            facts |= found
+    notes = [f"warned: {text}" for text in _texts(warned)] + notes
+    return Facts(**facts, notes=tuple(notes), source_hash=_source_hash(built.under_test))
+
+
+def check_behaviour(built: Built, device: Device) -> Tensor:
+    """The result of the forward pass, which must be as `behaviour` demands."""
+    x, of_network = built.x, built.case.network is not None
+    before = x.detach().clone()
+    with built.mode():
+        result = attempt("forward", lambda: built.forward(x))
+        attempt("forward", device.drain)
+        result = behaviour.check_result(result, x, "forward", of_network=of_network)
+        behaviour.check_input(x, before, "forward")
+        if built.case.mode == "training":
+            first = "the first layer" if of_network else "the input"
+            behaviour.check_gradients(attempt("backward", built.call), first)
+    return result
+
+
+def _texts(warned: Iterable[warnings.WarningMessage]) -> list[str]:
+    """Each warning once, in one line."""
+    return sorted({in_one_line(w.message) for w in warned if isinstance(w.message, Warning)})
+
+
+def _source_hash(module: nn.Module | None) -> str | None:
+    """Of the file that defines the module, or of all files of its package.
+
+    Results of another code are told apart by it. None for a module that has no file.
+    """
+    if module is None:
+        return None
+    try:
+        file = inspect.getsourcefile(type(module))
+    except TypeError:  # it is defined in no file
+        return None
+    if not file:
+        return None
+    folder = Path(file).parent
+    files = sorted(folder.glob("*.[pc]*")) if (folder / "__init__.py").exists() else [Path(file)]
+    content = b"".join(path.read_bytes() for path in files if path.is_file())
+    return hashlib.sha256(content).hexdigest()[:16]
