@@ -42,6 +42,14 @@ def test_fingerprint_is_of_the_machine_and_not_of_the_moment() -> None:
     assert fingerprint_of(machine, "cuda", gpu) != fingerprint_of(other, "cuda", gpu)
 
 
+def test_a_fingerprint_outlives_versions_of_this_program() -> None:
+    """The fingerprint of a machine equals the one that earlier versions stored."""
+    machine = {key: key for key in environment.FINGERPRINTED} | {"memory_bytes": 2**33}
+    gpu = {"gpu": "X", "multiprocessors": 8, "capability": "9.0"}
+    assert environment.fingerprint(machine, "cpu", {"capability": "AVX2"}) == "f7971d232cda"
+    assert environment.fingerprint(machine, "cuda", gpu) == "2b1c0ab6eadd"
+
+
 def test_nothing_names_the_user_or_the_host() -> None:
     """What is captured can be published."""
     captured = json.dumps(asdict(capture()))

@@ -114,10 +114,16 @@ class PairJudge:
             figureless(c.id, c.variant.module, "missing", "it is in the baseline alone")
             for c in self.sides.missing
         ]
-        found += [self._new(case, outcomes.get(case.id)) for case in self.sides.new]
+        found += [
+            self._new(case, outcome)
+            for case in self.sides.new
+            if not _is_unsupported(outcome := outcomes.get(case.id))
+        ]
         module_of = {case.id: case.variant.module for case in self.sides.plan.cases}
         for new, baseline in self.sides.pairs.items():
             now, then = outcomes.get(new), outcomes.get(baseline)
+            if _is_unsupported(now) and _is_unsupported(then):
+                continue
             if broken := _broken(new, module_of[new], now, then):
                 found.append(broken)
                 continue
@@ -137,6 +143,11 @@ class PairJudge:
             reason = f"{outcome.status}: {outcome.error}"
             return figureless(case.id, case.variant.module, "failed", reason)
         return figureless(case.id, case.variant.module, "new", "it is not in the base")
+
+
+def _is_unsupported(outcome: Outcome | None) -> bool:
+    """Whether the worker cannot execute the case here, whatever the module is."""
+    return outcome is not None and outcome.status == "unsupported"
 
 
 def _unreached(case_id: str, module: str) -> Finding:
