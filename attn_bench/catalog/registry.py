@@ -163,16 +163,13 @@ def register(
     def add(target: T) -> T:
         if not callable(target) and not isinstance(target, str):
             raise TypeError(f"register({name!r}) must stand above a class or a function")
-        line = summary
-        if line is None:
-            line = "" if isinstance(target, str) else inspect.cleandoc(target.__doc__ or "")
         _target_registry.add(
             Entry(
                 name=name,
                 target=target,
                 extents=extents,
                 paper=None if paper is None else str(paper),
-                summary=line.partition("\n")[0],
+                summary=_first_line(target) if summary is None else summary.partition("\n")[0],
                 arguments=dict(arguments or {}),
                 origin=_origin,
                 reference=reference,
@@ -183,6 +180,12 @@ def register(
         return target
 
     return add
+
+
+def _first_line(target: Target) -> str:
+    """Of the docstring of `target`; empty for an import path."""
+    docstring = "" if isinstance(target, str) else inspect.cleandoc(target.__doc__ or "")
+    return docstring.partition("\n")[0]
 
 
 def _check_name(name: object) -> None:
