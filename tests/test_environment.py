@@ -15,7 +15,13 @@ import pytest
 from program import ROOT
 
 from attn_bench.engine.watch import Watch
-from attn_bench.model.environment import Environment, find_disturbances, fingerprint_of
+from attn_bench.model.environment import (
+    FINGERPRINTED,
+    Environment,
+    Machine,
+    find_disturbances,
+    fingerprint_of,
+)
 from attn_bench.model.machine import capture
 from attn_bench.view.advice import advise
 
@@ -44,10 +50,11 @@ def test_fingerprint_is_of_the_machine_and_not_of_the_moment() -> None:
 
 def test_a_fingerprint_outlives_versions_of_this_program() -> None:
     """The fingerprint of a machine equals the one that earlier versions stored."""
-    machine = {key: key for key in environment.FINGERPRINTED} | {"memory_bytes": 2**33}
+    described: Any = {key: key for key in FINGERPRINTED}
+    machine = Machine(**described, memory_bytes=2**33)
     gpu = {"gpu": "X", "multiprocessors": 8, "capability": "9.0"}
-    assert environment.fingerprint(machine, "cpu", {"capability": "AVX2"}) == "f7971d232cda"
-    assert environment.fingerprint(machine, "cuda", gpu) == "2b1c0ab6eadd"
+    assert fingerprint_of(machine, "cpu", {"capability": "AVX2"}) == "f7971d232cda"
+    assert fingerprint_of(machine, "cuda", gpu) == "2b1c0ab6eadd"
 
 
 def test_nothing_names_the_user_or_the_host() -> None:

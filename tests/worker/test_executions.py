@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from attn_bench.catalog.registry import builtin
-from attn_bench.model import environment, protocol
+from attn_bench.model import machine, protocol
 from attn_bench.model.axes import DEVICE, DEVICES, EXECUTION, DeviceFacts, Execution, ExecutionFacts
 from attn_bench.model.case import Case, Shape, Variant
+from attn_bench.model.environment import fingerprint_of
 from attn_bench.model.errors import RequestError
 from attn_bench.worker import devices, executions
 from attn_bench.worker.bench import Bench
@@ -97,9 +98,9 @@ def test_a_device_that_nobody_knows_is_refused() -> None:
 def test_the_row_of_a_device_says_what_identifies_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Facts that the row names change the fingerprint of a machine, and no other facts do."""
     monkeypatch.setitem(DEVICE, "cpu", DeviceFacts(identity=("model",)))  # type: ignore[arg-type]
-    machine = environment.capture()
+    here = machine.capture()
     fingerprints = [
-        environment.fingerprint(machine, "cpu", {"model": model, "clock": clock})
+        fingerprint_of(here, "cpu", {"model": model, "clock": clock})
         for model, clock in (("a", 1), ("a", 2), ("b", 1))
     ]
     assert fingerprints[0] == fingerprints[1] != fingerprints[2]

@@ -15,10 +15,10 @@ from attn_bench.model.run import Facts
 from attn_bench.worker.attempt import CaseFailed
 from attn_bench.worker.bench import Bench
 from attn_bench.worker.build import Builder
+from attn_bench.worker.called import CalledCase
 from attn_bench.worker.devices.base import open_device
 from attn_bench.worker.inspection import all_measures, check_behaviour
 from attn_bench.worker.metrics import work
-from attn_bench.worker.subject import Subject
 
 CPU = open_device("cpu")
 
@@ -31,8 +31,8 @@ def case(mode: Mode = "inference") -> Case:
 def test_every_exact_metric_has_one_home(mode: Mode) -> None:
     """Each field of Exact is measured by exactly one file, and nothing else is but facts."""
     built = Builder(CPU, builtin()).built(case(mode))
-    subject = Subject(built, CPU, check_behaviour(built, CPU))
-    measured = Counter(name for measure in all_measures().values() for name in measure(subject))
+    called = CalledCase(built, CPU, check_behaviour(built, CPU))
+    measured = Counter(name for measure in all_measures().values() for name in measure(called))
     assert {name: measured[name] for name in EXACT} == dict.fromkeys(EXACT, 1)
     assert measured.keys() <= {item.name for item in fields(Facts)}
 
