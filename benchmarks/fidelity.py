@@ -14,6 +14,7 @@ import statistics
 import sys
 import time
 from math import exp, log
+from typing import Any
 
 from attn_bench.engine.process import MALLOC, OPENMP
 
@@ -51,25 +52,7 @@ def main() -> None:
                 "call()", globals={"call": built.call}, num_threads=torch.get_num_threads()
             )
             with built.mode():
-                bench.device.time_block(built.call, 3)
-                once = min(bench.device.time_block(built.call, 1).seconds for _ in range(5))
-                calls = max(1, round(0.003 / once))
-
-                def ours(built=built, calls=calls) -> float:
-                    blocks, until = [], time.perf_counter() + SECONDS
-                    while not blocks or time.perf_counter() < until:
-                        blocks.append(bench.device.time_block(built.call, calls).seconds / calls)
-                    return statistics.median(blocks)
-
-                def theirs(timer=timer) -> float:
-                    return timer.blocked_autorange(min_run_time=SECONDS).median
-
-                pairs = []
-                for _ in range(REPEATS):
-                    order = [("ours", ours), ("theirs", theirs)]
-                    random.shuffle(order)
-                    found = {name: measure() for name, measure in order}
-                    pairs.append(found)
+                pairs = measure_pairs(bench, built, timer)
             ratio = statistics.median(p["ours"] / p["theirs"] for p in pairs)
             logs.append(log(ratio))
             latency = 1e6 * statistics.median(p["theirs"] for p in pairs)
@@ -77,6 +60,29 @@ def main() -> None:
     worst = max(abs(exp(x) - 1) for x in logs)
     mean = exp(statistics.mean(logs))
     print(f"{len(logs)} cases: geometric mean {mean:.4f}, largest |ratio − 1| {worst:.3f}")
+
+
+def measure_pairs(bench: Any, built: Any, timer: Any) -> list[dict[str, float]]:
+    """The seconds of a call by both timers, in random order, REPEATS times."""
+    bench.device.time_block(built.call, 3)
+    once = min(bench.device.time_block(built.call, 1).seconds for _ in range(5))
+    calls = max(1, round(0.003 / once))
+
+    def ours() -> float:
+        blocks, until = [], time.perf_counter() + SECONDS
+        while not blocks or time.perf_counter() < until:
+            blocks.append(bench.device.time_block(built.call, calls).seconds / calls)
+        return statistics.median(blocks)
+
+    def theirs() -> float:
+        return timer.blocked_autorange(min_run_time=SECONDS).median
+
+    pairs = []
+    for _ in range(REPEATS):
+        order = [("ours", ours), ("theirs", theirs)]
+        random.shuffle(order)
+        pairs.append({name: measure() for name, measure in order})
+    return pairs
 
 
 if __name__ == "__main__":

@@ -66,18 +66,21 @@ def axis(
     *,
     in_suite: bool = True,
     beside_name: bool = False,
+    in_every_id: bool = False,
 ) -> Any:
     """A field of `Conditions`. words: how people read a value, where the value itself is not it.
 
     in_suite: whether a suite lists its values; the device is chosen by the command.
     beside_name: whether a value that is not usual stands beside the name of a variant; all others
     stand in the title of a table, since cases that differ in them have another baseline.
+    in_every_id: whether its usual value stands in case ids, too. A new axis leaves old ids alone.
     """
     facts = {
         "about": about,
         "words": dict(words or {}),
         "in_suite": in_suite,
         "beside_name": beside_name,
+        "in_every_id": in_every_id,
     }
     return field(default=usual, metadata=facts)
 
@@ -86,13 +89,21 @@ def axis(
 class Conditions:
     """One value of every axis."""
 
-    dtype: DType = axis("type of input and parameters", "float32")
-    memory_format: MemoryFormat = axis("contiguous (NCHW) or channels_last (NHWC)", "contiguous")
-    mode: Mode = axis("inference (forward), or training (forward and backward)", "inference")
-    execution: Execution = axis(
-        "eager or torch.compile", "eager", {"compile": "compiled"}, beside_name=True
+    dtype: DType = axis("type of input and parameters", "float32", in_every_id=True)
+    memory_format: MemoryFormat = axis(
+        "contiguous (NCHW) or channels_last (NHWC)", "contiguous", in_every_id=True
     )
-    device: DeviceName = axis("cpu or cuda", "cpu", in_suite=False)
+    mode: Mode = axis(
+        "inference (forward), or training (forward and backward)", "inference", in_every_id=True
+    )
+    execution: Execution = axis(
+        "eager or torch.compile",
+        "eager",
+        {"compile": "compiled"},
+        beside_name=True,
+        in_every_id=True,
+    )
+    device: DeviceName = axis("cpu or cuda", "cpu", in_suite=False, in_every_id=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +117,7 @@ class Axis:
     words: Mapping[str, str]
     in_suite: bool
     beside_name: bool
+    in_every_id: bool
 
     def in_words(self, value: str) -> str:
         return self.words.get(value, value.replace("_", " "))

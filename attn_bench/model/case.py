@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from attn_bench.model.axes import ITEM_BYTES, Conditions, DType, MemoryFormat, conditions_of
+from attn_bench.model.axes import AXES, ITEM_BYTES, Conditions, DType, MemoryFormat, conditions_of
 
 Extent = int | Literal["global"]
 StageExtents = tuple[Extent, ...]
@@ -108,7 +108,12 @@ class Case(Conditions):
             what = self.variant.label
         else:
             what = f"{self.network}" + ("" if self.is_plain else f"+{self.variant.label}")
-        return "/".join([what, str(self.shape), *conditions_of(self).values()])
+        conditions = (
+            getattr(self, axis.name)
+            for axis in AXES
+            if axis.in_every_id or getattr(self, axis.name) != axis.usual
+        )
+        return "/".join([what, str(self.shape), *conditions])
 
     @property
     def is_plain(self) -> bool:
