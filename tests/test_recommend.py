@@ -213,7 +213,7 @@ def test_a_stage_alone(cli: Cli) -> None:
         (("--backbone", "resnet50", "--modules-from", "no.py"), "there is no such file"),
         (("--shape", "64x0x8"), "channels, height and width"),
         (("--shape", "999999x99999x99999"), "no input that fits"),
-        (("--shape", "64x8x8", "--place", "block"), "--place is of a backbone"),
+        (("--shape", "64x8x8", "--place", "block"), "--place needs --backbone"),
         (("--shape", "64x8x8", "--max-params", "+10%"), "a copy of the input has no params"),
         (("--shape", "256x8x8", "--suite", "ge_implementations"), "in one condition"),
         (("--shape", "64x8x8", "--suite", "resnet50"), "and there are shapes"),
