@@ -212,7 +212,7 @@ def test_a_stage_alone(cli: Cli) -> None:
         (("--backbone", "resnet50", "--json", "no/such/folder.json"), "cannot be written"),
         (("--backbone", "resnet50", "--modules-from", "no.py"), "there is no such file"),
         (("--shape", "64x0x8"), "channels x height x width"),
-        (("--shape", "999999x99999x99999"), "no input that fits"),
+        (("--shape", "999999x99999x99999"), "is too large"),
         (("--shape", "64x8x8", "--place", "block"), "--place needs --backbone"),
         (("--shape", "64x8x8", "--max-params", "+10%"), "a copy of the input has no params"),
         (("--shape", "256x8x8", "--suite", "ge_implementations"), "in one condition"),
