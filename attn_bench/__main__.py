@@ -4,6 +4,8 @@ try:
     from attn_bench.cli.main import main
 
     status = main()
-except KeyboardInterrupt:  # before there was anybody to handle it
-    status = 130
+except KeyboardInterrupt:  # before `main` was there to handle it
+    from attn_bench.model.status import Exit
+
+    status = Exit.INTERRUPTED
 raise SystemExit(status)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
-from math import inf
+from inspect import Parameter
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from attn_bench.engine.progress import Unseen
 from attn_bench.engine.run import exit_status
 from attn_bench.jobs.run import run as measure
-from attn_bench.model.axes import AUTO, DEVICE_CHOICES
-from attn_bench.model.errors import RequestError
-from attn_bench.model.request import RunRequest
+from attn_bench.model.errors import RequestError, nearest
+from attn_bench.model.request import RUN_OPTIONS, RunKeywords, RunRequest, make_request
+from attn_bench.model.status import Exit
 from attn_bench.store import frames, runs
 from attn_bench.store.info import RunInfo
 from attn_bench.store.runs import StoredRun
@@ -41,8 +42,8 @@ class Run:
         return self.stored.info
 
     @property
-    def exit_status(self) -> int:
-        """What `attn-bench run` ends with: 0, 3 where a case was not measured, 130 interrupted."""
+    def exit_status(self) -> Exit:
+        """What `attn-bench run` ends with, of `attn_bench.model.status.Exit`."""
         return exit_status(self.stored.rows, self.info.state)
 
     @cached_property
@@ -71,51 +72,44 @@ class Run:
         return page.fragment(self.stored)
 
 
+# The keywords are the options of `attn-bench run`. They are listed in model/request.py alone:
+# `RunKeywords` tells editors and type checkers, `_list_keywords` tells notebooks and `help`.
 def run(
-    suite: str | PathLike[str],
-    *,
-    device: str = AUTO,
-    modules: str | None = None,
-    where: str | None = None,
-    budget: float | None = None,
-    precision: float | None = None,
-    sessions: int | None = None,
-    quick: bool = False,
-    modules_from: Sequence[str | PathLike[str]] = (),
-    out: str | PathLike[str] | None = None,
-    seed: int = 0,
-    threads: int | None = None,
-    progress: bool = False,
+    suite: str | PathLike[str], *, progress: bool = False, **options: Unpack[RunKeywords]
 ) -> Run:
     """Measure `suite`, a name or a TOML file, and write its run folder: `attn-bench run` in Python.
 
-    The arguments are the command's options: `budget` in seconds, `precision` in percent, `modules`
-    globs with commas, `where` a condition on columns. Quiet, unless `progress` is asked for.
+    The keywords are the command's options: `budget` in seconds, `precision` in percent, `modules`
+    globs with commas, `where` a condition on columns. Nothing is shown unless `progress` is true.
 
-    A case that could not be measured is a row of the table, with its status; `Run.exit_status`
-    tells of them. Raises AttnBenchError for what the command refuses, or where the disk is full.
+    A case that could not be measured is a row of the table, with its status, and sets
+    `Run.exit_status`. Raises AttnBenchError where the command refuses, or where the disk is full.
     """
-    _check("device", device, device in DEVICE_CHOICES, f"one of {', '.join(DEVICE_CHOICES)}")
-    _check("budget", budget, budget is None or 0 < budget < inf, "seconds, more than 0")
-    _check("precision", precision, precision is None or 0 < precision <= 100, "percent, up to 100")
-    _check("sessions", sessions, sessions is None or sessions >= 1, "1 or more")
-    _check("threads", threads, threads is None or threads >= 1, "1 or more")
-    request = RunRequest(
-        suite=fspath(suite),
-        device=device,
-        modules=modules,
-        where=where,
-        budget_s=budget,
-        precision=None if precision is None else precision / 100,
-        sessions=sessions,
-        quick=quick,
-        out=None if out is None else fspath(out),
-        seed=seed,
-        threads=threads,
-        modules_from=tuple(fspath(file) for file in modules_from),
-        command=("run", "--suite", fspath(suite)),
+    for name in options.keys() - RUN_OPTIONS.keys():
+        raise TypeError(f"run() has no keyword {name!r}{nearest(name, RUN_OPTIONS)}")
+    command = ("run", "--suite", fspath(suite))
+    try:
+        request = make_request({"suite": suite, **options}, command)
+    except RequestError as error:
+        raise RequestError(f"run: {error}") from None
+    return load(_measure(request, progress))
+
+
+def _list_keywords() -> None:
+    """Give `run` a signature that lists every keyword with its default."""
+    shown = inspect.signature(run)
+    fixed = [each for each in shown.parameters.values() if each.kind is not each.VAR_KEYWORD]
+    keywords = [
+        Parameter(option.name, Parameter.KEYWORD_ONLY, default=option.default)
+        for option in RUN_OPTIONS.values()
+        if option.name not in shown.parameters
+    ]
+    run.__signature__ = shown.replace(  # type: ignore[attr-defined]
+        parameters=[*fixed, *keywords]
     )
-    return load(_measured(request, progress))
+
+
+_list_keywords()
 
 
 def load(name: str | PathLike[str]) -> Run:
@@ -126,18 +120,10 @@ def load(name: str | PathLike[str]) -> Run:
     return Run(runs.load(runs.find(fspath(name))))
 
 
-def _check(name: str, value: object, good: bool, wanted: str) -> None:
-    if not good:
-        raise RequestError(f"run: {name}={value!r}: {wanted} is wanted")
-
-
-def _measured(request: RunRequest, progress: bool) -> Path:
+def _measure(request: RunRequest, progress: bool) -> Path:
     if not progress:
         return measure(request, Unseen()).path
     from attn_bench.view.console.console import LiveProgress
 
-    shown = LiveProgress()
-    try:
+    with closing(LiveProgress()) as shown:
         return measure(request, shown).path
-    finally:
-        shown.close()

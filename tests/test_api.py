@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from program import ROOT, ProgramRun
 
 import attn_bench
 from attn_bench.model import units
+from attn_bench.model.request import RUN_OPTIONS
 from attn_bench.model.row import COLUMNS
 
 
@@ -58,16 +60,33 @@ def test_it_shows_itself() -> None:
     ("wrong", "message"),
     [
         ({"suite": "smok"}, "unknown suite 'smok' .did you mean 'smoke'"),
-        ({"suite": "smoke", "device": "tpu"}, "device='tpu': one of cpu, cuda, auto"),
-        ({"suite": "smoke", "budget": 0}, "budget=0: seconds, more than 0"),
-        ({"suite": "smoke", "precision": 200}, "precision=200: percent"),
-        ({"suite": "smoke", "threads": 0}, "threads=0: 1 or more"),
+        ({"suite": "smoke", "device": "tpu"}, "run: device='tpu': must be one of cpu, cuda, auto"),
+        ({"suite": "smoke", "budget": 0}, "budget=0: must be a number above 0"),
+        (
+            {"suite": "smoke", "precision": 200},
+            "precision=200: must be a number above 0 up to 100 .PERCENT",
+        ),
+        ({"suite": "smoke", "threads": 0}, "threads=0: must be an integer from 1"),
     ],
 )
 def test_a_wrong_request_is_an_error(wrong: dict[str, object], message: str) -> None:
     """What the command refuses raises AttnBenchError, before anything is measured."""
     with pytest.raises(attn_bench.AttnBenchError, match=message):
         attn_bench.run(**wrong)  # type: ignore[arg-type]
+
+
+def test_an_unknown_keyword_is_a_type_error() -> None:
+    """A misspelled keyword is refused with the nearest one."""
+    with pytest.raises(TypeError, match=r"no keyword 'buget' .did you mean 'budget'"):
+        attn_bench.run("smoke", buget=3)  # type: ignore[call-arg]
+
+
+def test_the_signature_lists_every_option() -> None:
+    """`help(attn_bench.run)` and notebooks see every option of the command with its default."""
+    shown = inspect.signature(attn_bench.run).parameters
+    assert set(shown) == {"progress", *RUN_OPTIONS}
+    defaults = {name: shown[name].default for name in RUN_OPTIONS if name != "suite"}
+    assert defaults == {name: RUN_OPTIONS[name].default for name in defaults}
 
 
 def test_it_imports_no_torch() -> None:

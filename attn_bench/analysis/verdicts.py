@@ -18,7 +18,8 @@ from attn_bench.analysis.stats import FAMILY_ERROR, Estimate, holm
 from attn_bench.model.metrics import EXACT, GATED, LATENCY, Interval
 from attn_bench.model.row import Row
 from attn_bench.model.run import Facts
-from attn_bench.model.suite import Tolerance
+from attn_bench.model.status import Exit
+from attn_bench.model.suite import LATENCY_TOLERANCE, Tolerance
 
 Verdict = Literal[
     "slower",
@@ -34,7 +35,6 @@ Verdict = Literal[
 Severity = Literal["fail", "broken", "undecided", "warn", "pass"]
 SEVERITIES: tuple[Severity, ...] = ("fail", "broken", "undecided", "warn", "pass")  # worst first
 
-LATENCY_TOLERANCE = 0.03
 POWER = 0.9
 BLIND = 10.0  # a logarithm: where a factor of 20,000 is not seen, nothing is
 
@@ -244,14 +244,15 @@ def exit_status(
     """
     severities = {finding.severity for finding in findings}
     if "fail" in severities:
-        return 1
+        return Exit.BAD_ANSWER
     if "broken" in severities:
-        return 3
+        return Exit.NOT_MEASURED
     if all(finding.verdict == "new" for finding in findings):
-        return 4
+        return Exit.UNDECIDED
     if must_see is not None and any(_is_blind(finding, must_see) for finding in findings):
-        return 4
-    return 4 if "undecided" in severities and not allow_undecided else 0
+        return Exit.UNDECIDED
+    is_open = "undecided" in severities and not allow_undecided
+    return Exit.UNDECIDED if is_open else Exit.GOOD
 
 
 def _is_blind(finding: Finding, must_see: float) -> bool:

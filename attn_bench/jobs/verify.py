@@ -68,7 +68,7 @@ class Verification:
 
     @property
     def exit_status(self) -> Exit:
-        """1 a check failed, 3 a worker was lost over one and none failed, 130 interrupted."""
+        """A failed check is a bad answer; a worker lost over a check is a case not measured."""
         if self.state == "interrupted":
             return Exit.INTERRUPTED
         verdicts = {checked.verdict for row in self.rows for checked in row.checked.values()}

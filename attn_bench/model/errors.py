@@ -8,11 +8,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from attn_bench.model.status import Exit
+
 
 class AttnBenchError(Exception):
     """A problem told to the user in one line; `exit_status` is what the command ends with."""
 
-    exit_status = 2
+    exit_status = Exit.BAD_REQUEST
 
 
 class RequestError(AttnBenchError):
@@ -22,7 +24,7 @@ class RequestError(AttnBenchError):
 class CannotWrite(AttnBenchError):
     """The disk is full, or was taken away, in the midst of a run."""
 
-    exit_status = 3
+    exit_status = Exit.NOT_MEASURED
 
     def __init__(self, path: str, error: OSError) -> None:
         super().__init__(

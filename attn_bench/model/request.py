@@ -1,38 +1,239 @@
-"""What a run is asked for: one value from the command line or Python to the plan."""
+"""What a run is asked for: one value from the command line or Python to the plan.
+
+A field of `RunRequest` that is an `option` is an option of the command line and a keyword of
+`attn_bench.run`. Its metadata is the one home of its name, its range, its unit and its help.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from math import inf, isfinite
+from numbers import Real
+from operator import index
+from os import PathLike, fspath
+from types import NoneType
+from typing import Any, TypedDict, cast, get_args, get_origin, get_type_hints
 
-from attn_bench.model.axes import AUTO
+from attn_bench.model.axes import AUTO, DEVICE_CHOICES
+from attn_bench.model.errors import RequestError
 from attn_bench.model.suite import Aim
 
 TIMEOUT_S = 60.0
+LONGEST_S = 1e7
+LEAST_MEMORY_GIB = 0.25
+MOST_MEMORY_GIB = 1e6
+OTHER_RULES = {str: "text", bool: "True or False", tuple: "a sequence of files"}
+WHERE = "comparisons of columns, as in \"channels >= 256 and module in ['se', 'cbam']\""
+
+
+def option(default: Any = MISSING, **facts: Any) -> Any:
+    """A field of `RunRequest` that the user sets. facts: those of `RunOption`."""
+    return field(default=default, metadata={"option": facts})
 
 
 @dataclass(frozen=True)
 class RunRequest:
     """What to measure and how; None is left to the suite or the defaults.
 
-    precision: as a fraction. memory_gib: the most that a worker may take. command: the words that
-    were typed. aim: what the suite's variants are measured in, instead of its own shapes.
-    most_ratio: a limit of the ratio; time goes where it decides on which side of it a case lies.
+    command: the words that were typed. aim: what the suite's variants are measured in, instead of
+    its own shapes. most_ratio: a limit of the ratio; time goes where it decides on which side of
+    it a case lies.
     """
 
-    suite: str
-    device: str = AUTO
-    modules: str | None = None
-    where: str | None = None
-    budget_s: float | None = None
-    precision: float | None = None
-    sessions: int | None = None
-    quick: bool = False
-    out: str | None = None
-    seed: int = 0
-    threads: int | None = None
-    timeout_s: float = TIMEOUT_S
-    memory_gib: float | None = None
-    modules_from: tuple[str, ...] = ()
+    suite: str = option(metavar="NAME", help="A suite's name, or a TOML file.")
+    device: str = option(AUTO, choices=DEVICE_CHOICES, help="auto takes a GPU where there is one.")
+    modules: str | None = option(
+        None, metavar="GLOB,…", help="Only these modules (and their baselines): 'ge_*,se'."
+    )
+    where: str | None = option(None, metavar="EXPR", help=f"Only these cases: {WHERE}.")
+    modules_from: tuple[str, ...] = option(
+        (), metavar="FILE.py", help="A file with your own modules; may be repeated."
+    )
+    budget_s: float | None = option(
+        None,
+        name="budget",
+        metavar="SECONDS",
+        more_than=0,
+        most=LONGEST_S,
+        help="Time to measure; by default 2 s a case (check: 2 s a case and version).",
+    )
+    precision: float | None = option(
+        None,
+        metavar="PERCENT",
+        more_than=0,
+        most=100,
+        per=100,
+        help="A case is done when its ratio is known to ± this; 2 by default.",
+    )
+    sessions: int | None = option(
+        None,
+        metavar="N",
+        least=1,
+        most=100,
+        help="Worker processes to measure in; 5, or as many as the budget allows.",
+    )
+    out: str | None = option(
+        None, metavar="DIR", help="The run folder, instead of a new one under ./results/."
+    )
+    seed: int = option(0, metavar="N", help="The seed of the order of measurement; 0.")
+    threads: int | None = option(
+        None, metavar="N", least=1, most=1024, help="CPU threads; PyTorch's own default."
+    )
+    timeout_s: float = option(
+        TIMEOUT_S,
+        name="timeout",
+        metavar="SECONDS",
+        more_than=0,
+        most=LONGEST_S,
+        help=f"Give up a case when one step of it takes longer; {TIMEOUT_S:g}.",
+    )
+    memory_gib: float | None = option(
+        None,
+        name="memory",
+        metavar="GIB",
+        least=LEAST_MEMORY_GIB,
+        most=MOST_MEMORY_GIB,
+        help="The most memory that a worker may take; nine tenths of what is free.",
+    )
+    quick: bool = option(False, only="run", help="Use a fifth of the time, for a first look.")
     command: tuple[str, ...] = ()
     aim: Aim | None = None
     most_ratio: float | None = None
+
+
+class RunKeywords(TypedDict, total=False):
+    """The settings as keywords of `attn_bench.run`, for editors and type checkers.
+
+    They cannot be derived from `RunRequest` for these tools; a test holds the two equal.
+    """
+
+    device: str
+    modules: str | None
+    where: str | None
+    modules_from: Sequence[str | PathLike[str]]
+    budget: float | None
+    precision: float | None
+    sessions: int | None
+    out: str | PathLike[str] | None
+    seed: int
+    threads: int | None
+    timeout: float
+    memory: float | None
+    quick: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunOption:
+    """The facts of one option of a run, as the command line and Python read them.
+
+    field: of `RunRequest`.
+    name: of the option and of the keyword.
+    kind: str, int, float, bool, or tuple for several words.
+    default: MISSING where it must be given.
+    choices: the only values; none where any will do.
+    least, more_than, most: the range of a number.
+    per: a given number divided by this is the field; 100 for percent.
+    only: the one command that has the option; None for every command that measures a suite.
+    """
+
+    field: str
+    name: str
+    kind: type
+    default: Any
+    help: str
+    metavar: str | None = None
+    choices: tuple[str, ...] = ()
+    least: float | None = None
+    more_than: float | None = None
+    most: float | None = None
+    per: float = 1
+    only: str | None = None
+
+    @property
+    def rule(self) -> str:
+        """What a value must be, in words."""
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
+        if self.kind not in (int, float):
+            return OTHER_RULES[self.kind]
+        words = ["an integer" if self.kind is int else "a number"]
+        bounds = (("from", self.least), ("above", self.more_than), ("up to", self.most))
+        words += [f"{word} {bound:.12g}" for word, bound in bounds if bound is not None]
+        if self.metavar not in (None, "N"):
+            words.append(f"({self.metavar})")
+        return " ".join(words)
+
+    def read(self, value: Any) -> Any:
+        """The field's value from what was given.
+
+        Raises RequestError where it breaks the rule.
+        """
+        if value is None and self.default is None:
+            return None
+        try:
+            found = self._convert(value)
+        except (TypeError, ValueError):
+            found = None
+        if found is None:
+            raise RequestError(f"{self.name}={value!r}: must be {self.rule}")
+        return found
+
+    def _convert(self, value: Any) -> Any:
+        """None or an error where the value breaks the rule."""
+        if self.kind is bool:
+            return value if isinstance(value, bool) else None
+        if self.kind is tuple:
+            return None if isinstance(value, str) else tuple(fspath(file) for file in value)
+        if self.kind is str:
+            text = fspath(value)
+            fits = isinstance(text, str) and (not self.choices or text in self.choices)
+            return text if fits else None
+        if isinstance(value, bool) or not isinstance(value, Real):
+            return None
+        number = float(value) if self.kind is float else index(cast("int", value))
+        return self._scale(number) if self._holds(number) else None
+
+    def _holds(self, number: float) -> bool:
+        least = -inf if self.least is None else self.least
+        more_than = -inf if self.more_than is None else self.more_than
+        most = inf if self.most is None else self.most
+        return isfinite(number) and least <= number <= most and more_than < number
+
+    def _scale(self, number: float) -> float:
+        return number if self.per == 1 else number / self.per
+
+
+def _options() -> Iterator[RunOption]:
+    types = get_type_hints(RunRequest)
+    for item in fields(RunRequest):
+        if "option" in item.metadata:
+            yield RunOption(
+                field=item.name,
+                kind=_kind(types[item.name]),
+                default=item.default,
+                **{"name": item.name, **item.metadata["option"]},
+            )
+
+
+def _kind(annotation: Any) -> type:
+    """The type of a field's value: `float | None` is float, `tuple[str, ...]` is tuple."""
+    if get_origin(annotation) is tuple:
+        return tuple
+    kinds: list[type] = [
+        kind for kind in get_args(annotation) or (annotation,) if kind is not NoneType
+    ]
+    return kinds[0]
+
+
+# Every option by its name, in the order of `--help`.
+RUN_OPTIONS: Mapping[str, RunOption] = {found.name: found for found in _options()}
+
+
+def make_request(given: Mapping[str, Any], command: Sequence[str]) -> RunRequest:
+    """A request from the values of options by name.
+
+    Raises RequestError for a value that breaks its rule.
+    """
+    values = {RUN_OPTIONS[name].field: RUN_OPTIONS[name].read(given[name]) for name in given}
+    return RunRequest(**values, command=tuple(command))

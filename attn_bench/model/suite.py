@@ -12,6 +12,7 @@ from attn_bench.model.case import Extent, Network, Scalar, Shape, StageExtents, 
 from attn_bench.model.metrics import TOLERABLE
 
 USUAL_BASELINE = "identity"
+LATENCY_TOLERANCE = 0.03  # the growth of latency that `check` lets pass, unless told otherwise
 
 
 def usual_axes() -> dict[str, tuple[str, ...]]:

@@ -81,6 +81,7 @@ def _hold_to_baseline(
     """`run` and `modules_from` are found from pytest's root folder."""
     from attn_bench.jobs.check import check
     from attn_bench.model.errors import AttnBenchError
+    from attn_bench.model.status import Exit
     from attn_bench.view import ci
 
     root = item.config.rootpath
@@ -98,7 +99,7 @@ def _hold_to_baseline(
         complaint = str(problem)
     if complaint is not None:
         pytest.fail(f"attn_baseline: {complaint}", pytrace=False)
-    if answer.exit_status == 130:
+    if answer.exit_status == Exit.INTERRUPTED:
         raise KeyboardInterrupt
     if answer.exit_status:
         pytest.fail(

@@ -7,7 +7,6 @@ from collections import defaultdict
 from typing import Any
 
 from attn_bench._version import __version__
-from attn_bench.analysis.stats import WARM_UP_ROUNDS
 from attn_bench.model.metrics import EXACT
 from attn_bench.model.run import Block
 from attn_bench.store import runs
@@ -16,6 +15,9 @@ from attn_bench.store.runs import StoredRun
 
 def from_run(run: StoredRun) -> str:
     """Every case that was timed, a round of any session being a round, with its exact metrics."""
+    # Imported here: it brings scipy, and the table of formats is read for `show --help`.
+    from attn_bench.analysis.stats import WARM_UP_ROUNDS
+
     environment = run.info.environment
     blocks: dict[str, list[Block]] = defaultdict(list)
     for block in runs.load_blocks(run.path):

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from attn_bench.analysis.verdicts import Change, Finding, worst_first
 from attn_bench.jobs.check.answer import Answer
 from attn_bench.model import units
+from attn_bench.model.status import Exit
 from attn_bench.view import remarks
 
 SCHEMA = 1
@@ -100,7 +101,7 @@ def junit(answer: Answer) -> str:
     """JUnit's XML: a regression is a failure, what could not be measured an error; what was not
     decided is an error too, or skipped where that was allowed; what is new is skipped."""
     findings = answer.findings
-    undecided = "skipped" if answer.exit_status == 0 else "error"
+    undecided = "skipped" if answer.exit_status == Exit.GOOD else "error"
     kinds = {"fail": "failure", "broken": "error", "undecided": undecided}
     tags = [kinds.get(f.severity, "skipped" if f.verdict == "new" else "") for f in findings]
     count = Counter(tags)

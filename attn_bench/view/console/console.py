@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,12 @@ from attn_bench.jobs.recommend.answer import Recommendation
 from attn_bench.model import units
 from attn_bench.model.case import Variant
 from attn_bench.model.checks import CHECKS, Check, Checked, CheckVerdict
-from attn_bench.model.row import ABOUT, COLUMNS, UNIT, Row
+from attn_bench.model.row import Row
 from attn_bench.model.run import Plan, Settings
 from attn_bench.papers import reproduction
 from attn_bench.store.info import RunInfo
 from attn_bench.view import candidates, ci, reasons, recommendation, remarks, summary
+from attn_bench.view.console.plain import line, print_aligned
 
 PLAIN_WIDTH = 100
 REDRAW_S = 0.25
@@ -69,20 +70,6 @@ def err() -> Console:
 def _console(stream: Any) -> Console:
     width = None if stream.isatty() else PLAIN_WIDTH
     return Console(file=stream, width=width, highlight=False, emoji=False)
-
-
-def line(message: str) -> None:
-    """On standard output, as it is, however long."""
-    out().print(message, markup=False, soft_wrap=True)
-
-
-def error(message: str) -> None:
-    err().print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
-
-
-def text(content: str) -> None:
-    """To standard output as it is: JSON, CSV, Markdown."""
-    sys.stdout.write(content)
 
 
 class LiveProgress:
@@ -146,32 +133,11 @@ class LiveProgress:
 # --- lists ----------------------------------------------------------------------------------------
 
 
-def listing(items: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """One line for each item, its columns aligned; numbers to the right."""
-    cells = [[units.plain(item[name]) for name in columns] for item in items]
-    _aligned(cells, [False] * len(columns))
-
-
 def wide_table(rows: Sequence[Row], columns: Sequence[str]) -> None:
     """`columns` of every row, one line each, however wide."""
     numeric = [not any(isinstance(getattr(r, c), str) for r in rows) for c in columns]
     cells = [[units.plain(getattr(row, name)) for name in columns] for row in rows]
-    _aligned([list(columns), *cells], numeric)
-
-
-def _aligned(cells: Sequence[Sequence[str]], right: Sequence[bool]) -> None:
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for row in cells:
-        parts = [
-            cell.rjust(width) if to_right else cell.ljust(width)
-            for cell, width, to_right in zip(row, widths, right, strict=True)
-        ]
-        line("  ".join(parts).rstrip())
-
-
-def metrics() -> list[dict[str, str]]:
-    """The columns of the table, with their unit and meaning."""
-    return [{"name": name, "unit": UNIT[name], "about": ABOUT[name]} for name in COLUMNS]
+    print_aligned([list(columns), *cells], numeric)
 
 
 # --- runs -----------------------------------------------------------------------------------------
@@ -221,7 +187,7 @@ def published(rows: Sequence[Row], info: RunInfo) -> None:
                 cells.append(
                     [comparison.model, figure.name, figure.ours, figure.theirs + recalled, verdict]
                 )
-        _aligned(cells, [False, False, True, False, False])
+        print_aligned(cells, [False, False, True, False, False])
         line("")
     verdicts = Counter(figure.verdict for comparison in found for figure in comparison.figures)
     line(", ".join(f"{number} {verdict}" for verdict, number in verdicts.items()) + " (figures)")
@@ -355,7 +321,7 @@ def selfcheck(found: Mapping[str, Any] | None) -> None:
         )
         for budget, v in found["smallest_visible"].items()
     ]
-    _aligned(lines, [False, False])
+    print_aligned(lines)
     trials, cost = found["trials"], found["seconds_a_case"]
     line(f"{trials} trials of {cost:.1f} s a case; in brackets 95 % intervals")
 

@@ -1,0 +1,65 @@
+"""`check`: the gate for continuous integration."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Any
+
+import click
+
+from attn_bench.cli.answers import show_answer, strictness, strictness_of
+from attn_bench.cli.options import measuring, request_of
+from attn_bench.model.errors import RequestError
+
+
+@click.command()
+@measuring("check")
+@click.option("--against", metavar="REV", help="Compare with the modules of this git revision.")
+@click.option("--against-modules", metavar="FILE.py", help="Compare with the modules of this file.")
+@click.option(
+    "--against-python",
+    metavar="PATH",
+    help="Compare with the same modules under another interpreter.",
+)
+@click.option("--baseline", metavar="RUN", help="Compare with a stored run.")
+@strictness
+def command(
+    against: str | None,
+    against_modules: str | None,
+    against_python: str | None,
+    baseline: str | None,
+    **options: Any,
+) -> int:
+    """The CI gate: is a module slower, heavier, broken or gone?
+
+    Status 0: no. 1: slower, heavier or missing. 3: some cases could not be measured. 4: undecided,
+    or nothing to compare.
+    """
+    from attn_bench.jobs.check import check as job
+    from attn_bench.jobs.check.answer import CheckRequest
+    from attn_bench.view.console import console
+
+    others = {
+        "--against": against,
+        "--against-modules": against_modules,
+        "--against-python": against_python,
+        "--baseline": baseline,
+    }
+    if options["suite"] is None:
+        raise RequestError("check needs --suite NAME")
+    wanted = strictness_of(options)
+    if sum(value is not None for value in others.values()) != 1:
+        raise RequestError(f"check needs exactly one of {', '.join(others)}")
+    question = CheckRequest(
+        request_of(options),
+        against,
+        against_modules,
+        against_python,
+        baseline,
+        wanted.tolerances,
+        wanted.allow_undecided,
+        wanted.must_see,
+    )
+    with closing(console.LiveProgress()) as progress:
+        answer = job.check(question, progress)
+    return show_answer(answer, wanted)

@@ -1,0 +1,85 @@
+"""`run`: measure a suite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from attn_bench.cli.options import measuring, request_of, typed_options, write_file
+from attn_bench.model.errors import RequestError
+from attn_bench.model.request import RunRequest
+from attn_bench.model.status import Exit
+from attn_bench.view.console import plain
+
+if TYPE_CHECKING:
+    from attn_bench.engine.progress import Progress
+    from attn_bench.engine.run import Finished
+
+
+@click.command()
+@measuring("run")
+@click.option("--resume", metavar="RUN", help="Resume a run that was interrupted.")
+@click.option("--dry-run", is_flag=True, help="List what would be measured, and measure nothing.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["pytest-benchmark"]),
+    help="Also write the run in this format into its folder.",
+)
+@click.pass_context
+def command(
+    context: click.Context,
+    /,
+    resume: str | None,
+    dry_run: bool,
+    format_: str | None,
+    **options: Any,
+) -> int:
+    """Measure a suite: live progress, a summary, and a run folder."""
+    from attn_bench.jobs import run as job
+
+    if (options["suite"] is None) == (resume is None):
+        raise RequestError("run needs --suite NAME, or --resume RUN for an interrupted run")
+    if resume is not None:
+        _refuse_other_settings(context)
+        return _show(lambda progress: job.resume(resume, progress), format_)
+    request = request_of(options)
+    if dry_run:
+        return _show_plan(request)
+    return _show(lambda progress: job.run(request, progress), format_)
+
+
+def _refuse_other_settings(context: click.Context) -> None:
+    for name in sorted(typed_options(context) - {"resume", "format_"}):
+        option = name.replace("_", "-")
+        raise RequestError(f"--resume uses the settings of the run itself: drop --{option}")
+
+
+def _show_plan(request: RunRequest) -> int:
+    from attn_bench.jobs import run as job
+    from attn_bench.view.console import console
+
+    with closing(console.LiveProgress()) as progress:
+        plan, settings = job.plan(request, progress)
+    console.planned(plan, settings)
+    return Exit.GOOD
+
+
+def _show(job: Callable[[Progress], Finished], format_: str | None) -> int:
+    """Do the job under the progress line and show what it found. Returns the exit status."""
+    from attn_bench.view.console import console
+
+    with closing(console.LiveProgress()) as progress:
+        finished = job(progress)
+    console.finished(finished.path, finished.rows, finished.info)
+    if format_ is not None:
+        from attn_bench.store import pytest_benchmark, runs
+
+        content = pytest_benchmark.from_run(runs.load(finished.path))
+        plain.line(f"{format_}: {write_file(finished.path / 'pytest-benchmark.json', content)}")
+    if finished.trouble:
+        plain.error(finished.trouble)
+    return finished.exit_status

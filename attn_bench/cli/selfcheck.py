@@ -1,0 +1,36 @@
+"""`selfcheck`: the error rates of this tool on this machine."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+
+import click
+
+from attn_bench.cli.options import FiniteRange, run_option
+from attn_bench.view.console import plain
+
+
+@click.command()
+@click.option(
+    "--minutes",
+    type=FiniteRange(0, 1e7, min_open=True),
+    default=5.0,
+    metavar="N",
+    help="How long to measure; a longer time gives narrower intervals.  [5]",
+)
+@run_option("device")
+def command(minutes: float, device: str) -> int:
+    """Measure the error rates of this tool on this machine.
+
+    It also finds the smallest slowdown that the tool sees here.
+    """
+    from attn_bench.jobs import selfcheck as job
+    from attn_bench.view.console import console
+
+    request = job.SelfcheckRequest(minutes, device, command=tuple(sys.argv[1:]))
+    with closing(console.LiveProgress()) as progress:
+        finished, _ = job.selfcheck(request, progress)
+    console.selfcheck(finished.info.selfcheck)
+    plain.line(f"run folder: {finished.path}")
+    return finished.exit_status

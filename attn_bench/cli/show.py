@@ -1,0 +1,69 @@
+"""`show`: the table of an earlier run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from attn_bench.model.errors import RequestError
+from attn_bench.model.request import WHERE
+from attn_bench.model.row import COLUMNS
+from attn_bench.model.status import Exit
+from attn_bench.store.formats import FORMATS
+from attn_bench.view.console import plain
+
+if TYPE_CHECKING:
+    from attn_bench.store.runs import StoredRun
+
+SHOWN_BY_DEFAULT = (
+    *("variant", "channels", "height", "latency_us", "ratio", "ratio_lo", "ratio_hi", "params"),
+    "peak_memory_bytes",
+)
+TABLE = "table"
+
+
+@click.command()
+@click.argument("run", metavar="RUN")
+@click.option("--where", metavar="EXPR", help=f"Only these rows: {WHERE}.")
+@click.option(
+    "--sort", metavar="COLUMN", help="Sort by this column; -COLUMN puts the largest first."
+)
+@click.option("--columns", metavar="A,B,…", help="Only these columns, or 'all'.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice([TABLE, *FORMATS]),
+    default=TABLE,
+    help="The format; csv, md and json contain all columns unless --columns is given.",
+)
+def command(
+    run: str, where: str | None, sort: str | None, columns: str | None, format_: str
+) -> int:
+    """Show the table of an earlier run.
+
+    RUN is a folder, its name under ./results/, the beginning of its name, or 'latest'.
+    """
+    from attn_bench.store import runs
+    from attn_bench.store.selection import columns_of, selected
+
+    stored = runs.load(runs.find(run))
+    rows = selected(stored.rows, where, sort)
+    if not rows:
+        raise RequestError(f"--where {where!r}: matches no row of {stored.path.name}")
+    chosen, wanted = replace(stored, rows=tuple(rows)), columns_of(columns)
+    if format_ != TABLE:
+        plain.text(FORMATS[format_](chosen, wanted or COLUMNS))
+    else:
+        _show_table(chosen, wanted, is_sorted=sort is not None)
+    return Exit.GOOD
+
+
+def _show_table(run: StoredRun, columns: list[str], *, is_sorted: bool) -> None:
+    from attn_bench.view.console import console
+
+    if columns or is_sorted:
+        console.wide_table(run.rows, columns or SHOWN_BY_DEFAULT)
+    else:
+        console.finished(run.path, run.rows, run.info)
