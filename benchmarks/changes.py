@@ -318,7 +318,7 @@ def show(cases: int) -> None:
 
 FORMAT = Change(
     most=1,
-    probes=(("show ge_extents-cpu --format latex --columns variant,params", "se & 33344 \\\\"),),
+    probes=(("show ge_extents-cpu --format latex --columns variant,params", "cbam & 132260"),),
     edits={
         f"{A}store/formats.py": (
             (
