@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attn_bench.model.case import PLAIN
 from attn_bench.model.row import Row
-from attn_bench.papers.gain import published_place
+from attn_bench.papers.gains import published_place
 
 
 def network(variant: str, ratio: float, *, half: float = 0.01, **columns: object) -> Row:

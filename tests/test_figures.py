@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pages import REFERENCE
 
 from attn_bench.model.metrics import Interval
-from attn_bench.papers.gain import Gain, Point, find_points, gains_of, pareto
+from attn_bench.papers.gains import Gain, Point, find_points, gains_of, pareto
 from attn_bench.store import runs
 from attn_bench.view.page.drawing import PALETTE, short, spread, styles
 from attn_bench.view.page.gain_figure import cost_against_gain

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from attn_bench.analysis.stats import Estimate, Timings
+from attn_bench.analysis.estimates import Estimate, Timings
 from attn_bench.engine.progress import Unseen
 from attn_bench.jobs.selfcheck import (
     PASSES,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attn_bench.analysis.stats import Timings, holm, moderated
+from attn_bench.analysis.estimates import Timings, holm, moderated
 from attn_bench.model.run import Block
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_stats import baselines, noisy_run
 
-from attn_bench.analysis.stats import Estimate
+from attn_bench.analysis.estimates import Estimate
 from attn_bench.analysis.verdicts import (
     Finding,
     Tolerances,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from attn_bench.model.condition import Condition
 from attn_bench.model.errors import RequestError
-from attn_bench.model.where import Condition
 
 ROW = {"module": "se", "extent": None, "channels": 256, "ratio": 1.5}
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 from scipy.special import stdtrit
 
-from attn_bench.analysis.stats import FAMILY_ERROR, Estimate, holm
+from attn_bench.analysis.estimates import FAMILY_ERROR, Estimate, holm
 from attn_bench.model.metrics import EXACT, GATED, LATENCY, Interval
 from attn_bench.model.row import Row
 from attn_bench.model.run import Facts

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from random import Random
 
-from attn_bench.analysis.stats import Timings
+from attn_bench.analysis.estimates import Timings
 from attn_bench.engine.judges import Judge, Precision
 from attn_bench.engine.pair import AnyWorker
 from attn_bench.engine.process import WorkerLost

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import log
 from typing import ClassVar, Protocol
 
-from attn_bench.analysis.stats import Estimate, Timings
+from attn_bench.analysis.estimates import Estimate, Timings
 from attn_bench.model.case import Case
 from attn_bench.model.run import Outcome, Plan
 

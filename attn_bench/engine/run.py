@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from attn_bench.analysis.table import Measurements, make_rows
+from attn_bench.analysis.rows import Measurements, make_rows
 from attn_bench.catalog import loading
 from attn_bench.catalog.registry import Entry, Registry, union
 from attn_bench.engine.coordinator import Coordinator, Progressed

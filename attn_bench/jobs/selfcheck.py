@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from attn_bench.analysis.stats import CONFIDENCE, FAMILY_ERROR, Estimate, Timings, holm
+from attn_bench.analysis.estimates import CONFIDENCE, FAMILY_ERROR, Estimate, Timings, holm
 from attn_bench.analysis.verdicts import POWER
 from attn_bench.engine.coordinator import Progressed
 from attn_bench.engine.progress import Progress

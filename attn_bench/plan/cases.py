@@ -10,12 +10,12 @@ from typing import Any
 
 from attn_bench.model.axes import DeviceName
 from attn_bench.model.case import PLAIN, Case, Network, Variant
+from attn_bench.model.condition import Condition
 from attn_bench.model.errors import RequestError, nearest
 from attn_bench.model.request import RunRequest
 from attn_bench.model.row import CASE_COLUMNS
 from attn_bench.model.run import Plan, Settings
 from attn_bench.model.suite import Suite
-from attn_bench.model.where import Condition
 from attn_bench.papers.reproduction import published_cases
 
 SECONDS_PER_CASE = 2.0

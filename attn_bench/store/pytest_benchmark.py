@@ -16,7 +16,7 @@ from attn_bench.store.runs import StoredRun
 def from_run(run: StoredRun) -> str:
     """Every case that was timed, a round of any session being a round, with its exact metrics."""
     # Imported here: it brings scipy, and the table of formats is read for `show --help`.
-    from attn_bench.analysis.stats import WARM_UP_ROUNDS
+    from attn_bench.analysis.estimates import WARM_UP_ROUNDS
 
     environment = run.info.environment
     blocks: dict[str, list[Block]] = defaultdict(list)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from attn_bench.model.condition import Condition
 from attn_bench.model.errors import RequestError, nearest
 from attn_bench.model.row import COLUMNS, Row
-from attn_bench.model.where import Condition
 
 
 def selected(rows: Sequence[Row], where: str | None, sort: str | None) -> list[Row]:

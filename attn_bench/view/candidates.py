@@ -10,7 +10,7 @@ from attn_bench.jobs.recommend.limits import Fit, ratio_in_words
 from attn_bench.model import units
 from attn_bench.model.metrics import LIMITS, Metric
 from attn_bench.model.row import Row
-from attn_bench.papers.gain import Gain
+from attn_bench.papers.gains import Gain
 
 NARROW, PAPERS, PAPERS_IF_NARROW = 100, 4, 2
 USUAL = ("latency", "params", "memory")  # metrics that are always shown

@@ -8,7 +8,7 @@ from attn_bench.jobs.recommend.choice import TIE, Candidate, Choice, best_of, co
 from attn_bench.jobs.recommend.limits import ratio_in_words
 from attn_bench.model import units
 from attn_bench.model.metrics import LIMITS
-from attn_bench.papers.gain import Gain
+from attn_bench.papers.gains import Gain
 
 ALONE = "So there is nothing of the same source to weigh it against."
 PROVENANCE = {"secondary": "quoted by a secondary source", "recalled": "recalled from memory"}

@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import hypot
 from typing import Any
 
-from attn_bench.analysis.stats import RATIO_SD, Estimate, Timings
+from attn_bench.analysis.estimates import RATIO_SD, Estimate, Timings
 from attn_bench.analysis.verdicts import (
     Finding,
     Tolerances,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from attn_bench.analysis.stats import LEAST_FAMILY
+from attn_bench.analysis.estimates import LEAST_FAMILY
 from attn_bench.catalog.registry import BUILTIN, Entry, union
 from attn_bench.engine.coordinator import Progressed, calling_s
 from attn_bench.engine.pair import WorkerPair

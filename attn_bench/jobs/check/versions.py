@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from attn_bench.analysis.stats import Timings
+from attn_bench.analysis.estimates import Timings
 from attn_bench.analysis.verdicts import (
     Finding,
     Tolerances,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from attn_bench.jobs.recommend.limits import Fit, Limit, worst
 from attn_bench.model.row import Row
-from attn_bench.papers.gain import BACKBONE, SUREST, Gain, gains_of, label_of
+from attn_bench.papers.gains import BACKBONE, SUREST, Gain, gains_of, label_of
 
 # Points of top-1 within which two gains of a paper say nothing: each is of one training. Two papers
 # that trained the same SE-ResNet-50 in the same way print 22.28 and 22.12 % (published.csv).

@@ -26,7 +26,7 @@ from attn_bench.model.row import Row
 from attn_bench.model.run import Plan, Settings
 from attn_bench.model.status import FAULTS, Exit
 from attn_bench.model.suite import Aim, Suite
-from attn_bench.papers.gain import published_place
+from attn_bench.papers.gains import published_place
 from attn_bench.plan import suite_file
 from attn_bench.plan.cases import make_plan, settle
 from attn_bench.store.info import RunInfo

@@ -13,7 +13,7 @@ from attn_bench.model import units
 from attn_bench.model.case import Extent
 from attn_bench.model.metrics import Interval
 from attn_bench.model.row import Row
-from attn_bench.papers.gain import find_points
+from attn_bench.papers.gains import find_points
 from attn_bench.view.page.drawing import (
     HEIGHT,
     INK,

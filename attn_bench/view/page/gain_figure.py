@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from attn_bench.model import units
-from attn_bench.papers.gain import Point, pareto
+from attn_bench.papers.gains import Point, pareto
 from attn_bench.view.page.drawing import (
     HEIGHT,
     MUTED,

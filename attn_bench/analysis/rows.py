@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from attn_bench.analysis.bound import bound_us
-from attn_bench.analysis.stats import Timings
+from attn_bench.analysis.estimates import Timings
 from attn_bench.model.axes import DType
 from attn_bench.model.case import Case
 from attn_bench.model.metrics import EXACT, TIMED, Interval, ends_of
