@@ -123,7 +123,7 @@ def load(name: str | PathLike[str]) -> Run:
 def _measure(request: RunRequest, progress: bool) -> Path:
     if not progress:
         return measure(request, Unseen()).path
-    from attn_bench.view.console.console import LiveProgress
+    from attn_bench.view.console.progress import LiveProgress
 
     with closing(LiveProgress()) as shown:
         return measure(request, shown).path

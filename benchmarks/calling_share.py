@@ -13,7 +13,7 @@ import tempfile
 
 from attn_bench.jobs.run import run
 from attn_bench.model.request import RunRequest
-from attn_bench.view.console.console import LiveProgress
+from attn_bench.view.console.progress import LiveProgress
 
 
 def main() -> None:

@@ -16,8 +16,8 @@ from neighbour import busy_neighbour
 
 from attn_bench.jobs.selfcheck import Pairs, SelfcheckRequest, selfcheck
 from attn_bench.plan.cases import PRECISION, SECONDS_PER_CASE
-from attn_bench.view.console.console import LiveProgress
-from attn_bench.view.console.console import selfcheck as show
+from attn_bench.view.console.progress import LiveProgress
+from attn_bench.view.console.selfcheck import show
 
 
 def main() -> None:

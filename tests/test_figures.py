@@ -11,17 +11,19 @@ from hypothesis import strategies as st
 from pages import REFERENCE
 
 from attn_bench.model.metrics import Interval
-from attn_bench.papers.gains import Gain, Point, find_points, gains_of, pareto
+from attn_bench.papers.gains import Gain, Paper, gains_of
 from attn_bench.store import runs
+from attn_bench.view.page.cost_against_gain import draw_points
 from attn_bench.view.page.drawing import PALETTE, short, spread, styles
-from attn_bench.view.page.gain_figure import cost_against_gain
+from attn_bench.view.page.points import Point, find_front, find_points
 
 ROWS = runs.load(REFERENCE).rows
 
 
-def point(label: str, cost: float, gain: float, paper: str = "A") -> Point:
+def point(name: str, cost: float, gain: float, paper: str = "A") -> Point:
     interval = Interval(cost, cost * 0.9, cost * 1.1)
-    return Point(label, "", interval, Gain(gain, paper, "read", ""), ("8×64×56×56",))
+    of = Gain(gain, Paper(paper, None, "ResNet-50", None), "read", "")
+    return Point(name, name, "", interval, of, ("8×64×56×56",))
 
 
 @given(st.lists(st.floats(0, 1), max_size=30), st.floats(0.01, 0.2))
@@ -79,26 +81,26 @@ def test_short_labels() -> None:
 def test_the_pareto_front() -> None:
     """It is those that none beats in cost without losing gain."""
     cheap, good, dear = point("cheap", 1, 1), point("good", 2, 2), point("dear", 3, 1.5)
-    assert pareto([dear, good, cheap]) == [cheap, good]
-    assert pareto([cheap, replace(cheap, gain=replace(cheap.gain, points=0.5))]) == [cheap]
+    assert find_front([dear, good, cheap]) == [cheap, good]
+    assert find_front([cheap, replace(cheap, gain=replace(cheap.gain, points=0.5))]) == [cheap]
 
 
 def test_papers_are_never_compared() -> None:
     """Points of two papers are in two panels; a paper with one point has none."""
     points = [point("a", 1, 1, "A"), point("b", 2, 2, "A"), point("c", 1, 5, "B")]
-    (panel,) = cost_against_gain(points).panels
-    assert panel.title == "A"
+    (panel,) = draw_points(points).panels
+    assert panel.title == "A: ResNet-50"
     assert "c +5.00" not in panel.alt
-    assert cost_against_gain(points[1:]).missing
+    assert draw_points(points[1:]).missing
 
 
 def test_points_of_the_reference_run() -> None:
     """GE-θ⁻ at extent 8 gains 0.9 points in its paper and costs the mean of its measured ratios."""
-    found = {(p.label, p.gain.paper.split()[0]): p for p in find_points(ROWS, "identity")}
-    eight = found["ge_theta_minus(extent=8)", "Gather-Excite"]
+    found = {(p.name, p.gain.paper.name): p for p in find_points(ROWS, "identity")}
+    eight = found["ge_theta_minus 8", "Gather-Excite"]
     assert eight.gain.points == pytest.approx(0.9)
     assert eight.gain.provenance == "secondary"
-    measured = [r for r in ROWS if r.variant == eight.label and r.ratio is not None]
+    measured = [r for r in ROWS if r.variant == "ge_theta_minus(extent=8)" and r.ratio is not None]
     assert len(measured) == len(eight.shapes) == 3  # 7×7 is too small for extent 8
     product = measured[0].ratio * measured[1].ratio * measured[2].ratio  # type: ignore[operator]
     assert eight.cost.value == pytest.approx(product ** (1 / 3))
@@ -124,7 +126,7 @@ def test_a_whole_network_has_points() -> None:
         row, backbone="resnet50", place="block", ratio=1.1, ratio_lo=1.0, ratio_hi=1.2
     )
     found = find_points([network], "plain")
-    assert {p.label for p in found} == {"se"}
-    assert all("ResNet-50" in p.gain.paper for p in found)
+    assert {p.name for p in found} == {"se"}
+    assert all("ResNet-50" in p.gain.paper.backbone for p in found)
     assert not find_points([replace(network, backbone="convnext_tiny")], "plain")
     assert not find_points([replace(network, place="stage")], "plain")

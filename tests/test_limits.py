@@ -6,7 +6,7 @@ import pytest
 from rows import network
 
 from attn_bench.jobs.recommend.choice import choose
-from attn_bench.jobs.recommend.limits import Limit, problem_with
+from attn_bench.jobs.recommend.limits import Limit, has_meaning
 
 PLAIN = network("plain", 1.0, params=25_000_000, memory=10_000_000)
 
@@ -91,7 +91,7 @@ def test_the_worst_of_several_limits_counts():
 
 def test_a_stage_has_no_parameters_to_add_to():
     """A copy of the input has none, so that +10 % of them says nothing; 10 % more memory does."""
-    assert problem_with(Limit.read("params", "+10%"), is_network=False)
-    assert problem_with(Limit.read("params", "+10%"), is_network=True) is None
-    assert problem_with(Limit.read("memory", "+10%"), is_network=False) is None
-    assert problem_with(Limit.read("params", "10k"), is_network=False) is None
+    assert not has_meaning(Limit.read("params", "+10%"), is_network=False)
+    assert has_meaning(Limit.read("params", "+10%"), is_network=True)
+    assert has_meaning(Limit.read("memory", "+10%"), is_network=False)
+    assert has_meaning(Limit.read("params", "10k"), is_network=False)

@@ -19,7 +19,7 @@ from program import ROOT, Cli, ProgramRun
 from attn_bench.model.row import COLUMNS, Row
 from attn_bench.store import runs
 from attn_bench.view.page.report import report
-from attn_bench.view.summary import summaries
+from attn_bench.view.summary import summarise
 
 HOSTILE = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(1)> $\\frac{ & \x07"
 
@@ -33,7 +33,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
 def test_it_shows_what_the_console_shows(page: Page) -> None:
     """Every line of the console's tables is a row of the page, with the same figures and stars."""
     shown = {tuple(row[:8]) for row in page.rows}
-    for summary in summaries(runs.load(REFERENCE).rows, "identity"):
+    for summary in summarise(runs.load(REFERENCE).rows, "identity"):
         for line in summary.lines:
             row = line.row
             cells = [
@@ -68,8 +68,8 @@ def test_it_says_what_the_console_says(cli: Cli, tmp_path: Path) -> None:
     for said in (
         "Intel(R) Xeon(R) Processor, 2 threads; torch 2.12.1",
         "extent 8 is larger than the 7×7 map",
-        "No ratio is known to ± 2.0 % yet",
-        "of the measuring time went into calling modules.",
+        "No ratio is known to ± 2.0 % yet;",
+        "of the measuring time was spent calling modules.",
         "the host took 9 % of the time",
     ):
         assert said in shown
@@ -192,10 +192,10 @@ def on_gpu(rows: Iterable[Row]) -> Iterable[Row]:
         (NO_ROW, ["No case was timed.", "0 cases"], 0),
         (ONE_SHAPE, ["geometric mean over 8×512×28×28, with"], 1 + 2 + 1 + 1),
         (ONE_EXTENT, ["Latency, shape by shape"], 1 + 2 + 1 + 1),
-        (NO_GAIN, ["No paper has a published gain for two variants"], 1 + 0 + 1 + 1),
+        (NO_GAIN, ["No paper gives gains for two variants"], 1 + 0 + 1 + 1),
         (
             NO_RATIO,
-            ["No bound is known", "No paper has", "No ratio could be measured"],
+            ["No bound is known", "No paper gives", "No ratio could be measured"],
             1 + 0 + 0 + 1,
         ),
         (twice(mode="training"), ["8×512×28×28 training"], 2 + 4 + 2 + 2),

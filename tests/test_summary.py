@@ -7,7 +7,7 @@ import io
 from rich.console import Console
 
 from attn_bench.model.row import Row
-from attn_bench.view.summary import shape_tables
+from attn_bench.view.summary import make_tables
 
 
 def row(module: str, latency: float, half: float, **others: object) -> Row:
@@ -39,7 +39,7 @@ def row(module: str, latency: float, half: float, **others: object) -> Row:
 
 def rendered(*rows: Row) -> dict[str, str]:
     console = Console(file=io.StringIO(), width=100)
-    for table in shape_tables(rows, "identity"):
+    for table in make_tables(rows, "identity"):
         console.print(table)
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     return {line.split()[0]: line for line in lines if line.strip()}

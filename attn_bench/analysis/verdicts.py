@@ -94,9 +94,9 @@ class Times:
 
 @dataclass(frozen=True)
 class Finding:
-    """What became of one case: the worst that can be said of it, and why.
+    """What a check found about one case: the worst verdict, and why.
 
-    is_baseline: what ratios are to, so that its own says nothing.
+    is_baseline: ratios are relative to this case, so its own ratio has no meaning.
     """
 
     case_id: str
@@ -201,7 +201,7 @@ class Trial:
             severity = "fail" if estimate.log > log1p(fail) else "warn"
         interval = estimate.interval()
         likely = verdict == "undecided" and interval.lo > 1 + fail
-        hint = "likely slower: a larger budget would tell" if likely else None
+        hint = "likely slower; a larger --budget can decide" if likely else None
         old_us, new_us = latencies_us or (None, None)
         times = Times(interval, old_us, new_us, self._visible(estimate, fail))
         return Finding(case_id, module, verdict, severity, times=times, reason=hint)

@@ -16,17 +16,12 @@ from attn_bench.model.errors import RequestError, nearest
 from attn_bench.model.metrics import GATED, TOLERABLE
 from attn_bench.model.suite import LATENCY_TOLERANCE, Tolerance
 from attn_bench.view.console import plain
+from attn_bench.view.formats import FORMATS, write_annotations, write_markdown
 
 if TYPE_CHECKING:
     from attn_bench.jobs.check.answer import Answer
 
 F = TypeVar("F", bound=Callable[..., Any])
-# The formats of `view.ci`, by their option: their name in help, and the function that writes them.
-FORMATS: Mapping[str, tuple[str, str]] = {
-    "markdown": ("Markdown", "markdown"),
-    "junit": ("JUnit XML", "junit"),
-    "json": ("JSON", "as_json"),
-}
 
 
 @dataclass(frozen=True)
@@ -74,9 +69,9 @@ def strictness(function: F) -> F:
                 f"--{name}",
                 _parameter(name),
                 metavar="FILE",
-                help=f"Write the answer as {title}.",
+                help=f"Write the answer as {format_.title}.",
             )
-            for name, (title, _) in FORMATS.items()
+            for name, format_ in FORMATS.items()
         ),
     ]
     for option in reversed(options):
@@ -127,16 +122,15 @@ def _tolerances(effect: str, words: Sequence[str]) -> list[Tolerance]:
 
 def show_answer(answer: Answer, wanted: Strictness) -> int:
     """Show the answer to the person, and write it for the programs that asked for it."""
-    from attn_bench.view import ci
-    from attn_bench.view.console import console
+    from attn_bench.view.console import check as view
 
-    console.checked(answer)
+    view.show(answer)
     for name, file in wanted.files.items():
-        write_file(Path(file), getattr(ci, FORMATS[name][1])(answer))
+        write_file(Path(file), FORMATS[name].write(answer))
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-        write_file(Path(summary), ci.markdown(answer), "a")
+        write_file(Path(summary), write_markdown(answer), "a")
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        plain.text(ci.github(answer))
+        plain.text(write_annotations(answer))
     if answer.trouble:
         plain.error(answer.trouble)
     return answer.exit_status

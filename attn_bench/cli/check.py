@@ -37,7 +37,7 @@ def command(
     """
     from attn_bench.jobs.check import check as job
     from attn_bench.jobs.check.answer import CheckRequest
-    from attn_bench.view.console import console
+    from attn_bench.view.console.progress import LiveProgress
 
     others = {
         "--against": against,
@@ -60,6 +60,6 @@ def command(
         wanted.allow_undecided,
         wanted.must_see,
     )
-    with closing(console.LiveProgress()) as progress:
+    with closing(LiveProgress()) as progress:
         answer = job.check(question, progress)
     return show_answer(answer, wanted)

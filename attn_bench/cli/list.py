@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from attn_bench.cli.options import run_option
+from attn_bench.view.console import list as view
 from attn_bench.view.console import plain
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def command(what: str, modules_from: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         plain.text(json.dumps(items, indent=2, ensure_ascii=False) + "\n")
     else:
-        plain.list_items(items, COLUMNS[what])
+        view.show(items, COLUMNS[what])
 
 
 def _modules(modules_from: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -92,16 +92,17 @@ def command(context: click.Context, /, json_file: str | None, **options: Any) ->
     3: some candidates could not be measured. 4: undecided, since a candidate may keep the limits.
     """
     from attn_bench.jobs.recommend import recommend as job
-    from attn_bench.view import recommendation
-    from attn_bench.view.console import console
+    from attn_bench.view.console import recommend as view
+    from attn_bench.view.console.progress import LiveProgress
+    from attn_bench.view.recommend.json import write_json
 
     question = question_of(options, typed_options(context))
     check_writable([json_file])
-    with closing(console.LiveProgress()) as progress:
+    with closing(LiveProgress()) as progress:
         answer = job.recommend(question, progress)
-    console.recommended(answer)
+    view.show(answer)
     if json_file is not None:
-        write_file(Path(json_file), recommendation.as_json(answer))
+        write_file(Path(json_file), write_json(answer))
     if answer.measured and answer.measured.trouble:
         plain.error(answer.measured.trouble)
     return answer.exit_status
@@ -133,7 +134,7 @@ def question_of(options: Mapping[str, Any], typed: Collection[str]) -> Recommend
 
 def _limits(options: Mapping[str, Any], *, is_whole: bool) -> Iterator[Limit]:
     """The limits of `--max-*`. is_whole: of a whole backbone, not of a stage."""
-    from attn_bench.jobs.recommend.limits import Limit, problem_with
+    from attn_bench.jobs.recommend.limits import Limit, has_meaning
 
     for name in LIMITS:
         text = options[f"max_{name}"]
@@ -143,8 +144,11 @@ def _limits(options: Mapping[str, Any], *, is_whole: bool) -> Iterator[Limit]:
             limit = Limit.read(name, text)
         except ValueError as error:
             raise RequestError(f"--max-{name} {error}") from None
-        if problem := problem_with(limit, is_whole):
-            raise RequestError(f"--max-{name} {text}: {problem}")
+        if not has_meaning(limit, is_network=is_whole):
+            raise RequestError(
+                f"--max-{name} {text}: a copy of the input has no {name}: give an amount "
+                f"({limit.of.example}?)"
+            )
         yield limit
 
 

@@ -60,21 +60,23 @@ def _refuse_other_settings(context: click.Context) -> None:
 
 def _show_plan(request: RunRequest) -> int:
     from attn_bench.jobs import run as job
-    from attn_bench.view.console import console
+    from attn_bench.view.console import run as view
+    from attn_bench.view.console.progress import LiveProgress
 
-    with closing(console.LiveProgress()) as progress:
+    with closing(LiveProgress()) as progress:
         plan, settings = job.plan(request, progress)
-    console.planned(plan, settings)
+    view.show_plan(plan, settings)
     return Exit.GOOD
 
 
 def _show(job: Callable[[Progress], Finished], format_: str | None) -> int:
     """Do the job under the progress line and show what it found. Returns the exit status."""
-    from attn_bench.view.console import console
+    from attn_bench.view.console import run as view
+    from attn_bench.view.console.progress import LiveProgress
 
-    with closing(console.LiveProgress()) as progress:
+    with closing(LiveProgress()) as progress:
         finished = job(progress)
-    console.finished(finished.path, finished.rows, finished.info)
+    view.show(finished.path, finished.rows, finished.info)
     if format_ is not None:
         from attn_bench.store import pytest_benchmark, runs
 

@@ -26,11 +26,12 @@ def command(minutes: float, device: str) -> int:
     It also finds the smallest slowdown that the tool sees here.
     """
     from attn_bench.jobs import selfcheck as job
-    from attn_bench.view.console import console
+    from attn_bench.view.console import selfcheck as view
+    from attn_bench.view.console.progress import LiveProgress
 
     request = job.SelfcheckRequest(minutes, device, command=tuple(sys.argv[1:]))
-    with closing(console.LiveProgress()) as progress:
+    with closing(LiveProgress()) as progress:
         finished, _ = job.selfcheck(request, progress)
-    console.selfcheck(finished.info.selfcheck)
+    view.show(finished.info.selfcheck)
     plain.line(f"run folder: {finished.path}")
     return finished.exit_status

@@ -46,13 +46,13 @@ def command(
     RUN is a folder, its name under ./results/, the beginning of its name, or 'latest'.
     """
     from attn_bench.store import runs
-    from attn_bench.store.selection import columns_of, selected
+    from attn_bench.store.selection import read_columns, select_rows
 
     stored = runs.load(runs.find(run))
-    rows = selected(stored.rows, where, sort)
+    rows = select_rows(stored.rows, where, sort)
     if not rows:
         raise RequestError(f"--where {where!r}: matches no row of {stored.path.name}")
-    chosen, wanted = replace(stored, rows=tuple(rows)), columns_of(columns)
+    chosen, wanted = replace(stored, rows=tuple(rows)), read_columns(columns)
     if format_ != TABLE:
         plain.text(FORMATS[format_](chosen, wanted or COLUMNS))
     else:
@@ -61,9 +61,10 @@ def command(
 
 
 def _show_table(run: StoredRun, columns: list[str], *, is_sorted: bool) -> None:
-    from attn_bench.view.console import console
+    from attn_bench.view.console.run import show
+    from attn_bench.view.console.show import show_columns
 
     if columns or is_sorted:
-        console.wide_table(run.rows, columns or SHOWN_BY_DEFAULT)
+        show_columns(run.rows, columns or SHOWN_BY_DEFAULT)
     else:
-        console.finished(run.path, run.rows, run.info)
+        show(run.path, run.rows, run.info)

@@ -45,16 +45,17 @@ def command(
     failed. 3: none failed, but a worker died or hung during a check.
     """
     from attn_bench.jobs import verify as job
-    from attn_bench.view import verification
-    from attn_bench.view.console import console
+    from attn_bench.view.console import verify as view
+    from attn_bench.view.console.progress import LiveProgress
+    from attn_bench.view.verification import write_json
 
     check_writable([json_file])
     request = job.VerifyRequest(glob, device, modules_from, timeout, memory)
-    with closing(console.LiveProgress()) as progress:
+    with closing(LiveProgress()) as progress:
         answer = job.verify(request, progress)
-    console.verified([(row.variant, row.checked) for row in answer.rows])
+    view.show(answer.rows)
     if json_file is not None:
-        write_file(Path(json_file), verification.as_json(answer))
+        write_file(Path(json_file), write_json(answer))
     if answer.state == "interrupted":
         plain.error("interrupted")
     return answer.exit_status

@@ -82,7 +82,7 @@ def _hold_to_baseline(
     from attn_bench.jobs.check import check
     from attn_bench.model.errors import AttnBenchError
     from attn_bench.model.status import Exit
-    from attn_bench.view import ci
+    from attn_bench.view import findings
 
     root = item.config.rootpath
     files = [modules_from] if isinstance(modules_from, str) else modules_from
@@ -103,7 +103,7 @@ def _hold_to_baseline(
         raise KeyboardInterrupt
     if answer.exit_status:
         pytest.fail(
-            f"attn_baseline {run}: {ci.summary_line(answer.findings)}\n"
-            + "\n".join(ci.sentence(finding) for finding in ci.changed(answer.findings)),
+            f"attn_baseline {run}: {findings.summarise(answer.findings)}\n"
+            + "\n".join(map(findings.describe, findings.find_notable(answer.findings))),
             pytrace=False,
         )

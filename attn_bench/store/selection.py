@@ -9,7 +9,7 @@ from attn_bench.model.errors import RequestError, nearest
 from attn_bench.model.row import COLUMNS, Row
 
 
-def selected(rows: Sequence[Row], where: str | None, sort: str | None) -> list[Row]:
+def select_rows(rows: Sequence[Row], where: str | None, sort: str | None) -> list[Row]:
     chosen = list(rows)
     if where:
         condition = Condition(where, COLUMNS)
@@ -28,7 +28,7 @@ def selected(rows: Sequence[Row], where: str | None, sort: str | None) -> list[R
     return chosen
 
 
-def columns_of(words: str | None) -> list[str]:
+def read_columns(words: str | None) -> list[str]:
     """Checked column names; empty where none were given."""
     if not words:
         return []

@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 
-from attn_bench.model.row import Row
+from attn_bench.model.row import ABOUT, COLUMNS, UNIT, Row
 from attn_bench.model.units import plain
 
 
@@ -21,11 +21,7 @@ def as_csv(rows: Iterable[Row], columns: Sequence[str]) -> str:
 
 
 def as_markdown(rows: Iterable[Row], columns: Sequence[str]) -> str:
-    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
-    for row in rows:
-        cells = (_markdown_cell(getattr(row, name)) for name in columns)
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    return markdown_table(columns, ([plain(getattr(row, c)) for c in columns] for row in rows))
 
 
 def as_json(rows: Iterable[Row], columns: Sequence[str]) -> str:
@@ -33,5 +29,21 @@ def as_json(rows: Iterable[Row], columns: Sequence[str]) -> str:
     return json.dumps(records, indent=2, ensure_ascii=False) + "\n"
 
 
-def _markdown_cell(value: object) -> str:
-    return plain(value).replace("|", "\\|").replace("\n", " ")
+def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    r"""
+    >>> print(markdown_table(["a", "b"], [["1", "x|y"]]), end="")
+    | a | b |
+    |---|---|
+    | 1 | x\|y |
+    """
+    lines = [f"| {' | '.join(headings)} |", f"|{'---|' * len(headings)}"]
+    for row in rows:
+        cells = (cell.replace("|", "\\|").replace("\n", " ") for cell in row)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def describe_columns() -> str:
+    """The table of columns in results/README.md."""
+    rows = ([f"`{name}`", UNIT[name], ABOUT[name]] for name in COLUMNS)
+    return markdown_table(("column", "unit", "meaning"), rows)

@@ -1,4 +1,4 @@
-"""The words around the tables of a run: its machine, what is missing, how far to trust it."""
+"""The words around the tables of a run: its machine, what is missing, how precise it is."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from attn_bench.model.row import Row
 from attn_bench.store.info import RunInfo
 from attn_bench.view.advice import advise
 
-FEW = 4  # cases with one and the same reason are named one by one up to so many
+FEW = 4  # so many cases with the same reason are named; more are counted
 
 
-def below(rows: Sequence[Row], info: RunInfo) -> list[str]:
-    """What could not be measured, how precise the ratios are, what the time went into."""
-    found = _reasons(rows)
+def list_remarks(rows: Sequence[Row], info: RunInfo) -> list[str]:
+    """What could not be measured, how precise the ratios are, how the time was spent."""
+    found = _list_reasons(rows)
     if info.suite.timed:
-        found += _precision(rows, info.suite.baseline, info.settings.precision)
+        found += _describe_precision(rows, info.suite.baseline, info.settings.precision)
     share = info.calling_share
     if share is not None:
-        found.append(f"{units.percent(share)} of the measuring time went into calling modules.")
+        found.append(f"{units.percent(share)} of the measuring time was spent calling modules.")
     return found
 
 
-def warnings(info: RunInfo) -> list[str]:
-    """What disturbed the run, each with what to do about it."""
-    cut = f"the run was {info.state}: the table holds what was measured until then"
+def list_warnings(info: RunInfo) -> list[str]:
+    """What disturbed the run, and what to do about it."""
+    cut = f"the run was {info.state}: the table contains what was measured before"
     found = advise(info.environment, info.warnings)
     return found if info.state == "finished" else [cut, *found]
 
 
-def machine(info: RunInfo) -> str:
+def name_machine(info: RunInfo) -> str:
     seen = info.environment
     cpu = f"{seen.cpu}, {units.number(seen.threads or 0, 'thread')}"
     device = seen.device_facts.get("gpu") or cpu
     return f"{device}; torch {seen.software.get('torch')}"
 
 
-def _reasons(rows: Sequence[Row]) -> list[str]:
+def _list_reasons(rows: Sequence[Row]) -> list[str]:
     """The cases without figures, one by one, or counted where many have the same reason."""
     alike: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
@@ -54,8 +54,8 @@ def _reasons(rows: Sequence[Row]) -> list[str]:
     return found
 
 
-def _precision(rows: Sequence[Row], baseline: str, wanted: float) -> list[str]:
-    """How many ratios are as precise as was asked; the baseline's own is no achievement."""
+def _describe_precision(rows: Sequence[Row], baseline: str, wanted: float) -> list[str]:
+    """How many ratios are as precise as requested; the baseline's own does not count."""
     measured = [row for row in rows if row.status == "ok" and row.variant not in (baseline, PLAIN)]
     found = [row.interval("ratio") for row in measured]
     ratios = [ratio for ratio in found if ratio is not None]
@@ -67,11 +67,11 @@ def _precision(rows: Sequence[Row], baseline: str, wanted: float) -> list[str]:
     if not reached:
         widest = max(ratio.half_width / ratio.value for ratio in ratios)
         return [
-            f"No ratio is known to ± {units.percent(wanted)} yet, all to ± {units.percent(widest)} "
-            "or better: a larger --budget narrows them."
+            f"No ratio is known to ± {units.percent(wanted)} yet; all are known to "
+            f"± {units.percent(widest)} or better. A larger --budget narrows them."
         ]
     widest = max(ratio.half_width / ratio.value for ratio in ratios)
     return [
-        f"{len(reached)} of {len(measured)} ratios are known to ± {units.percent(wanted)}, the "
-        f"others to ± {units.percent(widest)} or better: a larger --budget narrows them."
+        f"{len(reached)} of {len(measured)} ratios are known to ± {units.percent(wanted)}; the "
+        f"others are known to ± {units.percent(widest)} or better. A larger --budget narrows them."
     ]

@@ -1,5 +1,8 @@
-"""Rows -> the tables that people read: one for each shape, the best of each column marked; one for
-each backbone, everything beside the plain one."""
+"""Rows -> the tables that people read.
+
+One for each shape, with the best of each column marked. One for each backbone, with changes against
+the plain one.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,12 @@ from attn_bench.model.metrics import METRIC, METRICS, Metric
 from attn_bench.model.row import Row
 
 LEGEND = (
-    "* best of its column at this shape, the baseline aside; several, where the intervals do not "
-    "tell them apart. ± 95 % interval. memory: peak of a call × its input."
+    "* best of its column at this shape, without the baseline; several have it where their "
+    "intervals overlap. ± 95 % interval. memory: peak of a call, as a multiple of its input."
 )
 NETWORK_LEGEND = (
-    "Changes are against the plain backbone, latency's in pairs. ± 95 % interval. memory: peak of "
-    "a call, beyond input and parameters."
+    "Changes are against the plain backbone; latency is compared in pairs. ± 95 % interval. "
+    "memory: peak of a call, beyond input and parameters."
 )
 # The metrics with a heading: those of the clock first.
 SHOWN = tuple(sorted((m for m in METRICS if m.heading), key=lambda m: m.kind == "exact"))
@@ -63,9 +66,9 @@ class Summary:
         return f"{metric.heading} {self.unit}" if metric.unit == "µs" else str(metric.heading)
 
 
-def summaries(rows: Sequence[Row], baseline: str) -> Iterator[Summary]:
-    """One for each shape (and backbone) and condition, in the order of `rows`; unsupported cases
-    left out."""
+def summarise(rows: Sequence[Row], baseline: str) -> Iterator[Summary]:
+    """One for each shape (and backbone) and condition, in the order of `rows`; without unsupported
+    cases."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
         if row.status != "unsupported":
@@ -75,14 +78,14 @@ def summaries(rows: Sequence[Row], baseline: str) -> Iterator[Summary]:
         yield _network_summary(title, group) if of_networks else _summary(title, group, baseline)
 
 
-def shape_tables(rows: Sequence[Row], baseline: str) -> Iterator[Table]:
+def make_tables(rows: Sequence[Row], baseline: str) -> Iterator[Table]:
     """The summaries as the console shows them."""
-    for summary in summaries(rows, baseline):
+    for summary in summarise(rows, baseline):
         yield _shape_table(summary, baseline)
 
 
-def legends(rows: Sequence[Row]) -> list[str]:
-    """What the tables of `rows` need said."""
+def make_legends(rows: Sequence[Row]) -> list[str]:
+    """The explanations that the tables of `rows` need."""
     has_networks = {row.backbone is not None for row in rows}
     return [NETWORK_LEGEND if networks else LEGEND for networks in sorted(has_networks)]
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 
 from attn_bench.jobs.verify import Verification
+from attn_bench.view.json_answer import as_json
 
-SCHEMA = 1
 
-
-def as_json(answer: Verification) -> str:
+def write_json(answer: Verification) -> str:
     """Everything, for programs."""
     content = {
-        "schema": SCHEMA,
         "state": answer.state,
         "exit_status": answer.exit_status,
         "device": answer.device,
@@ -29,4 +26,4 @@ def as_json(answer: Verification) -> str:
             for row in answer.rows
         ],
     }
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    return as_json("verify", content)

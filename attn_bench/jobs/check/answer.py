@@ -1,4 +1,4 @@
-"""What a check is asked, and what it answers."""
+"""What a check is asked, and what it answers: values, which `view` words."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from attn_bench.analysis.verdicts import Finding, Tolerances, exit_status, worst_first
 from attn_bench.engine.run import Finished
+from attn_bench.jobs.check.notes import Note, note
 from attn_bench.model.errors import RequestError, nearest
 from attn_bench.model.request import RunRequest
 from attn_bench.model.status import Exit
@@ -45,7 +46,7 @@ class Answer:
     suite: str
     baseline: str
     findings: tuple[Finding, ...]
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
     info: RunInfo
     exit_status: int
     path: Path | None = None
@@ -58,7 +59,7 @@ def conclude(
     folder: RunFolder,
     against: str,
     findings: Sequence[Finding],
-    notes: Sequence[str],
+    notes: Sequence[Note],
 ) -> Answer:
     ordered = tuple(worst_first(findings))
     notes = [*notes, *_seen_by_selfcheck(finished)]
@@ -73,7 +74,7 @@ def conclude(
     found = {
         "baseline": against,
         "exit_status": int(status),
-        "notes": list(notes),
+        "notes": [asdict(each) for each in notes],
         "findings": [asdict(finding) for finding in ordered],
     }
     info = replace(finished.info, check=found)
@@ -90,17 +91,17 @@ def conclude(
     )
 
 
-def _seen_by_selfcheck(finished: Finished) -> list[str]:
+def _seen_by_selfcheck(finished: Finished) -> list[Note]:
     """What a run of this length sees on this machine, if a selfcheck has measured it."""
     info = runs.find_newest("selfcheck", finished.info.environment.fingerprint)
     seen = ((info and info.selfcheck) or {}).get("smallest_visible")
     timed = sum(row.rounds is not None for row in finished.rows)
     if not seen or not timed:
         return []
-    seconds = finished.info.settings.budget_s / timed
-    budget = max((b for b in seen if float(b) <= seconds), key=float, default=min(seen, key=float))
-    percent = 100 * seen[budget]["value"]
-    return [f"by selfcheck, a run of {budget} s a case sees {percent:.1f} % on this machine"]
+    budget_s = finished.info.settings.budget_s / timed
+    tried = {float(seconds): found["value"] for seconds, found in seen.items()}
+    nearest_s = max((s for s in tried if s <= budget_s), default=min(tried))
+    return [note("smallest_visible", seconds=nearest_s, fraction=tried[nearest_s])]
 
 
 def tolerances_of(question: CheckRequest, asked: Suite) -> Tolerances:

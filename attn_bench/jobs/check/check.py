@@ -15,6 +15,7 @@ from attn_bench.engine.run import Prepared, begin, complain_early, measure, prep
 from attn_bench.engine.session import open_session
 from attn_bench.jobs.check import stored
 from attn_bench.jobs.check.answer import Answer, CheckRequest, conclude, tolerances_of
+from attn_bench.jobs.check.notes import Note, note
 from attn_bench.jobs.check.two_versions import check_versions
 from attn_bench.model.axes import AUTO
 from attn_bench.model.case import BASELINE
@@ -93,10 +94,10 @@ def _against_run(
         old = replace(old, rows=_comparable_rows(old, prepared, request))
         rules = tolerances_of(question, prepared.suite)
         begun = begin(prepared, request, began, "check")
-        reason = stored.incomparable(old.info, begun.info) if timed else "it was not asked for"
-        judge = Untimed() if reason else Precision(prepared.plan, prepared.settings.precision)
+        is_timed = timed and stored.find_obstacle(old.info, begun.info) is None
+        judge = Precision(prepared.plan, prepared.settings.precision) if is_timed else Untimed()
         measured = measure(prepared, begun.folder, progress, judge=judge)
-        ended = "time was not compared" if reason else "the budget was spent"
+        ended = "the budget was spent" if is_timed else "time was not compared"
         finished = save(measured, begun, ended)
         new = runs.load(finished.path)
         notes, run_to_run = _time_notes(old, new) if timed else ((), None)
@@ -112,7 +113,7 @@ def _comparable_rows(old: StoredRun, prepared: Prepared, request: RunRequest) ->
     has_common = bool({row.case_id for row in rows} & planned)
     if not rows or not (has_common or old.info.suite.name == prepared.suite.name):
         source = prepared.suite.source
-        raise RequestError(f"{old.path}: has no case of {source}: nothing to compare")
+        raise RequestError(f"{old.path}: contains no case of {source}")
     return rows
 
 
@@ -120,19 +121,22 @@ def _one_version(path: Path) -> StoredRun:
     """A stored run. Raises RequestError for a check, which holds two versions of each case."""
     stored = runs.load(path)
     if any(row.module.endswith(BASELINE) for row in stored.rows):
-        raise RequestError(f"{path}: is a check of two versions, and no run to compare with")
+        raise RequestError(
+            f"{path}: contains two versions of each case; a baseline is a folder of `run`"
+        )
     return stored
 
 
-def _time_notes(old: StoredRun, new: StoredRun) -> tuple[tuple[str, ...], float | None]:
-    """What there is to say of comparing times, and the run-to-run deviation, if they can be."""
-    cut = tuple(
-        f"{run.path.name} was {run.info.state}"
+def _time_notes(old: StoredRun, new: StoredRun) -> tuple[tuple[Note, ...], float | None]:
+    """What the comparison of times rests on, and the deviation from run to run, if it is known."""
+    cut = [
+        note("cut_off", run=run.path.name, state=run.info.state)
         for run in (old, new)
         if run.info.state != "finished"
-    )
-    if reason := stored.incomparable(old.info, new.info):
-        return (*cut, f"time was not compared: {reason}"), None
-    deviation, origin = stored.run_to_run_sd(new.info.environment.fingerprint)
-    words = f"ratios to {new.info.suite.baseline}; ± {100 * deviation:.1f} % from run to run"
-    return (*cut, f"{words} ({origin})"), deviation
+    ]
+    if obstacle := stored.find_obstacle(old.info, new.info):
+        return (*cut, obstacle), None
+    known = stored.find_run_to_run(new.info.environment.fingerprint)
+    baseline = new.info.suite.baseline
+    compared = note("time_compared", baseline=baseline, **asdict(known))
+    return (*cut, compared), known.sd

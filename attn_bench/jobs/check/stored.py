@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import hypot
 from typing import Any
 
@@ -16,6 +16,7 @@ from attn_bench.analysis.verdicts import (
     figureless,
     together,
 )
+from attn_bench.jobs.check.notes import Note, note
 from attn_bench.model.axes import AXES
 from attn_bench.model.case import PLAIN
 from attn_bench.model.row import Row
@@ -34,58 +35,82 @@ SAME_INPUT = (
 )
 
 
-def incomparable(old: RunInfo, new: RunInfo) -> str | None:
-    """Why times of two runs say nothing about each other; None if they do."""
+def find_obstacle(old: RunInfo, new: RunInfo) -> Note | None:
+    """Why times of two runs cannot be compared; None where they can.
+
+    The note's `cause` is the field of the environment that differs, with `key`, `then` and `now`;
+    or "other_load", with `run` and `cores`; or "baseline".
+    """
     then, now = old.environment, new.environment
-    for key, words in (
-        ("fingerprint", "another machine"),
-        ("software", "other software"),
-        ("threads", "another number of threads"),
-        ("worker_settings", "other settings of the worker"),
-    ):
-        before, after = getattr(then, key), getattr(now, key)
+    for cause in ("fingerprint", "software", "threads", "worker_settings"):
+        before, after = getattr(then, cause), getattr(now, cause)
         if not before or before != after:
-            return f"{words} ({_difference(before, after)})"
-    for run, environment in (("the baseline's", then), ("this", now)):
-        if (other := environment.other_load_cores or 0.0) > MOST_OTHER_LOAD:
-            return f"other processes used {other:.1f} cores during {run} run"
+            return note("time_not_compared", cause=cause, **_first_difference(before, after))
+    for run, environment in (("baseline", then), ("current", now)):
+        if (cores := environment.other_load_cores or 0.0) > MOST_OTHER_LOAD:
+            return note("time_not_compared", cause="other_load", run=run, cores=cores)
     if not old.suite.baseline or old.suite.baseline != new.suite.baseline:
-        return "another baseline"
+        return note("time_not_compared", cause="baseline")
     return None
 
 
-def run_to_run_sd(fingerprint: str | None) -> tuple[float, str]:
-    """The standard deviation to reckon with, and where it is from."""
+def _first_difference(then: Any, now: Any) -> dict[str, Any]:
+    """The values that differ; of mappings, those of the first key that differs."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        for key in sorted(then.keys() | now.keys()):
+            if then.get(key) != now.get(key):
+                return {"key": key, "then": then.get(key), "now": now.get(key)}
+    return {"key": None, "then": then, "now": now}
+
+
+@dataclass(frozen=True)
+class RunToRun:
+    """The standard deviation of a ratio from run to run.
+
+    is_measured: by a selfcheck on this machine; else it is the default.
+    """
+
+    sd: float
+    is_measured: bool
+
+
+def find_run_to_run(fingerprint: str | None) -> RunToRun:
+    """Of the machine with this fingerprint."""
     info = runs.find_newest("selfcheck", fingerprint)
     measured = ((info and info.selfcheck) or {}).get("run_to_run_sd")
     if isinstance(measured, float):
         # Of a few trials it may come out as nothing at all.
-        return max(measured, RATIO_SD), "measured by selfcheck, and at least 1 %"
-    return RUN_TO_RUN_SD, "the default; selfcheck measures it"
+        return RunToRun(max(measured, RATIO_SD), is_measured=True)
+    return RunToRun(RUN_TO_RUN_SD, is_measured=False)
 
 
 def compare(
-    old: StoredRun, new: StoredRun, tolerances: Tolerances, run_to_run: float | None
+    old: StoredRun, new: StoredRun, tolerances: Tolerances, run_to_run_sd: float | None
 ) -> list[Finding]:
-    """One finding for each case of either. run_to_run: None leaves time out."""
+    """One finding for each case of either. run_to_run_sd: None leaves time out."""
     before = {row.case_id: row for row in old.rows if row.status != "unsupported"}
     after = {row.case_id: row for row in new.rows if row.status != "unsupported"}
-    ratios = {} if run_to_run is None else _ratios(old, new, run_to_run)
+    ratios = {} if run_to_run_sd is None else _ratios(old, new, run_to_run_sd)
     trial = Trial({i: after[i].module for i in ratios}, tolerances)
     trial.look(ratios)
-    found = []
-    for case_id, row in before.items():
-        if case_id not in after:
-            reason = "it is in the baseline alone"
-            found.append(figureless(case_id, row.module, "missing", reason))
+    found = [
+        figureless(case_id, row.module, "missing", "only the baseline has it")
+        for case_id, row in before.items()
+        if case_id not in after
+    ]
     for case_id, row in after.items():
         then = before.get(case_id)
         if row.status in BROKEN:
             reason = f"{row.status}: {row.error}"
             found.append(figureless(case_id, row.module, "failed", reason))
-        elif then is None or then.status in BROKEN:
-            reason = "it is not in the baseline" if then is None else "the baseline's failed"
+        elif then is None:
+            reason = "the baseline does not have it"
             found.append(figureless(case_id, row.module, "new", reason))
+        elif then.status in BROKEN:
+            found.append(figureless(case_id, row.module, "new", "it failed in the baseline"))
+        elif row.params is None or then.params is None:
+            reason = "one of the runs ended before this case was inspected"
+            found.append(figureless(case_id, row.module, "undecided", reason))
         else:
             changes = exact_changes(row.module, then, row, tolerances)
             finding = exact_finding(case_id, row.module, changes)
@@ -94,32 +119,33 @@ def compare(
                 finding = together(finding, trial.finding(case_id, ratios[case_id], values))
             elif _is_baseline(row, new):
                 finding = replace(finding, is_baseline=True)
-            elif run_to_run is None:
-                finding = replace(finding, reason="time was not compared")
             else:
-                reason = "it was not timed in both runs"
-                untimed = figureless(case_id, row.module, "undecided", reason)
-                finding = together(finding, untimed)
-            if row.params is None or then.params is None:
-                reason = "one of the runs ended before it was inspected"
-                finding = figureless(case_id, row.module, "undecided", reason)
+                finding = _without_time(finding, is_wanted=run_to_run_sd is not None)
             found.append(finding)
     return found
 
 
-def _ratios(old: StoredRun, new: StoredRun, run_to_run: float) -> dict[str, Estimate]:
+def _without_time(exact: Finding, *, is_wanted: bool) -> Finding:
+    """is_wanted: the times of the runs are compared, and this case lacks one."""
+    if not is_wanted:
+        return replace(exact, reason="time was not compared")
+    reason = "it was not timed in both runs"
+    return together(exact, figureless(exact.case_id, exact.module, "undecided", reason))
+
+
+def _ratios(old: StoredRun, new: StoredRun, run_to_run_sd: float) -> dict[str, Estimate]:
     """The new ratio to the baseline over the old one, of the cases that have both."""
     before = Timings(runs.load_blocks(old.path)).ratios(_baselines(old))
     after = Timings(runs.load_blocks(new.path)).ratios(_baselines(new))
     return {
-        case_id: _difference_of(before[case_id], after[case_id], run_to_run)
+        case_id: _difference_of(before[case_id], after[case_id], run_to_run_sd)
         for case_id in after.keys() & before.keys()
     }
 
 
-def _difference_of(old: Estimate, new: Estimate, run_to_run: float) -> Estimate:
+def _difference_of(old: Estimate, new: Estimate, run_to_run_sd: float) -> Estimate:
     """Degrees of freedom after B. L. Welch, Biometrika 34, 1947, the third term being known."""
-    se = hypot(old.se, new.se, run_to_run, run_to_run)
+    se = hypot(old.se, new.se, run_to_run_sd, run_to_run_sd)
     parts = old.se**4 / old.df + new.se**4 / new.df
     df = se**4 / parts if parts else 1e6
     return Estimate(new.log - old.log, se, df, se, se**2, 0.0)
@@ -143,12 +169,3 @@ def _is_baseline(row: Row, run: StoredRun) -> bool:
     """Of a network, the plain backbone; else what the suite names."""
     variant = PLAIN if row.backbone else run.info.suite.baseline
     return row.variant == variant and row.execution == "eager"
-
-
-def _difference(then: Any, now: Any) -> str:
-    """The first thing that differs, in words."""
-    if isinstance(then, dict) and isinstance(now, dict):
-        for key in sorted(then.keys() | now.keys()):
-            if then.get(key) != now.get(key):
-                return f"{key}: {then.get(key)}, now {now.get(key)}"
-    return f"{then}, now {now}"

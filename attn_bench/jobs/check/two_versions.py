@@ -17,6 +17,7 @@ from attn_bench.engine.progress import Progress
 from attn_bench.engine.run import Begun, Measured, Prepared, begin, measure, save
 from attn_bench.engine.session import OpenSession, open_session
 from attn_bench.jobs.check.answer import Answer, CheckRequest, conclude, tolerances_of
+from attn_bench.jobs.check.notes import Note, note
 from attn_bench.jobs.check.revision import checked_out
 from attn_bench.jobs.check.versions import PairJudge, Sides, two_sides
 from attn_bench.model import protocol
@@ -46,7 +47,7 @@ class _Version:
     words: str
     baseline: protocol.BaselineCode | None = None
     python: str | None = None
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     tree: Path | None = None
 
 
@@ -55,11 +56,10 @@ def _version(question: CheckRequest) -> Iterator[_Version]:
     if question.against is not None:
         with checked_out(question.against, question.request.modules_from) as revision:
             package = str(revision.modules) if revision.modules else None
-            dirty = ("the working tree is compared with its uncommitted changes",)
             yield _Version(
                 f"{question.against} ({revision.commit[:10]})",
                 protocol.BaselineCode(package, [str(file) for file in revision.files]),
-                notes=dirty if revision.is_dirty else (),
+                notes=(note("uncommitted"),) if revision.is_dirty else (),
                 tree=revision.tree,
             )
     elif question.against_modules is not None:
@@ -69,8 +69,8 @@ def _version(question: CheckRequest) -> Iterator[_Version]:
         yield _Version(file, protocol.BaselineCode(None, [file]))
     else:
         assert question.against_python is not None
-        note = "two processes are no pair: their intervals are wide (docs/ci.md)"
-        yield _Version(question.against_python, python=question.against_python, notes=(note,))
+        python, notes = question.against_python, (note("two_processes"),)
+        yield _Version(python, python=python, notes=notes)
 
 
 def _against_version(question: CheckRequest, version: _Version, progress: Progress) -> Answer:
@@ -130,12 +130,12 @@ def _versions(
     return _Versions(current, baseline, compared & baseline.keys() if only_files else compared)
 
 
-def _left_out(plan: Plan, suite: Suite, versions: _Versions) -> list[str]:
-    """A note on the modules of which there is one version only."""
+def _left_out(plan: Plan, suite: Suite, versions: _Versions) -> list[Note]:
+    """A note on the modules that only one version has."""
     cases = [c for c in plan.cases if c.variant.label != suite.baseline and not c.is_plain]
     named = {case.variant.module for case in cases}
     alone = sorted(named - set(versions.compared) - versions.baseline.keys())
-    return [f"not compared, since they have one version only: {', '.join(alone)}"] if alone else []
+    return [note("one_version_only", modules=alone)] if alone else []
 
 
 @contextmanager

@@ -111,7 +111,7 @@ class PairJudge:
         estimates = timings.ratios(self.sides.pairs)
         latencies = timings.latencies_us()
         found = [
-            figureless(c.id, c.variant.module, "missing", "it is in the baseline alone")
+            figureless(c.id, c.variant.module, "missing", "only the baseline has it")
             for c in self.sides.missing
         ]
         found += [
@@ -142,7 +142,7 @@ class PairJudge:
         if outcome is not None and outcome.status != "ok":
             reason = f"{outcome.status}: {outcome.error}"
             return figureless(case.id, case.variant.module, "failed", reason)
-        return figureless(case.id, case.variant.module, "new", "it is not in the base")
+        return figureless(case.id, case.variant.module, "new", "the baseline does not have it")
 
 
 def _is_unsupported(outcome: Outcome | None) -> bool:
@@ -151,7 +151,7 @@ def _is_unsupported(outcome: Outcome | None) -> bool:
 
 
 def _unreached(case_id: str, module: str) -> Finding:
-    return figureless(case_id, module, "undecided", "the run ended before it was reached")
+    return figureless(case_id, module, "undecided", "the run ended before this case")
 
 
 def _broken(case_id: str, module: str, now: Outcome | None, then: Outcome | None) -> Finding | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from attn_bench.engine.run import Finished
+from attn_bench.jobs.check.stored import RunToRun
 from attn_bench.jobs.recommend.choice import Choice
 from attn_bench.jobs.recommend.limits import Limit
 from attn_bench.model.axes import Mode
@@ -38,8 +39,8 @@ class Recommendation:
     """A choice, and what it rests on.
 
     case: one of the candidates' cases: their shape and condition. info: run.json of the run with
-    the baseline's figures. run_to_run: the standard deviation of a ratio from run to run, and where
-    it is from. reused: how many figures are of which stored run. measured: the run that measured
+    the baseline's figures. run_to_run: how much a ratio differs from run to run.
+    reused: how many figures are of which stored run. measured: the run that measured
     what was missing, if anything was.
     """
 
@@ -47,7 +48,7 @@ class Recommendation:
     case: Case
     choice: Choice
     info: RunInfo
-    run_to_run: tuple[float, str]
+    run_to_run: RunToRun
     reused: Mapping[str, int]
     exit_status: Exit
     measured: Finished | None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from attn_bench.jobs.recommend.limits import Fit, Limit, worst
 from attn_bench.model.row import Row
-from attn_bench.papers.gains import BACKBONE, SUREST, Gain, gains_of, label_of
+from attn_bench.papers.gains import BACKBONE, SUREST, Gain, Paper, gains_of, label_of
 
 # Points of top-1 within which two gains of a paper say nothing: each is of one training. Two papers
 # that trained the same SE-ResNet-50 in the same way print 22.28 and 22.12 % (published.csv).
@@ -23,18 +23,17 @@ TIE = 0.2
 class Candidate:
     """A measured variant, with what papers say it gains.
 
-    fits: within all limits; "unknown" where it could not be measured. keeps: each limit. missed:
-    the limits that it does not keep, or may not, with its figures; or why it has none.
-    on_front: the papers within which none of those that fit is cheaper and gains as much.
+    fits: within all limits; "unknown" where it could not be measured.
+    keeps: each limit, by metric; empty where it was not measured.
+    on_front: the papers on whose Pareto front it stands: no cheaper one that fits gains as much.
     """
 
     label: str
     row: Row
-    gains: Mapping[str, Gain]
+    gains: Mapping[Paper, Gain]
     fits: Fit
     keeps: Mapping[str, Fit] = field(default_factory=dict)
-    missed: tuple[str, ...] = ()
-    on_front: frozenset[str] = frozenset()
+    on_front: frozenset[Paper] = frozenset()
 
     @property
     def cost(self) -> float:
@@ -55,12 +54,12 @@ class Choice:
     baseline: Row | None
     limits: tuple[Limit, ...]
     candidates: tuple[Candidate, ...]
-    papers: tuple[str, ...]
+    papers: tuple[Paper, ...]
     of_other_backbone: bool
     chosen: Candidate | None
 
     @property
-    def paper(self) -> str | None:
+    def paper(self) -> Paper | None:
         """The paper within which the choice was made, if gains decided it."""
         if self.chosen is None or not self.papers or self.papers[0] not in self.chosen.gains:
             return None
@@ -107,26 +106,25 @@ def _candidate(
     label = label_of(row)
     if row.status != "ok" or row.ratio is None:
         cannot: Fit = "no" if row.status == "unsupported" else "unknown"
-        return Candidate(label, row, gains, cannot, missed=(f"{row.status}: {row.error}",))
+        return Candidate(label, row, gains, cannot)
     keeps = {limit.metric: limit.fit(row, baseline) for limit in limits}
-    missed = tuple(limit.shown(row, baseline) for limit in limits if keeps[limit.metric] != "yes")
-    return Candidate(label, row, gains, worst(keeps.values()), keeps, missed)
+    return Candidate(label, row, gains, worst(keeps.values()), keeps)
 
 
-def _papers(found: Sequence[Candidate]) -> tuple[str, ...]:
+def _papers(found: Sequence[Candidate]) -> tuple[Paper, ...]:
     """Those that cover most of what fits first; of two alike the one whose figures are surest, then
     the one whose own choice costs least."""
 
-    def rank(paper: str) -> tuple[int, int, float, str]:
+    def rank(paper: Paper) -> tuple[int, int, float, str]:
         covered = covered_by(paper, found)
         doubt = max((SUREST.index(c.gains[paper].provenance) for c in covered), default=0)
         best = best_of(found, paper)
-        return -len(covered), doubt, best.cost if best else 0.0, paper
+        return -len(covered), doubt, best.cost if best else 0.0, str(paper)
 
     return tuple(sorted({paper for c in found for paper in c.gains}, key=rank))
 
 
-def _front(found: Sequence[Candidate], paper: str) -> set[str]:
+def _front(found: Sequence[Candidate], paper: Paper) -> set[str]:
     """The labels of those that fit and that none of the same paper beats in cost without losing
     gain; by estimates."""
     best, front = float("-inf"), set()
@@ -139,12 +137,12 @@ def _front(found: Sequence[Candidate], paper: str) -> set[str]:
     return front
 
 
-def covered_by(paper: str, candidates: Sequence[Candidate]) -> list[Candidate]:
+def covered_by(paper: Paper, candidates: Sequence[Candidate]) -> list[Candidate]:
     """Those that fit and whose gain the paper has."""
     return [c for c in candidates if c.fits == "yes" and paper in c.gains]
 
 
-def best_of(candidates: Sequence[Candidate], paper: str) -> Candidate | None:
+def best_of(candidates: Sequence[Candidate], paper: Paper) -> Candidate | None:
     """Of those that fit, and whose gain in the paper is the largest or within TIE of it, the one
     that takes least time."""
     covered = covered_by(paper, candidates)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
-from attn_bench.model import units
 from attn_bench.model.metrics import LIMITS, Metric
 from attn_bench.model.row import Row
 
@@ -30,7 +29,9 @@ UNITS: Mapping[str, Mapping[str, float]] = {
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The most that a metric may be: in µs, bytes or a number, or as a multiple of the baseline's.
+    """The most that a metric may be.
+
+    most: in µs, bytes or a number; where is_relative, a multiple of the baseline's figure.
 
     metric: a name of a limit (`model.metrics.LIMITS`).
 
@@ -73,8 +74,10 @@ class Limit:
             return cls(metric, number, True, text.strip())
         known = UNITS[LIMITS[metric].unit]
         if unit not in known:
-            told = f"unknown unit {unit!r}" if unit else "it has no unit"
-            raise ValueError(f"{text!r}: {told} ({', '.join(u for u in known if u)}, +10% or 1.1x)")
+            complaint = f"unknown unit {unit!r}" if unit else "a unit is missing"
+            raise ValueError(
+                f"{text!r}: {complaint} ({', '.join(u for u in known if u)}, +10% or 1.1x)"
+            )
         return cls(metric, number * known[unit], False, text.strip())
 
     def __str__(self) -> str:
@@ -111,37 +114,10 @@ class Limit:
         most = self.most * of
         return value / most if most else inf if value else 1.0
 
-    def shown(self, row: Row, baseline: Row | None) -> str:
-        """What the row has of the metric, as the limit puts it: `latency +12 ± 2 %`."""
-        return f"{self.metric} {self._figure(row, baseline)}"
 
-    def _figure(self, row: Row, baseline: Row | None) -> str:
-        if self.metric == "latency" and self.is_relative:
-            return ratio_in_words(row)
-        if self.metric == "latency":
-            found = row.interval("latency_us")
-            return f"{units.with_interval(found.times(1e-3) if found else None)} ms"
-        value = getattr(row, self.of.name)
-        if not self.is_relative:
-            return self.of.show(value)
-        of = getattr(baseline, self.of.name, None)
-        ratio = value / of if value is not None and of else None
-        return units.change(ratio) if row.backbone else f"{units.multiple(ratio)} ×"
-
-
-def ratio_in_words(row: Row) -> str:
-    """Of a network what it adds to the plain one; of a module how many copies of its input."""
-    ratio = row.interval("ratio")
-    if row.backbone is None:
-        return f"{units.with_interval(ratio.times(1) if ratio else None)} ×"
-    return units.change_with_interval(ratio.times(1) if ratio else None)
-
-
-def problem_with(limit: Limit, is_network: bool) -> str | None:
-    """Why the limit says nothing of a module alone; None if it does."""
-    if is_network or not limit.is_relative or limit.metric in MODULE_HAS:
-        return None
-    return f"a copy of the input has no {limit.metric}: give an amount ({limit.of.example}?)"
+def has_meaning(limit: Limit, *, is_network: bool) -> bool:
+    """Whether the baseline has what the limit is relative to."""
+    return is_network or not limit.is_relative or limit.metric in MODULE_HAS
 
 
 def worst(fits: Iterable[Fit]) -> Fit:

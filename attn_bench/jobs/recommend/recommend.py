@@ -12,7 +12,7 @@ from attn_bench.catalog.registry import Registry
 from attn_bench.engine.progress import Progress
 from attn_bench.engine.run import Finished
 from attn_bench.engine.session import modules_without_worker, open_session
-from attn_bench.jobs.check.stored import run_to_run_sd
+from attn_bench.jobs.check.stored import find_run_to_run
 from attn_bench.jobs.recommend.answer import Recommendation, RecommendRequest
 from attn_bench.jobs.recommend.choice import Choice, choose
 from attn_bench.jobs.recommend.reuse import Found, Here, IsGood, stored_rows
@@ -186,7 +186,7 @@ def _answer(
         case=cases[0],
         choice=choice,
         info=info,
-        run_to_run=run_to_run_sd(info.environment.fingerprint),
+        run_to_run=find_run_to_run(info.environment.fingerprint),
         reused=Counter(found.run.path.name for found in stored.values()),
         exit_status=_exit_status(choice, finished),
         measured=finished,

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
-
-from attn_bench.model import units
+import unicodedata
+from collections.abc import Sequence
 
 RED, RESET = "\033[1;31m", "\033[0m"
 
@@ -36,18 +34,30 @@ def error(message: str) -> None:
     sys.stderr.flush()
 
 
-def list_items(items: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """One line for each item, its columns aligned."""
-    print_aligned([[units.plain(item[name]) for name in columns] for item in items])
-
-
 def print_aligned(cells: Sequence[Sequence[str]], right: Sequence[bool] = ()) -> None:
     """Rows of cells in columns. right: whether a column stands to the right."""
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    widths = [max(map(width_of, column)) for column in zip(*cells, strict=True)]
     sides = right or [False] * len(widths)
     for row in cells:
         parts = [
-            cell.rjust(width) if to_right else cell.ljust(width)
+            _pad(cell, width, to_right=to_right)
             for cell, width, to_right in zip(row, widths, sides, strict=True)
         ]
         line("  ".join(parts).rstrip())
+
+
+def width_of(text: str) -> int:
+    """The columns that `text` takes on a terminal, by Unicode Standard Annex 11.
+
+    >>> width_of("se"), width_of("注意力"), width_of("e\u0301")
+    (2, 6, 1)
+    """
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+    return len(text) + wide - sum(map(bool, map(unicodedata.combining, text)))
+
+
+def _pad(cell: str, width: int, *, to_right: bool) -> str:
+    gap = " " * (width - width_of(cell))
+    return gap + cell if to_right else cell + gap

@@ -19,7 +19,7 @@ def report(run: str, out: str | None = None, png: str | None = None) -> list[Pat
     Raises RequestError where there is no such finished run, or a file cannot be written.
     """
     stored = runs.load(runs.find(run))
-    drawn = figures.pictures(stored.rows, stored.info.suite.baseline)
+    drawn = figures.make_pictures(stored.rows, stored.info.suite.baseline)
     file = Path(out) if out else stored.path / "report.html"
     content = page.render(stored, drawn).encode(errors="backslashreplace")
     try:

@@ -1,4 +1,4 @@
-"""The candidates of a choice as people read them: a table of costs and published gains."""
+"""The candidates of a choice: a table of measured costs and published gains, and its legend."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from attn_bench.jobs.recommend.choice import Candidate, Choice
-from attn_bench.jobs.recommend.limits import Fit, ratio_in_words
+from attn_bench.jobs.recommend.limits import Fit
 from attn_bench.model import units
 from attn_bench.model.metrics import LIMITS, Metric
 from attn_bench.model.row import Row
-from attn_bench.papers.gains import Gain
+from attn_bench.papers.gains import Gain, Paper
+from attn_bench.view.recommend.words import show_ratio
 
 NARROW, PAPERS, PAPERS_IF_NARROW = 100, 4, 2
 USUAL = ("latency", "params", "memory")  # metrics that are always shown
@@ -20,7 +21,7 @@ MARKS: dict[Fit, str] = {"yes": "", "unclear": "?", "no": "!", "unknown": ""}
 BRACKETS = {"read": (" ", " "), "secondary": ("(", ")"), "recalled": ("[", "]")}
 
 
-def table(choice: Choice, width: int) -> Table:
+def make_table(choice: Choice, width: int) -> Table:
     """A line for each candidate, after the baseline; those that fit first, the cheapest first.
 
     Where there is little room, names are folded and fewer papers shown; no figure is cut.
@@ -41,29 +42,26 @@ def table(choice: Choice, width: int) -> Table:
     return shown
 
 
-def legend(choice: Choice, width: int) -> list[str]:
-    """What the signs and letters of the table stand for."""
-    of_network = choice.baseline is not None and choice.baseline.backbone is not None
-    said = (
-        "changes are against the plain backbone"
-        if of_network
-        else "× is a copy of the input, its size"
-    )
+def make_legend(choice: Choice, width: int) -> list[str]:
+    """What the signs and letters of the table mean."""
+    is_network = choice.baseline is not None and choice.baseline.backbone is not None
+    costs = "costs are changes against" if is_network else "× means times"
+    baseline = "the plain backbone" if is_network else "a copy of the input"
     lines = [
-        f"{TAKEN} what to take; ! beyond its limit, ? perhaps; {said}; ± 95 % interval; memory is "
-        "the peak of a call, beyond input and parameters."
+        f"{TAKEN} recommended; ! beyond a limit, ? possibly beyond it; {costs} {baseline}; ± 95 % "
+        "interval; memory: peak of a call, beyond input and parameters."
     ]
     if choice.papers:
         lines.append(
-            "A, B, …: published gain in points of top-1, to be compared within a column alone; "
-            f"( ) quoted by a secondary source, [ ] recalled from memory; {FRONT} on the Pareto "
-            "front of latency and gain, of what fits."
+            "A, B, …: published gain in points of top-1; compare only within a column; ( ) quoted "
+            f"by a secondary source, [ ] recalled from memory; {FRONT} on the Pareto front of "
+            "latency and gain, among the candidates that fit."
         )
         lines += [f"  {letter}  {paper}" for letter, paper in _letters(choice, width).items()]
     return lines
 
 
-def _letters(choice: Choice, width: int) -> dict[str, str]:
+def _letters(choice: Choice, width: int) -> dict[str, Paper]:
     room = PAPERS if width >= NARROW else PAPERS_IF_NARROW
     return {chr(ord("A") + i): paper for i, paper in enumerate(choice.papers[:room])}
 
@@ -104,7 +102,7 @@ def _relative(row: Row, baseline: Row | None, metric: Metric) -> str:
     """Of a network what it adds to the plain one; of a module its own figure."""
     value, of = (getattr(r, metric.name, None) for r in (row, baseline))
     if metric.kind != "exact":
-        return ratio_in_words(row)
+        return show_ratio(row)
     if row.backbone:
         return units.change(value / of if value is not None and of else None)
     if metric.per_input:

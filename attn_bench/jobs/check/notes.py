@@ -1,0 +1,34 @@
+"""What a check has to say beside its findings, as values: `view.notes` has the words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+# A closed list; the facts of each.
+NoteKind = Literal[
+    "uncommitted",  # the working tree differs from its commit
+    "two_processes",  # the two versions ran in two processes
+    "one_version_only",  # modules: those that only one version has
+    "cut_off",  # run, state: a run that did not finish
+    "time_compared",  # baseline, sd, is_measured: ratios to the baseline decide
+    "time_not_compared",  # cause, and what belongs to it: see `stored.find_obstacle`
+    "smallest_visible",  # seconds, fraction: by selfcheck, what such a run sees
+]
+
+
+@dataclass(frozen=True)
+class Note:
+    """facts: JSON values, by name."""
+
+    kind: NoteKind
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def note(kind: NoteKind, **facts: Any) -> Note:
+    """
+    >>> note("cut_off", run="base", state="interrupted").facts["state"]
+    'interrupted'
+    """
+    return Note(kind, facts)

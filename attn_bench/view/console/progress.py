@@ -1,0 +1,74 @@
+"""The progress of a command on standard error: a live line, or a line for each stage."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from rich.markup import escape
+from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.table import Column
+
+from attn_bench.model import units
+from attn_bench.view.console.terminal import open_stderr
+
+REDRAW_S = 0.25
+
+
+class LiveProgress:
+    """One line: the stage, how much of it is done, how long it will take, what is measured now.
+
+    It is drawn between blocks only, a few times a second at most, so that it does not disturb
+    the measurement. Where standard error is not a terminal, each stage is one line.
+    """
+
+    def __init__(self) -> None:
+        self._bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=16),
+            TextColumn("{task.fields[done]}"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("[bold]{task.fields[known]}"),
+            TextColumn(
+                "[dim]{task.fields[doing]}",
+                table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
+            ),
+            console=open_stderr(),
+            auto_refresh=False,
+            transient=True,
+            expand=True,
+        )
+        self._live = sys.stderr.isatty()
+        self._task: TaskID | None = None
+        self._drawn = 0.0
+        self._total, self._unit = 0.0, ""
+
+    def stage(self, title: str, total: float, unit: str) -> None:
+        self._total, self._unit = total, unit
+        amount = "" if not unit else units.seconds(total) if unit == "s" else f"{total:g} {unit}"
+        if not self._live:
+            limit = "up to " if unit == "s" else ""
+            open_stderr().print(f"{title} {limit}{amount} …".replace("  ", " "))
+            return
+        if self._task is None:
+            self._bar.start()
+        else:
+            self._bar.remove_task(self._task)
+        self._task = self._bar.add_task(title, total=total, done=amount, known="", doing="")
+        self._bar.refresh()
+
+    def step(self, done: float, doing: str, known: str = "") -> None:
+        if self._task is None or time.monotonic() - self._drawn < REDRAW_S:
+            return
+        self._drawn = time.monotonic()
+        amount = f"{done:.0f}/{self._total:.0f} {self._unit}"
+        self._bar.update(
+            self._task, completed=done, done=amount, known=escape(known), doing=escape(doing)
+        )
+        self._bar.refresh()
+
+    def close(self) -> None:
+        if self._task is not None:
+            self._bar.stop()
+            self._task = None

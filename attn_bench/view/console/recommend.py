@@ -1,0 +1,35 @@
+"""`recommend` on the console: every candidate, what to take and why, and the caveats."""
+
+from __future__ import annotations
+
+from rich.markup import escape
+
+from attn_bench.jobs.recommend.answer import Recommendation
+from attn_bench.model import units
+from attn_bench.view import remarks
+from attn_bench.view.console.plain import line
+from attn_bench.view.console.terminal import open_stdout, warn
+from attn_bench.view.recommend import table, words
+
+
+def show(answer: Recommendation) -> None:
+    """The table of candidates, three sentences, the caveats, and where the figures are from."""
+    console = open_stdout()
+    console.print(f"[bold]{escape(words.make_title(answer))}[/]")
+    console.print(f"{escape(remarks.name_machine(answer.info))}\n")
+    console.print(table.make_table(answer.choice, console.width))
+    for explanation in table.make_legend(answer.choice, console.width):
+        line(explanation)
+    line("")
+    for reason in words.give_reasons(answer.choice):
+        console.print(f"[bold]{escape(reason)}[/]", soft_wrap=True)
+    line("\nCaveats:")
+    for caveat in words.list_caveats(answer):
+        line(f"- {caveat}")
+    measured = answer.measured
+    for warning in remarks.list_warnings(measured.info) if measured else ():
+        warn(warning)
+    for name, number in answer.reused.items():
+        line(f"{units.number(number, 'figure')} of the stored run {name} (--fresh measures anew)")
+    if measured:
+        line(f"run folder: {measured.path}")

@@ -1,0 +1,78 @@
+"""`run` and `show` on the console: the plan, the summary of a run, the published networks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from rich.markup import escape
+
+from attn_bench.model import units
+from attn_bench.model.row import Row
+from attn_bench.model.run import Plan, Settings
+from attn_bench.papers import reproduction
+from attn_bench.papers.reproduction import Comparison
+from attn_bench.store.info import RunInfo
+from attn_bench.view import remarks, summary
+from attn_bench.view.console.plain import line, print_aligned
+from attn_bench.view.console.terminal import open_stdout, warn
+
+
+def show_plan(plan: Plan, settings: Settings) -> None:
+    """What a run would measure."""
+    for case in plan.cases:
+        reason = plan.unsupported.get(case.id)
+        line(f"{case.id}  unsupported: {reason}" if reason else case.id)
+    line(
+        f"{units.number(len(plan.measurable), 'case')} would be measured in "
+        f"{units.number(settings.sessions, 'session')}, for at most "
+        f"{units.seconds(settings.budget_s)} or until every ratio is known to "
+        f"± {units.percent(settings.precision)}"
+    )
+
+
+def show(path: Path, rows: Sequence[Row], info: RunInfo) -> None:
+    """A run: its summary, what could not be measured, how far to trust it, and its folder."""
+    console = open_stdout()
+    console.print(f"[bold]{escape(info.suite.title)}[/]")
+    console.print(f"{escape(remarks.name_machine(info))}\n")
+    if info.suite.published:
+        show_published(rows, info)
+    elif any(row.status == "ok" for row in rows):
+        for table in summary.make_tables(rows, info.suite.baseline):
+            console.print(table)
+        console.print("[dim]" + "\n".join(summary.make_legends(rows)) + "[/]\n")
+    for words in remarks.list_remarks(rows, info):
+        line(words)
+    for words in remarks.list_warnings(info):
+        warn(words)
+    line(f"run folder: {path}")
+
+
+def show_published(rows: Sequence[Row], info: RunInfo) -> None:
+    """The published networks: our figures beside the papers', by source, and what was left out."""
+    found = reproduction.compare(rows, info.operations, info.device)
+    for (source, about), group in groupby(found, key=lambda c: (c.source, c.convention)):
+        line(source)
+        line(f"the source counts: {about}")
+        _show_comparisons(group)
+        line("")
+    verdicts = Counter(figure.verdict for comparison in found for figure in comparison.figures)
+    counts = ", ".join(f"{number} {verdict}" for verdict, number in verdicts.items())
+    line(f"figures: {counts}")
+    for reason, number in reproduction.left_out().items():
+        line(f"not rebuilt: {units.number(number, 'row')}: {reason}")
+
+
+def _show_comparisons(comparisons: Iterable[Comparison]) -> None:
+    cells = [["network", "figure", "ours", "published", ""]]
+    for comparison in comparisons:
+        origin = "" if comparison.provenance == "read" else f" ({comparison.provenance})"
+        for figure in comparison.figures:
+            verdict = figure.verdict + (f": {figure.why}" if figure.why else "")
+            cells.append(
+                [comparison.model, figure.name, figure.ours, figure.theirs + origin, verdict]
+            )
+    print_aligned(cells, [False, False, True, False, False])

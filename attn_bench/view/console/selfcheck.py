@@ -1,0 +1,42 @@
+"""`selfcheck` on the console: the error rates of the tool on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attn_bench.model import units
+from attn_bench.view.console.plain import line, print_aligned
+
+
+def show(found: Mapping[str, Any] | None) -> None:
+    """found: `selfcheck` of run.json; None where no trial was finished."""
+    if found is None:
+        line("no trial was finished")
+        return
+    lines = [("identical variants called different", _rate(found["false_alarms"]))]
+    lines += [
+        (f"a real slowdown of {percent} % called slower", _rate(power))
+        for percent, power in found["power"].items()
+    ]
+    lines.append(("95 % intervals that contain the true ratio", _rate(found["coverage"])))
+    if (deviation := found["run_to_run_sd"]) is not None:
+        lines.append(("ratios of unlike modules, from run to run", f"± {units.percent(deviation)}"))
+    lines += [
+        (
+            f"smallest slowdown seen 9 times of 10 in {budget} s a case",
+            f"{units.percent(v['value'])}  ({_ends(v)})",
+        )
+        for budget, v in found["smallest_visible"].items()
+    ]
+    print_aligned(lines)
+    trials, cost = units.number(found["trials"], "trial"), found["seconds_a_case"]
+    line(f"{trials} of {cost:.1f} s a case; in brackets 95 % intervals")
+
+
+def _rate(of: Mapping[str, Any]) -> str:
+    return f"{of['hits']} of {of['of']}  ({_ends(of)})"
+
+
+def _ends(interval: Mapping[str, Any]) -> str:
+    return f"{units.percent(interval['lo'])} … {units.percent(interval['hi'])}"

@@ -1,0 +1,16 @@
+"""`show --columns` on the console: the columns that were asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attn_bench.model import units
+from attn_bench.model.row import Row
+from attn_bench.view.console.plain import print_aligned
+
+
+def show_columns(rows: Sequence[Row], columns: Sequence[str]) -> None:
+    """`columns` of every row, one line each, however wide; numbers stand to the right."""
+    numeric = [not any(isinstance(getattr(r, c), str) for r in rows) for c in columns]
+    cells = [[units.plain(getattr(row, name)) for name in columns] for row in rows]
+    print_aligned([list(columns), *cells], numeric)

@@ -1,0 +1,29 @@
+"""The terminal as rich sees it: in colour and as wide as it is, or plain text of a fixed width."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+PLAIN_WIDTH = 100
+
+
+def open_stdout() -> Console:
+    return _open(sys.stdout)
+
+
+def open_stderr() -> Console:
+    return _open(sys.stderr)
+
+
+def _open(stream: Any) -> Console:
+    width = None if stream.isatty() else PLAIN_WIDTH
+    return Console(file=stream, width=width, highlight=False, emoji=False)
+
+
+def warn(message: str) -> None:
+    """On standard output: it belongs to the figures."""
+    open_stdout().print(f"[yellow]warning:[/] {escape(message)}")

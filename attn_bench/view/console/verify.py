@@ -1,0 +1,104 @@
+"""`verify` on the console: a row for each variant, a column for each check, then the reasons."""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from rich.markup import escape
+
+from attn_bench.jobs.verify import VerifiedVariant
+from attn_bench.model import units
+from attn_bench.model.checks import CHECKS, Check, Checked, CheckVerdict
+from attn_bench.view import remarks
+from attn_bench.view.console.plain import line, width_of
+from attn_bench.view.console.terminal import open_stdout
+
+SIGNS: Mapping[CheckVerdict, str] = {
+    "passed": "✓",
+    "failed": "✗",
+    "not_applicable": "–",
+    "lost": "!",
+}
+PLAIN_SIGNS: Mapping[CheckVerdict, str] = {
+    "passed": "+",
+    "failed": "x",
+    "not_applicable": "-",
+    "lost": "!",
+}
+SIGN_COLOURS: Mapping[CheckVerdict, str] = {
+    "passed": "green",
+    "failed": "bold red",
+    "not_applicable": "dim",
+    "lost": "bold red",
+}
+BAR, PLAIN_BAR = "│", "|"
+WORST_FIRST: tuple[CheckVerdict, ...] = ("failed", "lost", "passed", "not_applicable")
+
+
+def show(rows: Sequence[VerifiedVariant]) -> None:
+    """The matrix, every reason once, and the counts."""
+    if not rows:
+        line("no variant was verified")
+        return
+    _show_matrix(rows)
+    line("")
+    _show_reasons(rows)
+    verdicts = [{result.verdict for result in row.checked.values()} for row in rows]
+    failed = sum("failed" in found for found in verdicts)
+    lost = sum("lost" in found for found in verdicts)
+    line(
+        f"{units.number(len(rows), 'variant')}: {failed} failed a check, {lost} could not be "
+        "checked completely."
+    )
+
+
+def _show_matrix(rows: Sequence[VerifiedVariant]) -> None:
+    """The names of the columns come down like stairs, so that they can be read whole."""
+    signs, bar = _choose_signs()
+    width = max(width_of(row.variant.label) for row in rows)
+    for index, check in enumerate(CHECKS):
+        line(f"{'':{width}}  {f'{bar} ' * index}{check}")
+    console = open_stdout()
+    for row in rows:
+        cells = [_mark(row.checked.get(check), signs) for check in CHECKS]
+        label = row.variant.label + " " * (width - width_of(row.variant.label))
+        console.print(f"{escape(label)}  {' '.join(cells)}".rstrip())
+
+
+def _choose_signs() -> tuple[Mapping[CheckVerdict, str], str]:
+    """Signs that standard output can encode, and the bar between columns."""
+    try:
+        "".join([*SIGNS.values(), BAR]).encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        return PLAIN_SIGNS, PLAIN_BAR
+    return SIGNS, BAR
+
+
+def _mark(checked: Checked | None, signs: Mapping[CheckVerdict, str]) -> str:
+    if checked is None:
+        return " "
+    return f"[{SIGN_COLOURS[checked.verdict]}]{signs[checked.verdict]}[/]"
+
+
+def _show_reasons(rows: Sequence[VerifiedVariant]) -> None:
+    """Every reason once, with the variants that have it, or their number."""
+    for (verdict, check, reason), labels in _group_reasons(rows).items():
+        title = "note" if verdict == "passed" else verdict.replace("_", " ")
+        line(f"{title}: {check}: {reason}")
+        name_all = verdict in ("failed", "lost") or len(labels) <= remarks.FEW
+        for label in labels if name_all else [f"{len(labels)} variants"]:
+            line(f"    {label}")
+
+
+def _group_reasons(
+    rows: Sequence[VerifiedVariant],
+) -> dict[tuple[CheckVerdict, Check, str], list[str]]:
+    """Every reason, the faults first, with the variants that have it."""
+    found: dict[tuple[CheckVerdict, Check, str], list[str]] = defaultdict(list)
+    for row in rows:
+        for check, result in row.checked.items():
+            if result.reason is not None:
+                found[result.verdict, check, result.reason].append(row.variant.label)
+    return dict(sorted(found.items(), key=lambda item: WORST_FIRST.index(item[0][0])))

@@ -1,0 +1,104 @@
+"""The findings of a check in words: what changed, by how much, and what the run could have seen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from attn_bench.model import units
+
+if TYPE_CHECKING:
+    from attn_bench.analysis.verdicts import Change, Finding
+
+HEADINGS = ("verdict", "case", "old", "new", "new / old", "sees", "why")
+
+
+class Cells(NamedTuple):
+    """A finding under HEADINGS; empty where it has no times or no reason.
+
+    sees: the smallest slowdown that this run would have seen.
+    """
+
+    verdict: str
+    case: str
+    old: str
+    new: str
+    ratio: str
+    sees: str
+    why: str
+
+
+def make_cells(finding: Finding) -> Cells:
+    """Times in µs or ms, the ratio with its interval."""
+    why = [_describe_change(change) for change in finding.changes]
+    if finding.reason:
+        why.append(finding.reason)
+    verdict = f"{finding.verdict} (warning)" if finding.severity == "warn" else finding.verdict
+    times = finding.times
+    if times is None:
+        return Cells(verdict, finding.case_id, "", "", "", "", "; ".join(why))
+    return Cells(
+        verdict,
+        finding.case_id,
+        units.microseconds(times.old_us),
+        units.microseconds(times.new_us),
+        units.with_interval(times.ratio.times(1)),
+        _show_visible(times.visible),
+        "; ".join(why),
+    )
+
+
+def describe(finding: Finding) -> str:
+    """Everything about one finding, in a line."""
+    cells = make_cells(finding)
+    parts = [f"{cells.verdict}: {cells.case}"]
+    if finding.times:
+        parts.append(describe_times(cells))
+    if cells.why:
+        parts.append(cells.why)
+    return "; ".join(parts)
+
+
+def describe_times(cells: Cells) -> str:
+    return f"old {cells.old}, new {cells.new}; new / old {cells.ratio} in pairs; sees {cells.sees}"
+
+
+def describe_visibility(findings: Sequence[Finding]) -> str | None:
+    """What the run could have seen, in a sentence."""
+    seen = sorted(finding.times.visible for finding in findings if finding.times)
+    if not seen:
+        return None
+    worst = f" ({_show_visible(seen[-1])} in the worst case)" if len(seen) > 1 else ""
+    middle = _show_visible(seen[len(seen) // 2])
+    return f"This run would have seen a slowdown of {middle} nine times of ten{worst}."
+
+
+def _show_visible(fraction: float) -> str:
+    return units.percent(fraction) if fraction < 1 else "> 100 %"
+
+
+def summarise(findings: Sequence[Finding]) -> str:
+    """How many cases have which verdict. findings: the worst first.
+
+    >>> from attn_bench.analysis.verdicts import Finding
+    >>> summarise([Finding("b", "se", "slower", "fail"), Finding("a", "se", "same", "pass")])
+    '2 cases: 1 slower, 1 same'
+    """
+    counts = Counter(finding.verdict for finding in findings)
+    verdicts = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
+    nothing = " (nothing was compared)" if counts.keys() <= {"new"} else ""
+    return f"{units.number(len(findings), 'case')}: {verdicts}{nothing}"
+
+
+def find_notable(findings: Sequence[Finding]) -> list[Finding]:
+    """All but those that are the same in every metric."""
+    return [f for f in findings if f.verdict != "same" or f.changes]
+
+
+def _describe_change(change: Change) -> str:
+    """What has changed by how much; what is beyond its tolerance is marked."""
+    percent = f", {100 * (change.ratio - 1):+.2g} %" if change.old else ""
+    mark = {"fail": ": too much", "warn": ": a warning"}.get(change.severity, "")
+    grown = f"{change.new - change.old:+,.0f}{percent}"
+    return f"{change.metric} {change.old:,.0f} → {change.new:,.0f} ({grown}){mark}"

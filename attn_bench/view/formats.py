@@ -1,0 +1,136 @@
+"""The formats that a check's answer is written in, in one table: a format is one entry of FORMATS.
+
+Each entry is an option `--NAME FILE` of `check` and `compare`. Pure.
+"""
+
+from __future__ import annotations
+
+import html
+import xml.etree.ElementTree as ElementTree
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from attn_bench.model.status import Exit
+from attn_bench.store.tables import markdown_table
+from attn_bench.view import findings, remarks
+from attn_bench.view.json_answer import as_json
+from attn_bench.view.notes import describe
+
+if TYPE_CHECKING:
+    from attn_bench.analysis.verdicts import Finding
+    from attn_bench.jobs.check.answer import Answer
+
+
+@dataclass(frozen=True)
+class Format:
+    """title: as help names it. write: the answer as text."""
+
+    title: str
+    write: Callable[[Answer], str]
+
+
+def write_markdown(answer: Answer) -> str:
+    """For a pull request: what changed, the worst first; the rest is folded away."""
+    notable = findings.find_notable(answer.findings)
+    rest = [finding for finding in answer.findings if finding not in notable]
+    seen = findings.describe_visibility(answer.findings)
+    parts = [
+        f"### attn-bench: `{answer.suite}` against `{answer.baseline}`\n",
+        f"{findings.summarise(answer.findings)}.\n",
+        *([_write_table(notable)] if notable else []),
+        *(["<details><summary>unchanged</summary>\n"] if rest else []),
+        *([_write_table(rest), "</details>\n"] if rest else []),
+        f"{f'{seen} ' if seen else ''}Exit status {int(answer.exit_status)}.\n",
+        "".join(f"- {words}\n" for words in _remarks(answer)),
+    ]
+    return "\n".join(parts)
+
+
+def _remarks(answer: Answer) -> Iterator[str]:
+    yield from map(describe, answer.notes)
+    yield from (f"warning: {words}" for words in remarks.list_warnings(answer.info))
+
+
+def _write_table(members: Sequence[Finding]) -> str:
+    cells = [
+        [html.escape(cell, quote=False) for cell in findings.make_cells(finding)]
+        for finding in members
+    ]
+    return markdown_table(findings.HEADINGS, cells)
+
+
+def write_junit(answer: Answer) -> str:
+    """JUnit's XML: a regression is a failure, and a case that could not be measured an error.
+
+    An undecided case is an error, or skipped where undecided is allowed. A new case is skipped.
+    """
+    undecided = "skipped" if answer.exit_status == Exit.GOOD else "error"
+    kinds = {"fail": "failure", "broken": "error", "undecided": undecided}
+    tags = [kinds.get(f.severity, "skipped" if f.verdict == "new" else "") for f in answer.findings]
+    count = Counter(tags)
+    root = ElementTree.Element(
+        "testsuite",
+        name=f"attn-bench {answer.suite}",
+        tests=str(len(answer.findings)),
+        failures=str(count["failure"]),
+        errors=str(count["error"]),
+        skipped=str(count["skipped"]),
+    )
+    for finding, tag in zip(answer.findings, tags, strict=True):
+        case = ElementTree.SubElement(
+            root, "testcase", classname=answer.suite, name=finding.case_id
+        )
+        if finding.times and finding.times.new_us is not None:
+            case.set("time", f"{finding.times.new_us / 1e6:.9f}")
+        words = _make_printable(findings.describe(finding))
+        if tag:
+            ElementTree.SubElement(case, tag, message=words)
+        ElementTree.SubElement(case, "system-out").text = words
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _make_printable(text: str) -> str:
+    """Without the control characters that XML cannot hold."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def write_json(answer: Answer) -> str:
+    """Everything, for programs."""
+    content = {
+        "suite": answer.suite,
+        "baseline": answer.baseline,
+        "exit_status": answer.exit_status,
+        "environment": asdict(answer.info.environment),
+        "notes": [describe(note) for note in answer.notes],
+        "warnings": remarks.list_warnings(answer.info),
+        "findings": [asdict(finding) for finding in answer.findings],
+    }
+    return as_json("check", content)
+
+
+FORMATS: Mapping[str, Format] = {
+    "markdown": Format("Markdown", write_markdown),
+    "junit": Format("JUnit XML", write_junit),
+    "json": Format("JSON", write_json),
+}
+
+
+# --- what GitHub reads from standard output -------------------------------------------------------
+
+
+def write_annotations(answer: Answer) -> str:
+    """Workflow commands: GitHub shows them on the run and on the pull request."""
+    levels = {"fail": "error", "broken": "error", "undecided": "warning", "warn": "warning"}
+    lines = [
+        f"::{levels[f.severity]} title=attn-bench%3A {f.verdict}::{_escape(findings.describe(f))}\n"
+        for f in answer.findings
+        if f.severity in levels
+    ]
+    return "".join(lines)
+
+
+def _escape(message: str) -> str:
+    """As GitHub's workflow commands want it."""
+    return message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

@@ -1,0 +1,79 @@
+"""The notes of a check in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from attn_bench.model import units
+
+if TYPE_CHECKING:
+    from attn_bench.jobs.check.notes import Note, NoteKind
+
+Facts = Mapping[str, Any]
+CONDITIONS = {
+    "fingerprint": "the machine differs",
+    "software": "the software differs",
+    "threads": "the number of threads differs",
+    "worker_settings": "the settings of the worker differ",
+}
+
+
+def describe(note: Note) -> str:
+    """One line."""
+    return WORDS[note.kind](note.facts)
+
+
+def describe_deviation(sd: float, *, is_measured: bool) -> str:
+    """How much a ratio differs from run to run, and how that is known.
+
+    >>> describe_deviation(0.02, is_measured=False)
+    '± 2.0 % (the default; `selfcheck` measures it)'
+    """
+    origin = (
+        "measured by `selfcheck`, at least 1 %"
+        if is_measured
+        else "the default; `selfcheck` measures it"
+    )
+    return f"± {100 * sd:.1f} % ({origin})"
+
+
+def _time_compared(facts: Facts) -> str:
+    deviation = describe_deviation(facts["sd"], is_measured=facts["is_measured"])
+    return (
+        f"time is compared by ratios to {facts['baseline']}; they differ from run to run by "
+        f"{deviation}"
+    )
+
+
+def _time_not_compared(facts: Facts) -> str:
+    return f"time was not compared: {_obstacle(facts)}"
+
+
+def _obstacle(facts: Facts) -> str:
+    cause = facts["cause"]
+    if cause == "other_load":
+        which = "the baseline's run" if facts["run"] == "baseline" else "this run"
+        return f"other processes used {facts['cores']:.1f} cores during {which}"
+    if cause == "baseline":
+        return "the runs have different baselines"
+    key = f"{facts['key']}: " if facts["key"] else ""
+    return f"{CONDITIONS[cause]} ({key}{facts['then']}, now {facts['now']})"
+
+
+WORDS: Mapping[NoteKind, Callable[[Facts], str]] = {
+    "uncommitted": lambda facts: "the working tree contains uncommitted changes",
+    "two_processes": lambda facts: (
+        "the versions ran in two processes, so the intervals are wide (docs/ci.md)"
+    ),
+    "one_version_only": lambda facts: (
+        "not compared, because only one version has them: " + ", ".join(facts["modules"])
+    ),
+    "cut_off": lambda facts: f"{facts['run']} was {facts['state']}",
+    "time_compared": _time_compared,
+    "time_not_compared": _time_not_compared,
+    "smallest_visible": lambda facts: (
+        f"a run of {facts['seconds']:g} s a case sees a slowdown of "
+        f"{units.percent(facts['fraction'])} on this machine (by `selfcheck`)"
+    ),
+}

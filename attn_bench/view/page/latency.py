@@ -1,0 +1,185 @@
+"""The figure of latency: over the extent where modules have several, else a line for each case."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import partial
+from itertools import groupby
+from math import log
+from typing import TYPE_CHECKING
+
+from attn_bench.model import units
+from attn_bench.model.case import Extent
+from attn_bench.model.metrics import Interval
+from attn_bench.model.row import Row
+from attn_bench.view.page.drawing import (
+    HEIGHT,
+    MUTED,
+    PAPER,
+    Panel,
+    Picture,
+    Style,
+    plain_numbers,
+    short,
+    spread,
+    styles,
+)
+from attn_bench.view.page.lines import choose_unit, draw_intervals, height_of, name_row
+from attn_bench.view.summary import group_title
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LEFT = -0.4  # of the first extent: where the axes begin
+
+
+def make_picture(rows: Sequence[Row]) -> Picture:
+    """A panel for each shape and condition."""
+    timed = [row for row in rows if row.latency_us is not None]
+    if not timed:
+        return Picture("latency", "Latency", missing="No case was timed.")
+    looks = styles([row.name for row in timed])
+    panels = []
+    over_extent = False
+    for title, group in groupby(timed, group_title):
+        members = list(group)
+        several = members[0].backbone is None and _has_several_extents(members)
+        over_extent |= several
+        panels.append(
+            _extent_panel(title, members, looks) if several else _time_panel(title, members)
+        )
+    title = "Latency against extent, stage by stage" if over_extent else "Latency, shape by shape"
+    caption = "Time of one call, with its 95 % interval, on a logarithmic axis. "
+    if over_extent:
+        caption += (
+            "A line with markers is one module at several extents; a line across is a module "
+            "without an extent."
+        )
+    return Picture("latency", title, caption, panels)
+
+
+def _has_several_extents(rows: Sequence[Row]) -> bool:
+    return any(len(points) > 1 for points in _series(rows).values())
+
+
+def _series(rows: Sequence[Row]) -> dict[str, dict[Extent | str | None, Row]]:
+    """By name, the rows of each extent."""
+    found: dict[str, dict[Extent | str | None, Row]] = defaultdict(dict)
+    for row in rows:
+        found[row.name][row.extent] = row
+    return found
+
+
+def _extent_panel(title: str, rows: Sequence[Row], looks: dict[str, Style]) -> Panel:
+    unit, scale = choose_unit(rows)
+    return Panel(
+        title,
+        f"Latency at {title}: {_in_words(rows, scale, unit)}.",
+        HEIGHT,
+        partial(_draw_extents, rows=rows, looks=looks, unit=unit, scale=scale),
+    )
+
+
+def _draw_extents(
+    axes: Axes, rows: Sequence[Row], looks: dict[str, Style], unit: str, scale: float
+) -> None:
+    extents = sorted({r.extent for r in rows if r.extent is not None}, key=_extent_order)
+    at = {extent: place for place, extent in enumerate(extents)}
+    right = len(extents) - 0.6
+    labels = []
+    for name, points in _series(rows).items():
+        look = looks[name]
+        intervals = [i.times(scale) for row in points.values() if (i := row.interval("latency_us"))]
+        if None in points:
+            _draw_across(axes, intervals[0], right, look)
+            labels.append((right, intervals[0][0], name, look))
+        else:
+            places = [at[extent] for extent in points if extent is not None]
+            _draw_series(axes, places, intervals, look)
+            labels.append((places[-1], intervals[-1][0], name, look))
+    axes.set_yscale("log")
+    axes.set_xlim(LEFT, right)
+    axes.set_xticks(range(len(extents)), [str(extent) for extent in extents])
+    axes.grid(axis="x", visible=False)
+    axes.set_xlabel("extent")
+    axes.set_ylabel(f"latency, {unit}")
+    plain_numbers(axes.yaxis)
+    _label_at_right(axes, labels)
+
+
+def _draw_across(
+    axes: Axes, interval: tuple[float, float, float], right: float, look: Style
+) -> None:
+    """A module without an extent: a line with a band."""
+    value, low, high = interval
+    axes.fill_between([LEFT, right], low, high, color=look.colour, alpha=0.18, lw=0)
+    axes.plot([LEFT, right], [value, value], color=look.colour, ls=look.dashes, lw=1.2)
+
+
+def _draw_series(
+    axes: Axes,
+    places: Sequence[int],
+    intervals: Sequence[tuple[float, float, float]],
+    look: Style,
+) -> None:
+    """A module at several extents: joined markers with bars."""
+    ends = [
+        [value - low for value, low, _ in intervals],
+        [high - value for value, _, high in intervals],
+    ]
+    axes.errorbar(
+        places,
+        [value for value, _, _ in intervals],
+        yerr=ends,
+        color=look.colour,
+        marker=look.marker,
+        ls=look.dashes,
+        markerfacecolor=PAPER,
+        capsize=2,
+        elinewidth=1,
+    )
+
+
+def _label_at_right(axes: Axes, labels: Sequence[tuple[float, float, str, Style]]) -> None:
+    """A name for each line beside the axes, none upon another, tied to the line's end."""
+    low, high = map(log, axes.get_ylim())
+    wanted = [(log(value) - low) / (high - low) for _, value, _, _ in labels]
+    for place, (x, value, name, look) in zip(spread(wanted, 0.068), labels, strict=True):
+        axes.annotate(
+            short(name),
+            (x, value),
+            (1.06, place),
+            textcoords="axes fraction",
+            va="center",
+            fontsize=10,
+            color=look.colour,
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "lw": 0.6, "color": MUTED, "shrinkA": 1, "shrinkB": 4},
+        )
+
+
+def _time_panel(title: str, rows: Sequence[Row]) -> Panel:
+    unit, scale = choose_unit(rows)
+    found = [
+        (name_row(row), interval.times(scale))
+        for row in rows
+        if (interval := row.interval("latency_us")) is not None
+    ]
+    return Panel(
+        title,
+        f"Latency at {title}: {_in_words(rows, scale, unit)}.",
+        height_of(len(found)),
+        partial(draw_intervals, found=found, axis=f"latency, {unit}"),
+    )
+
+
+def _in_words(rows: Sequence[Row], scale: float, unit: str) -> str:
+    def figure(interval: Interval | None) -> str:
+        return units.with_interval(interval.times(scale) if interval else None)
+
+    return "; ".join(f"{name_row(row)} {figure(row.interval('latency_us'))} {unit}" for row in rows)
+
+
+def _extent_order(extent: Extent | str) -> float:
+    return float(extent) if isinstance(extent, int) else float("inf")

@@ -1,0 +1,275 @@
+"""A recommendation in words: the question, what to take and why in three sentences, the caveats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import inf
+
+from attn_bench.jobs.recommend.answer import Recommendation
+from attn_bench.jobs.recommend.choice import TIE, Candidate, Choice, best_of, covered_by
+from attn_bench.jobs.recommend.limits import Limit
+from attn_bench.model import units
+from attn_bench.model.axes import unusual_words
+from attn_bench.model.metrics import LIMITS
+from attn_bench.model.row import Row
+from attn_bench.papers.gains import Gain, Paper
+from attn_bench.view.notes import describe_deviation
+
+PROVENANCE = {"secondary": "quoted by a secondary source", "recalled": "recalled from memory"}
+
+
+def make_title(answer: Recommendation) -> str:
+    """What was asked."""
+    request, case, seen = answer.request, answer.case, answer.info.environment
+    limits = ", ".join(map(str, request.limits))
+    words = [
+        f"{request.backbone or 'a stage'} at {case.shape.in_words}",
+        *unusual_words(case, lambda axis: axis.name not in ("mode", "device")),
+        case.mode,
+        seen.device,
+        units.number(seen.threads or 0, "thread"),
+    ]
+    return f"{', '.join(words)}; {f'limits: {limits}' if limits else 'no limits'}"
+
+
+# --- three sentences ------------------------------------------------------------------------------
+
+
+def give_reasons(choice: Choice) -> tuple[str, str, str]:
+    """What to take, why, and the next best candidate."""
+    chosen = choice.chosen
+    if chosen is None:
+        return _nothing_fits(choice)
+    limits = ", ".join(map(str, choice.limits))
+    within = f"within the limits ({limits})" if limits else "and there is no limit"
+    take = f"Take {chosen.label}: it {_describe_costs(choice, chosen)}, {within}."
+    paper = choice.paper
+    if paper is None:
+        fitting = len(choice.fitting)
+        why = f"It is the fastest of the {fitting} candidates that fit; no paper here gives a gain."
+        return take, why, "The choice rests on cost alone."
+    covered = covered_by(paper, choice.fitting)
+    if len(covered) == 1:
+        rest = "No other candidate that fits has a gain from this paper."
+        return take, _only_one_with_gain(choice, chosen, paper), rest
+    return take, _why_of(choice, chosen, paper, covered), _runner_up(choice, chosen, paper, covered)
+
+
+def _only_one_with_gain(choice: Choice, chosen: Candidate, paper: Paper) -> str:
+    fitting = len(choice.fitting)
+    if fitting == 1:
+        why = f"It is the only candidate that fits, and {_shorten(paper)} gives its gain"
+    else:
+        why = (
+            f"Of the {fitting} candidates that fit, it is the only one with a gain from "
+            f"{_shorten(paper)}"
+        )
+    return f"{why}{_mention_tie(choice, paper)}: {_points(chosen.gains[paper])}."
+
+
+def _why_of(choice: Choice, chosen: Candidate, paper: Paper, covered: Sequence[Candidate]) -> str:
+    gain = chosen.gains[paper]
+    largest = max(covered, key=lambda c: c.gains[paper].points)
+    if gain.points == largest.gains[paper].points:
+        which = "this one has the largest"
+    else:
+        which = f"this is the fastest within {TIE:g} points of the largest ({largest.label})"
+    return (
+        f"Of the {len(choice.fitting)} candidates that fit, {len(covered)} have a gain from "
+        f"{_shorten(paper)}{_mention_tie(choice, paper)}; {which}: {_points(gain)}."
+    )
+
+
+def _runner_up(
+    choice: Choice, chosen: Candidate, paper: Paper, covered: Sequence[Candidate]
+) -> str:
+    """The best of the faster candidates of the same paper; or that there is none."""
+    others = [c for c in covered if c is not chosen]
+    faster = [c for c in others if c.cost < chosen.cost]
+    if not faster:
+        overlapping = [c.label for c in others if _overlap(chosen, c)]
+        error = f"; {overlapping[0]} is within the measurement error" if overlapping else ""
+        return f"No other candidate from this paper is faster{error}."
+    runner = max(faster, key=lambda c: (c.gains[paper].points, -c.cost))
+    gain = runner.gains[paper]
+    error = "; the difference in time is within the measurement error"
+    return (
+        f"{runner.label} is faster: it {_describe_costs(choice, runner)}, for {gain.points:+.2f} "
+        f"points{_mention_doubt(gain)}{error if _overlap(chosen, runner) else ''}."
+    )
+
+
+def _nothing_fits(choice: Choice) -> tuple[str, str, str]:
+    measured = [c for c in choice.candidates if c.row.ratio is not None]
+    limits = ", ".join(map(str, choice.limits))
+    if not measured:
+        return (
+            "Nothing can be recommended.",
+            "No candidate could be measured.",
+            "The caveats give the reasons.",
+        )
+    if choice.is_open:
+        possible = [c for c in measured if c.fits == "unclear"]
+        return (
+            f"No candidate certainly keeps the limits ({limits}).",
+            f"{len(possible)} of {len(measured)} may keep them: their intervals include a limit.",
+            "A larger --budget narrows the intervals.",
+        )
+
+    def beyond(candidate: Candidate) -> float:
+        return max(limit.excess(candidate.row, choice.baseline) or inf for limit in choice.limits)
+
+    nearest = min(measured, key=beyond)
+    stages = ", or put modules into fewer stages (--place)" if nearest.row.backbone else ""
+    return (
+        f"No candidate keeps the limits ({limits}).",
+        f"The nearest is {nearest.label}: {', '.join(list_missed(nearest, choice))}.",
+        f"Raise a limit{stages}.",
+    )
+
+
+# --- caveats --------------------------------------------------------------------------------------
+
+
+def list_caveats(answer: Recommendation) -> list[str]:
+    """What the choice rests on, and what it leaves open."""
+    run_to_run = answer.run_to_run
+    deviation = describe_deviation(run_to_run.sd, is_measured=run_to_run.is_measured)
+    found = [
+        *list_unknowns(answer.choice),
+        "costs hold for this machine, batch size and thread count; ratios differ from run to run "
+        f"by {deviation}",
+    ]
+    if any(limit.metric == "latency" and not limit.is_relative for limit in answer.request.limits):
+        found.append(
+            "a limit in milliseconds holds at the time of measuring only: a shared machine is "
+            "slower at times; a relative limit such as +10% still holds then"
+        )
+    out = answer.request.request.out
+    if out and answer.measured is None:
+        found.append(f"all figures were stored already, so {out} was not written")
+    return found
+
+
+def list_unknowns(choice: Choice) -> list[str]:
+    """What was not measured here, what other papers say, and which candidates are open."""
+    found = []
+    if choice.papers:
+        found.append(
+            "accuracy was not measured here: a gain is a paper's, from one training on ImageNet at "
+            "224×224, over the paper's own plain network"
+        )
+    if choice.of_other_backbone:
+        what = choice.candidates[0].row.backbone or "a single stage"
+        found.append(f"no published gain is known for {what}: the gains shown are of ResNet-50")
+    found += _other_papers(choice)
+    if bare := [c.label for c in choice.fitting if not c.gains]:
+        found.append(f"these fit, but no published gain is known for them: {', '.join(bare)}")
+    for candidate in choice.candidates:
+        figures = ", ".join(list_missed(candidate, choice))
+        if candidate.fits == "unclear":
+            found.append(f"may or may not fit: {candidate.label}, {figures}")
+        elif candidate.fits == "unknown":
+            found.append(f"not measured: {candidate.label}, {figures}")
+        elif candidate.row.status == "unsupported":
+            found.append(f"not possible: {candidate.label}, {figures}")
+    return found
+
+
+def _other_papers(choice: Choice) -> Iterator[str]:
+    """What the other papers would choose."""
+    for paper in choice.papers:
+        best = best_of(choice.fitting, paper)
+        if best is not None and paper != choice.paper:
+            gain = best.gains[paper]
+            yield (
+                f"by another training, not comparable ({paper}): {best.label} gains "
+                f"{gain.points:+.2f}{_mention_doubt(gain)}"
+            )
+
+
+# --- figures --------------------------------------------------------------------------------------
+
+
+def list_missed(candidate: Candidate, choice: Choice) -> list[str]:
+    """The figures of the limits that it does not certainly keep; or why it has no figures."""
+    row = candidate.row
+    if not candidate.keeps and candidate.fits != "yes":
+        return [f"{row.status}: {row.error}"]
+    return [
+        f"{limit.metric} {_show_limited(limit, row, choice.baseline)}"
+        for limit in choice.limits
+        if candidate.keeps[limit.metric] != "yes"
+    ]
+
+
+def _show_limited(limit: Limit, row: Row, baseline: Row | None) -> str:
+    """The figure of the limited metric, relative where the limit is."""
+    if limit.metric == "latency" and limit.is_relative:
+        return show_ratio(row)
+    if limit.metric == "latency":
+        found = row.interval("latency_us")
+        return f"{units.with_interval(found.times(1e-3) if found else None)} ms"
+    value = getattr(row, limit.of.name)
+    if not limit.is_relative:
+        return limit.of.show(value)
+    of = getattr(baseline, limit.of.name, None)
+    ratio = value / of if value is not None and of else None
+    return units.change(ratio) if row.backbone else f"{units.multiple(ratio)} ×"
+
+
+def show_ratio(row: Row) -> str:
+    """Of a network what it adds to the plain one; of a module how many copies of its input."""
+    ratio = row.interval("ratio")
+    if row.backbone is None:
+        return f"{units.with_interval(ratio.times(1) if ratio else None)} ×"
+    return units.change_with_interval(ratio.times(1) if ratio else None)
+
+
+def _describe_costs(choice: Choice, candidate: Candidate) -> str:
+    """Its costs as a half sentence."""
+    row = candidate.row
+    if row.backbone is None:
+        parameters = units.count(row.params)
+        return f"takes {show_ratio(row)} the time of a copy and has {parameters} parameters"
+    grown = [f"{show_ratio(row)} to the latency"]
+    for metric, name in (("params", "the parameters"), ("memory", "the peak memory")):
+        value, of = (getattr(r, LIMITS[metric].name, None) for r in (row, choice.baseline))
+        if value is not None and of:
+            grown.append(f"{units.change(value / of)} to {name}")
+    listed = f"{', '.join(grown[:-1])} and {grown[-1]}" if len(grown) > 1 else grown[0]
+    return f"adds {listed} of {row.backbone}"
+
+
+def _points(gain: Gain) -> str:
+    return f"{gain.points:+.2f} points of top-1{_mention_doubt(gain)}"
+
+
+def _mention_tie(choice: Choice, paper: Paper) -> str:
+    """That another source has gains for as many candidates, if one has."""
+    count = len(covered_by(paper, choice.fitting))
+    alike = [p for p in choice.papers if len(covered_by(p, choice.fitting)) == count]
+    if len(alike) == 1:
+        return ""
+    return " (another source covers as many; it is less sure, or its choice is slower)"
+
+
+def _overlap(chosen: Candidate, other: Candidate) -> bool:
+    """Whether the intervals of the two times overlap."""
+    mine, theirs = chosen.row.interval("ratio"), other.row.interval("ratio")
+    return bool(mine and theirs and theirs.hi >= mine.lo and mine.hi >= theirs.lo)
+
+
+def _mention_doubt(gain: Gain) -> str:
+    return f" ({PROVENANCE[gain.provenance]})" if gain.provenance in PROVENANCE else ""
+
+
+def _shorten(paper: Paper) -> str:
+    """Name and number of a paper, and the training that it means.
+
+    >>> _shorten(Paper("Gather-Excite", "1810.12348", "ResNet-50", 23.3))
+    'Gather-Excite (arXiv:1810.12348; plain top-1 error 23.3 %)'
+    """
+    if paper.arxiv is None or paper.plain_error is None:
+        return str(paper)
+    return f"{paper.name} (arXiv:{paper.arxiv}; plain top-1 error {paper.plain_error:g} %)"

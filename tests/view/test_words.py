@@ -1,0 +1,53 @@
+"""What a check and the console say, from the values that jobs return."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from attn_bench.jobs.check.notes import Note, NoteKind, note
+from attn_bench.view.console.plain import print_aligned
+from attn_bench.view.notes import WORDS, describe
+
+
+def test_every_note_has_words() -> None:
+    """The kinds of notes and their words are the same list."""
+    assert set(WORDS) == set(get_args(NoteKind))
+
+
+@pytest.mark.parametrize(
+    ("of", "words"),
+    [
+        (
+            note("time_compared", baseline="identity", sd=0.013, is_measured=True),
+            "time is compared by ratios to identity; they differ from run to run by ± 1.3 % "
+            "(measured by `selfcheck`, at least 1 %)",
+        ),
+        (
+            note("time_not_compared", cause="software", key="torch", then="2.1", now="2.2"),
+            "time was not compared: the software differs (torch: 2.1, now 2.2)",
+        ),
+        (
+            note("time_not_compared", cause="threads", key=None, then=1, now=2),
+            "time was not compared: the number of threads differs (1, now 2)",
+        ),
+        (
+            note("time_not_compared", cause="other_load", run="current", cores=0.8),
+            "time was not compared: other processes used 0.8 cores during this run",
+        ),
+        (
+            note("smallest_visible", seconds=5.0, fraction=0.021),
+            "a run of 5 s a case sees a slowdown of 2.1 % on this machine (by `selfcheck`)",
+        ),
+    ],
+)
+def test_a_note_in_words(of: Note, words: str) -> None:
+    """A note is one plain sentence with its facts."""
+    assert describe(of) == words
+
+
+def test_wide_letters_are_aligned(capsys: pytest.CaptureFixture[str]) -> None:
+    """A column is as wide as its letters are on a terminal, also where they take two cells."""
+    print_aligned([["注意", "1"], ["se", "22"]], [False, True])
+    assert capsys.readouterr().out == "注意   1\nse    22\n"
