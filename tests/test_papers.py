@@ -79,7 +79,7 @@ def test_every_row_is_rebuilt_or_left_out_for_a_reason() -> None:
     """A row that prints a figure has a network of ours, and a convention, or a reason against."""
     cases = [reproduction.case_of(row, "cpu") for row in load()]
     assert sum(reproduction.left_out().values()) == cases.count(None)
-    assert "nothing of ours is this module" not in reproduction.left_out()
+    assert "no module here corresponds to it" not in reproduction.left_out()
     for row, case in zip(load(), cases, strict=True):
         if case is not None:
             assert reproduction.convention(row)["about"]

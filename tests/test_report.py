@@ -218,7 +218,7 @@ def test_odd_runs_have_a_page(
 def test_an_interrupted_run_says_so(tmp_path: Path) -> None:
     """A run that was cut off has a page, with a warning on top."""
     page = page_of(altered(tmp_path / "run", info={"state": "interrupted"}))
-    assert "the run was interrupted: the table holds what was measured until then" in page.words
+    assert "the run was interrupted: the table contains what was measured before" in page.words
 
 
 def test_a_run_with_failures_of_every_kind(misbehaving: ProgramRun, tmp_path: Path) -> None:

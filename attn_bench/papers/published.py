@@ -2,7 +2,7 @@
 
 `data/published.csv` has the rows, `data/published.toml` what belongs together: a row and its
 baseline, a row and our variant. A `recalled` figure was written down from memory, and agrees with
-what can be checked; whoever ranks by one says so.
+what can be checked; a ranking by such a figure states that.
 """
 
 from __future__ import annotations

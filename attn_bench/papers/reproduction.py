@@ -97,7 +97,7 @@ def any_differs(
 def left_out() -> Counter[str]:
     """Why the other rows are not rebuilt, and how many for each reason."""
     reasons = [_reason_against(row) for row in load() if case_of(row, "cpu") is None]
-    return Counter(reason or "nothing of ours is this module" for reason in reasons)
+    return Counter(reason or "no module here corresponds to it" for reason in reasons)
 
 
 def convention(row: Published) -> Mapping[str, Any]:

@@ -25,7 +25,7 @@ from attn_bench.store.runs import StoredRun
 
 @dataclass(frozen=True)
 class Here:
-    """What a worker would find: told by a worker where there was one, else without loading torch.
+    """What a worker would find here: by a worker where one ran, else without loading torch.
 
     device_facts: of a GPU, whose facts only a worker knows; on a CPU a stored run's own are
     compared, since they follow from the machine and the software.

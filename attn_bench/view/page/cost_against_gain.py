@@ -57,7 +57,7 @@ def draw_points(points: Sequence[Point]) -> Picture:
         return Picture(
             NAME,
             TITLE,
-            missing="No paper gives gains for two variants that this run measured at the same shape.",
+            missing="No paper gives gains for two variants that were measured at the same shape.",
         )
     has_several = len({point.condition for point in points}) > 1
     panels = [

@@ -102,7 +102,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How one series looks in every panel: told apart by marker and dashes, then by colour."""
+    """How one series looks in every panel: a marker, dashes, and a colour."""
 
     colour: str
     marker: str
@@ -218,8 +218,9 @@ def write_png(picture: Picture, path: Path) -> None:
 
 @contextmanager
 def _drawing() -> Iterator[None]:
-    """Our settings alone, whatever the user's matplotlibrc says, and no complaint about a letter
-    that the font used for measuring widths has not: the browser has it."""
+    """Only our settings, without the user's matplotlibrc.
+
+    A letter may be missing from the font that measures widths, since the browser has its own."""
     import matplotlib
 
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
