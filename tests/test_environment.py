@@ -81,11 +81,11 @@ def test_a_quiet_machine_has_no_warnings() -> None:
         ({"swap_used_bytes": 4096}, "swap is in use"),
         ({"threads": 8}, "--threads 4"),
         ({"cores_usable": 8, "threads": 8}, "hyper-threads"),
-        ({"warm_up_drift": 0.25}, "a session began 25 % slower than it went on"),
+        ({"warm_up_drift": 0.25}, "a session was 25 % slower at its beginning"),
         ({"throttled_blocks": 3}, "nvidia-smi --lock-gpu-clocks"),
         (
             {"device_facts": {"power_limit_w": 200, "power_limit_default_w": 350}},
-            "power limit is lowered to 200 W",
+            "power limit is reduced to 200 W",
         ),
     ],
 )

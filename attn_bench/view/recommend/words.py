@@ -161,7 +161,9 @@ def list_unknowns(choice: Choice) -> list[str]:
         )
     if choice.of_other_backbone:
         what = choice.candidates[0].row.backbone or "a single stage"
-        found.append(f"no published gain is known for {what}: the gains shown are of ResNet-50")
+        found.append(
+            f"no published gain is known for {what}: the gains shown are of ResNet-50 as a whole"
+        )
     found += _other_papers(choice)
     if bare := [c.label for c in choice.fitting if not c.gains]:
         found.append(f"these fit, but no published gain is known for them: {', '.join(bare)}")
