@@ -344,7 +344,7 @@ CHECK_FORMAT = Change(
             (
                 "FORMATS: Mapping[str, Format] = {\n",
                 """FORMATS: Mapping[str, Format] = {
-    "sentences": lambda answer: "\\n".join(f.verdict for f in answer.findings),
+    "sentences": Format("sentences", lambda answer: str(answer.findings)),
 """,
             ),
         )
