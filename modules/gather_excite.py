@@ -127,7 +127,9 @@ class GatherExcite(nn.Module):
         if not rd_channels:
             rd_channels = make_divisible(channels * rd_ratio, rd_divisor, round_limit=0.0)
         act = get_act_layer(act_layer)
-        self.mlp = ConvMlp(channels, rd_channels, act_layer=act) if use_mlp else nn.Identity()
+        self.mlp: nn.Module = nn.Identity()
+        if use_mlp:
+            self.mlp = ConvMlp(channels, rd_channels, act_layer=act)
         self.gate = create_act_layer(gate_layer)
         # Moved after building: some norms and activations do not take a device and a dtype.
         self.to(device=device, dtype=dtype)

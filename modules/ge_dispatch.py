@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 from timm.layers.activations import Sigmoid
@@ -17,9 +17,6 @@ from torch import Tensor, nn
 from . import ge_cpu
 from .ge_gathers import DepthwiseGather, GlobalDepthwiseGather, PooledGather
 from .ge_ops import is_channels_last
-
-if TYPE_CHECKING:
-    from .gather_excite import GatherExcite
 
 Impl = Literal["auto", "kernel", "reference"]
 SIGMOIDS = (nn.Sigmoid, Sigmoid)
@@ -37,7 +34,20 @@ class Path(NamedTuple):
     fused: Callable[[Tensor], Tensor] | None = None  # x to the output
 
 
-def choose(module: GatherExcite, x: Tensor) -> Path:
+class Parts(Protocol):
+    """What a choice depends on: the parts of a `GatherExcite`."""
+
+    gather: nn.Module
+    gather_act: nn.Module
+    mlp: nn.Module
+    gate: nn.Module
+    extent: int
+    impl: Impl
+
+    def excite(self, x: Tensor, logits: Tensor) -> Tensor: ...
+
+
+def choose(module: Parts, x: Tensor) -> Path:
     """The path of `module` for the input `x`.
 
     Raises ValueError where `module.impl` is "kernel" and no kernel supports `x`.
@@ -59,7 +69,7 @@ def choose(module: GatherExcite, x: Tensor) -> Path:
     return Path(gather, mlp, excite, excite if is_mean and _is_gather_alone(module) else None)
 
 
-def _learned_path(module: GatherExcite, gather: nn.Sequential, x: Tensor) -> Path:
+def _learned_path(module: Parts, gather: nn.Sequential, x: Tensor) -> Path:
     """The path of GE-θ or GE-θ⁺ on a CPU: the kernel gathers too where nothing prevents it."""
     mlp, extent = module.mlp, module.extent
     steps = None if _is_slow(module, x) else ge_cpu.steps_of(gather, x, extent)
@@ -80,7 +90,7 @@ def _learned_path(module: GatherExcite, gather: nn.Sequential, x: Tensor) -> Pat
     )
 
 
-def _kernels(module: GatherExcite, gather: nn.Module, x: Tensor) -> ModuleType | None:
+def _kernels(module: Parts, gather: nn.Module, x: Tensor) -> ModuleType | None:
     """The file of kernels that supports `x`; None where PyTorch's operators compute all of it."""
     impl = module.impl
     if impl == "reference":
@@ -113,7 +123,7 @@ def kernels_for(x: Tensor) -> ModuleType | None:
     return ge_cuda
 
 
-def _why_not(module: GatherExcite, kernels: ModuleType | None, x: Tensor) -> str | None:
+def _why_not(module: Parts, kernels: ModuleType | None, x: Tensor) -> str | None:
     """Why no kernel can compute this call; None where one can.
 
     An exported or traced graph must run on any machine, so it contains no kernel.
@@ -131,17 +141,17 @@ def _why_not(module: GatherExcite, kernels: ModuleType | None, x: Tensor) -> str
     return None
 
 
-def _is_gather_alone(module: GatherExcite) -> bool:
+def _is_gather_alone(module: Parts) -> bool:
     """Whether nothing stands between the gather and the gate."""
     return isinstance(module.mlp, nn.Identity) and isinstance(module.gather_act, nn.Identity)
 
 
-def _is_tiny(module: GatherExcite, x: Tensor) -> bool:
+def _is_tiny(module: Parts, x: Tensor) -> bool:
     """Whether a call of the kernel costs more than it saves."""
     return module.impl == "auto" and not module.extent and x.shape[-2] * x.shape[-1] < TINY
 
 
-def _is_slow(module: GatherExcite, x: Tensor) -> bool:
+def _is_slow(module: Parts, x: Tensor) -> bool:
     """Whether the layers gather faster: at 7×7 in bfloat16, except for GE-θ with an extent."""
     is_small = x.shape[-2] * x.shape[-1] < TINY and x.dtype != torch.float32
     if not is_small or module.impl != "auto" or not x.is_contiguous():
@@ -149,7 +159,7 @@ def _is_slow(module: GatherExcite, x: Tensor) -> bool:
     return not (module.extent and _is_gather_alone(module))
 
 
-def _is_for_operators(module: GatherExcite, x: Tensor) -> bool:
+def _is_for_operators(module: Parts, x: Tensor) -> bool:
     """Whether PyTorch's mean and product are as fast: on tiny maps and in channels_last."""
     is_global_on_cpu = not module.extent and not x.is_cuda
     return _is_tiny(module, x) or (is_global_on_cpu and is_channels_last(x))
