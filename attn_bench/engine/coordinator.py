@@ -68,16 +68,20 @@ class Coordinator:
         progress: Progress,
         before: Progressed | None = None,
         judge: Judge | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`worker` is open; the coordinator ends it, and all those that it starts, in `stop`.
 
         before: what an earlier, interrupted part of the same run has kept. judge: when a case is
-        done; by default, when its ratio is as precise as the settings ask.
+        done; by default, when its ratio is as precise as the settings ask. clock: seconds that
+        pass; the budget is counted by it.
         """
         known = before or Progressed()
         self._plan = plan
         self._settings = settings
         self._keep = keep
+        self._clock = clock
         self._progress = progress
         self.next_session = known.next_session
         self._sessions = [self._session(worker, is_open=True)]
@@ -155,7 +159,7 @@ class Coordinator:
         self._progress.stage("measuring", budget_s, "s")
         for session in self._sessions:
             self._open(session)
-        self._started = time.monotonic()
+        self._started = self._clock()
         cycles, next_look = 0, LEAST_ROUNDS
         try:
             if not self._warm_up(waiting, budget_s):
@@ -170,11 +174,11 @@ class Coordinator:
                     next_look = 1 + round(next_look * LOOK_GROWTH)
                 waiting = [case for case in waiting if self._is_ok(case)]
         finally:
-            self.measuring_s = time.monotonic() - self._started
+            self.measuring_s = self._clock() - self._started
 
     def _spent_s(self) -> float:
         """Of the budget; the start of a worker that replaces a lost one is not charged."""
-        return time.monotonic() - self._started - self._replacing_s
+        return self._clock() - self._started - self._replacing_s
 
     def _warm_up(self, waiting: Sequence[Case], budget_s: float) -> bool:
         """A first round in each session, which also tells how many calls make a block: as many of
@@ -273,11 +277,11 @@ class Coordinator:
         try:
             return session.worker.ask(message, patience * self._settings.timeout_s)
         except WorkerLost as lost:
-            lost_at = time.monotonic()
+            lost_at = self._clock()
             index = self._sessions.index(session)
             self._sessions[index] = self._session(session.worker.another(self._load))
             self._open(self._sessions[index])
-            self._replacing_s += time.monotonic() - lost_at
+            self._replacing_s += self._clock() - lost_at
             return protocol.Failure(lost.status, str(lost))
 
     def _is_ok(self, case: Case) -> bool:

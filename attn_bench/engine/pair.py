@@ -8,12 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from attn_bench.engine.process import Worker, WorkerLost
 from attn_bench.model import protocol
 from attn_bench.model.case import BASELINE
 from attn_bench.model.errors import RequestError
 from attn_bench.model.protocol import Message, Reply
+
+
+class AnyWorker(Protocol):
+    """What the engine needs of a worker: a process, a pair of them, or a script in the tests."""
+
+    def open(self) -> protocol.Hello:
+        """Wait until it is ready. Raises RequestError where it cannot be started."""
+
+    def another(self, load: Sequence[str]) -> AnyWorker:
+        """A fresh worker that opens in the same way; `load` names the modules it will need."""
+
+    def ask(self, request: Request, timeout_s: float) -> Reply:
+        """The reply to `request`. Raises WorkerLost, with the worker ended, after `timeout_s`."""
+
+    def end(self) -> None:
+        """End it and all that it started; safe to call twice."""
 
 
 class WorkerPair:
@@ -59,6 +76,3 @@ class WorkerPair:
     def end(self) -> None:
         self._current.end()
         self._baseline.end()
-
-
-AnyWorker = Worker | WorkerPair

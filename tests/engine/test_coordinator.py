@@ -1,0 +1,506 @@
+"""The coordinator with workers that follow a script: each test takes milliseconds."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+from random import Random
+from typing import Any
+
+import pytest
+from fakes import FakeWorker, Script, dies, hangs
+
+from attn_bench.analysis.verdicts import Tolerances
+from attn_bench.engine.coordinator import (
+    COMPILE_PATIENCE,
+    LEAST_ROUNDS,
+    LEAST_SESSIONS,
+    Coordinator,
+    Judge,
+    Progressed,
+    Unseen,
+    Untimed,
+)
+from attn_bench.jobs.check.versions import PairJudge, two_sides
+from attn_bench.model.case import Case, Shape, Variant
+from attn_bench.model.protocol import Failure, Inspect, MeasureRates, RunBlock
+from attn_bench.model.run import Block, Facts, Outcome, Plan, Settings
+
+# Three sessions and few cases: an interval is never narrower than ±2.5 %.
+SETTINGS = Settings(budget_s=100, precision=0.05, sessions=3, seed=0, threads=1, timeout_s=7)
+TIMES_S = {"se": 0.002, "simam": 0.004, "identity": 0.001}
+
+
+def case_of(module: str, **conditions: Any) -> Case:
+    return Case(Variant(module), Shape(1, 8, 4, 4), **conditions)
+
+
+SE, SIMAM, IDENTITY = CASES = tuple(case_of(module) for module in TIMES_S)
+PLAN = Plan(CASES, {case.id: IDENTITY.id for case in CASES}, {})
+
+
+def quiet(case: Case, session: int, round_: int) -> float:
+    """Nearly the same time in every session: every ratio is precise at the first look."""
+    return TIMES_S[case.variant.module] * scattered(case, session, round_)
+
+
+def scattered(case: Case, session: int, round_: int) -> float:
+    """A factor near 1 that is the same in every run: by 0.1 % in sessions and again in rounds."""
+    of_session, of_round = (
+        Random(f"{case.id} {place}").gauss(1, 1e-3) for place in (session, (session, round_))
+    )
+    return of_session * of_round
+
+
+def noisy(case: Case, session: int, round_: int) -> float:
+    """Sessions of `se` differ by a third: its ratio is never precise. All others are quiet."""
+    factor = (1.0, 1.3)[session % 2] if case is SE else 1.0
+    return factor * quiet(case, session, round_)
+
+
+class Run:
+    """A run by a script, with all that was kept, in its order."""
+
+    def __init__(
+        self,
+        script: Script,
+        plan: Plan = PLAN,
+        before: Progressed | None = None,
+        judge: Judge | None = None,
+        **settings: Any,
+    ) -> None:
+        self.script = script
+        self.kept: list[Outcome | Block] = []
+        self.on_keep: Callable[[], None] = lambda: None
+        first = FakeWorker(script)
+        first.open()
+        self.coordinator = Coordinator(
+            first,
+            plan,
+            replace(SETTINGS, **settings),
+            self._keep,
+            Unseen(),
+            before,
+            judge,
+            clock=script.clock,
+        )
+
+    def _keep(self, item: Outcome | Block) -> None:
+        self.kept.append(item)
+        self.on_keep()
+
+    def whole(self) -> Run:
+        try:
+            self.coordinator.inspect()
+            self.coordinator.measure()
+        finally:
+            self.coordinator.stop()
+        return self
+
+    @property
+    def blocks(self) -> list[Block]:
+        return [item for item in self.kept if isinstance(item, Block)]
+
+    def statuses(self) -> dict[str, str]:
+        """What became of each module."""
+        outcomes = self.coordinator.outcomes
+        return {case_id.partition("/")[0]: outcome.status for case_id, outcome in outcomes.items()}
+
+    def rounds(self) -> dict[tuple[int, int], list[Block]]:
+        """The blocks of each (session, round), in their order."""
+        found = defaultdict(list)
+        for block in self.blocks:
+            found[block.session, block.round].append(block)
+        return found
+
+
+def lost_once(at_block: int, how: Callable[[], BaseException]) -> Callable[..., Any]:
+    """Quiet times, but for the block `at_block` of the run, counted from 1: it does not come.
+
+    Where that is one of the baseline's, it is the next that does not.
+    """
+    count, is_lost = 0, False
+
+    def seconds(case: Case, session: int, round_: int) -> float | BaseException:
+        nonlocal count, is_lost
+        count += 1
+        if count >= at_block and case is not IDENTITY and not is_lost:
+            is_lost = True
+            return how()
+        return quiet(case, session, round_)
+
+    return seconds
+
+
+# --- rounds ---------------------------------------------------------------------------------------
+
+
+def test_a_round_is_every_case_once_in_random_order() -> None:
+    """Each round holds each case once; positions count up; the orders differ."""
+    run = Run(Script(quiet)).whole()
+    orders = set()
+    for blocks in run.rounds().values():
+        assert sorted(block.case_id for block in blocks) == sorted(case.id for case in CASES)
+        assert [block.position for block in blocks] == [0, 1, 2]
+        orders.add(tuple(block.case_id for block in blocks))
+    assert len(orders) == 6
+
+
+def test_sessions_take_turns() -> None:
+    """A round of session 0, one of 1, one of 2, and again: none is measured in one go."""
+    run = Run(Script(quiet)).whole()
+    turns = [turn for turn, _ in groupby((block.round, block.session) for block in run.blocks)]
+    assert turns[:6] == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]
+    assert turns == sorted(turns)
+
+
+def test_the_order_follows_from_the_seed() -> None:
+    """Equal seeds give equal orders, and another seed another; each session has its own."""
+
+    def orders(seed: int) -> list[str]:
+        return [block.case_id for block in Run(Script(quiet), seed=seed).whole().blocks]
+
+    assert orders(0) == orders(0)
+    assert orders(0) != orders(1)
+    rounds = Run(Script(quiet)).whole().rounds()
+    of_session = [
+        [[block.case_id for block in rounds[session, round_]] for round_ in range(10)]
+        for session in range(3)
+    ]
+    assert of_session[0] != of_session[1] != of_session[2]
+
+
+def test_the_warm_up_is_a_call_and_tells_how_many_make_a_block() -> None:
+    """The first block of a session is a single call; later ones take about `block_s`."""
+    run = Run(Script(quiet), block_s=0.02).whole()
+    calls = {
+        (block.case_id.partition("/")[0], block.round > 0): block.calls for block in run.blocks
+    }
+    assert {calls[name, False] for name in TIMES_S} == {1}
+    assert (calls["se", True], calls["simam", True], calls["identity", True]) == (10, 5, 20)
+
+
+def test_what_is_alike_has_as_many_calls() -> None:
+    """Cases that take nearly the same time are called equally often in a block."""
+    run = Run(Script(lambda case, *_: 0.0010 if case is SE else 0.00105), block_s=0.02).whole()
+    calls = {block.calls for block in run.blocks if block.round}
+    assert len(calls) == 1
+
+
+# --- stopping -------------------------------------------------------------------------------------
+
+
+def test_precise_ratios_end_the_run() -> None:
+    """Where all ratios are precise at the first look, there are no rounds after it."""
+    run = Run(Script(quiet)).whole()
+    assert {block.round for block in run.blocks} == set(range(LEAST_ROUNDS + 2))
+    assert len(run.blocks) == 3 * 3 * (LEAST_ROUNDS + 2)
+    assert run.script.clock() < SETTINGS.budget_s / 10
+
+
+def test_what_is_precise_leaves_its_time_to_the_others() -> None:
+    """After a look, a case that is done is left out; one that is not goes on with its baseline."""
+    run = Run(Script(noisy), budget_s=20).whole()
+    last = {block.case_id: block.round for block in run.blocks}
+    assert last[SIMAM.id] == LEAST_ROUNDS + 1
+    assert last[SE.id] > 10 * LEAST_ROUNDS
+    assert last[IDENTITY.id] >= last[SE.id] - 1
+
+
+def test_the_budget_ends_the_run() -> None:
+    """What is never precise ends within a block of its budget."""
+    run = Run(Script(noisy), budget_s=5).whole()
+    assert 5 <= run.script.clock() < 5.05
+    assert run.coordinator.measuring_s == pytest.approx(run.script.clock())
+    assert run.statuses() == dict.fromkeys(TIMES_S, "ok")
+
+
+def test_inspecting_is_not_charged_to_the_budget() -> None:
+    """However long inspecting takes, the budget is one of measuring."""
+    usual = Run(Script(noisy), budget_s=5).whole()
+    run = Run(Script(noisy, inspect_s=1000), budget_s=5).whole()
+    assert run.script.clock() > 3000
+    assert len(run.blocks) == len(usual.blocks)
+
+
+def test_a_limit_that_is_surely_broken_ends_a_case() -> None:
+    """With a most ratio, a case that takes surely more is done before it is precise."""
+
+    def last_round(most_ratio: float | None) -> int:
+        run = Run(Script(quiet), precision=1e-6, most_ratio=most_ratio, budget_s=3).whole()
+        return max(block.round for block in run.blocks if block.case_id == SE.id)
+
+    assert last_round(1.1) == LEAST_ROUNDS + 1  # it takes twice the baseline
+    assert last_round(None) > 2 * LEAST_ROUNDS
+    assert last_round(2.5) > last_round(None)  # simam is above, and leaves its time to it
+
+
+def test_a_small_budget_has_fewer_sessions() -> None:
+    """A budget with few rounds is spent on two sessions, and the other workers end at once."""
+    script = Script(noisy)
+    run = Run(script, sessions=5, budget_s=0.2)
+    ended_early: list[bool] = []
+    run.on_keep = lambda: ended_early.append(all(w.is_ended for w in script.workers[2:]))
+    run.whole()
+    assert {block.session for block in run.blocks} == set(range(LEAST_SESSIONS))
+    assert len(script.workers) == 5
+    assert ended_early[-1]
+
+
+def test_untimed_cases_need_no_second_worker() -> None:
+    """The judge that times nothing has one worker inspect, and no block is run."""
+    script = Script(quiet)
+    run = Run(script, judge=Untimed()).whole()
+    assert not run.blocks
+    assert run.statuses() == dict.fromkeys(TIMES_S, "ok")
+    assert len(script.workers) == 1
+
+
+# --- workers that are lost ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "reason"),
+    [(dies, "failed", "killed by SIGKILL"), (hangs, "timeout", "no answer in time")],
+)
+def test_a_worker_lost_at_block_7_costs_one_case(
+    how: Callable[[], BaseException], status: str, reason: str
+) -> None:
+    """The case it was on has the reason, another worker takes over in a session of its own, and
+    all others are measured as if nothing had been."""
+    script = Script(lost_once(7, how))
+    run = Run(script).whole()
+    lost = [item for item in run.coordinator.outcomes.values() if item.status != "ok"]
+    assert [item.status for item in lost] == [status]
+    assert reason in (lost[0].error or "")
+    assert lost[0].facts is not None  # what was counted before stays
+    assert len(run.blocks) > 6
+    assert Counter(run.statuses().values()) == {"ok": 2, status: 1}
+    assert {0, 1, 3} <= {block.session for block in run.blocks}
+    assert max(block.round for block in run.blocks) == LEAST_ROUNDS + 1
+    assert not [block for block in run.blocks[7:] if block.case_id == lost[0].case_id]
+    assert len(script.workers) == 4
+    assert all(worker.is_ended for worker in script.workers)
+
+
+def test_the_new_worker_has_loaded_what_it_needs() -> None:
+    """It imports the modules of the plan before it is asked for a block."""
+    script = Script(lost_once(7, dies))
+    Run(script).whole()
+    assert script.workers[3].load == ["identity", "se", "simam"]
+
+
+def test_a_replacement_is_not_charged_to_the_budget() -> None:
+    """A start that takes a thousand times the budget leaves the others all of their time."""
+    run = Run(Script(lost_once(7, dies), start_s=2000.0), budget_s=2).whole()
+    assert run.script.clock() > 4 * 2000
+    assert max(block.round for block in run.blocks) == LEAST_ROUNDS + 1
+
+
+def test_a_worker_lost_while_inspecting_costs_one_case() -> None:
+    """The next case is inspected by the next worker; the lost one has no facts and no blocks."""
+
+    def facts(case: Case) -> Facts | BaseException:
+        return dies() if case is SE else Facts(params=3)
+
+    run = Run(Script(quiet, facts)).whole()
+    outcome = run.coordinator.outcomes[SE.id]
+    assert (outcome.status, outcome.facts) == ("failed", None)
+    assert run.statuses() == {"se": "failed", "simam": "ok", "identity": "ok"}
+    assert [number for number, asked in run.script.asked if isinstance(asked, Inspect)] == [0, 3, 3]
+    assert {block.case_id for block in run.blocks} == {SIMAM.id, IDENTITY.id}
+
+
+def test_every_worker_may_be_lost() -> None:
+    """Where each block of a case kills its worker, that case is tried once, and the run ends."""
+    run = Run(Script(lambda case, *_: dies() if case is SE else quiet(case, 0, 0))).whole()
+    assert run.statuses() == {"se": "failed", "simam": "ok", "identity": "ok"}
+    assert len(run.script.workers) == 4
+
+
+@pytest.mark.parametrize("status", ["failed", "out_of_memory"])
+def test_a_failure_while_inspecting(status: Any) -> None:
+    """A module that cannot do it costs its case, and no worker."""
+
+    def facts(case: Case) -> Facts | Failure:
+        return Failure(status, "forward: no") if case is SE else Facts(params=3)
+
+    run = Run(Script(quiet, facts)).whole()
+    assert run.coordinator.outcomes[SE.id] == Outcome(SE.id, status, "forward: no")
+    assert len(run.script.workers) == 3
+    assert run.statuses()["simam"] == "ok"
+
+
+def test_a_failure_in_a_later_block_keeps_the_facts() -> None:
+    """A case that fails after a while is not called again; what it was counted to be stays."""
+
+    def seconds(case: Case, session: int, round_: int) -> float | Failure:
+        late = case is SE and round_ == 3
+        return Failure("failed", "call: late") if late else quiet(case, session, round_)
+
+    run = Run(Script(seconds)).whole()
+    assert run.coordinator.outcomes[SE.id] == Outcome(
+        SE.id, "failed", "call: late", Facts(params=0)
+    )
+    assert len([block for block in run.blocks if block.case_id == SE.id]) == 9
+    assert run.statuses()["simam"] == "ok"
+
+
+# --- what is asked --------------------------------------------------------------------------------
+
+
+def test_what_is_ruled_out_is_never_built() -> None:
+    """A case of the plan's `unsupported` has its reason, and no worker hears of it."""
+    run = Run(Script(quiet), replace(PLAN, unsupported={SE.id: "extent 8 is too large"})).whole()
+    assert run.coordinator.outcomes[SE.id].status == "unsupported"
+    asked = [r.case.id for r in run.script.asked_for(Inspect) + run.script.asked_for(RunBlock)]
+    assert SE.id not in asked
+
+
+def test_rates_are_measured_once_a_dtype() -> None:
+    """Each dtype of the plan has its rates before anything else, but for one that fails."""
+    cases = (*CASES, case_of("se", dtype="bfloat16"), case_of("se", dtype="float16"))
+    plan = Plan(cases, {case.id: case.id for case in cases}, {})
+    run = Run(Script(lambda *_: 0.001, no_rates=["float16"]), plan).whole()
+    kinds = [type(request) for _, request in run.script.asked[:4]]
+    assert kinds == [MeasureRates, MeasureRates, MeasureRates, Inspect]
+    assert list(run.coordinator.rates) == ["float32", "bfloat16"]
+
+
+def test_compiling_has_more_patience() -> None:
+    """A case that is compiled may take COMPILE_PATIENCE times the timeout; all others once."""
+    compiled = case_of("se", execution="compile")
+    plan = Plan((compiled, IDENTITY), {c.id: IDENTITY.id for c in (compiled, IDENTITY)}, {})
+    run = Run(Script(lambda *_: 0.001), plan).whole()
+    waited = defaultdict(set)
+    asked = [request for number, request in run.script.asked if number == 0]
+    for request, timeout_s in zip(asked, run.script.workers[0].timeouts_s, strict=True):
+        if isinstance(request, Inspect | RunBlock):
+            waited[request.case].add(timeout_s)
+    assert waited == {compiled: {7 * COMPILE_PATIENCE}, IDENTITY: {7}}
+
+
+# --- what is kept, and resuming -------------------------------------------------------------------
+
+
+def test_everything_is_kept_at_once() -> None:
+    """After each answer it is in the journal, before the next request is made."""
+    script = Script(quiet)
+    run = Run(script)
+
+    def count() -> None:
+        answered = len(script.asked_for(Inspect)) + len(script.asked_for(RunBlock))
+        assert len(run.kept) == answered
+
+    run.on_keep = count
+    run.whole()
+    assert run.coordinator.blocks == run.blocks
+
+
+@pytest.mark.parametrize("at_block", [1, 7, 40])
+def test_an_interrupted_run_keeps_what_was_measured(at_block: int) -> None:
+    """Ctrl-C in the midst of a block loses that block alone, and no worker is left."""
+    script = Script(lost_once(at_block, KeyboardInterrupt))
+    run = Run(script)
+    with pytest.raises(KeyboardInterrupt):
+        run.whole()
+    asked = script.asked_for(RunBlock)
+    assert at_block - 1 <= len(run.blocks) == len(run.coordinator.blocks) == len(asked) - 1
+    assert run.coordinator.measuring_s == script.clock()
+    assert all(worker.is_ended for worker in script.workers)
+
+
+@pytest.mark.parametrize("at_block", [1, 7, 40])
+def test_a_resumed_run_goes_on(at_block: int) -> None:
+    """Nothing is inspected twice; new sessions add their blocks, and none stands there twice."""
+    first = Run(Script(lost_once(at_block, KeyboardInterrupt)))
+    with pytest.raises(KeyboardInterrupt):
+        first.whole()
+    outcomes = {item.case_id: item for item in first.kept if isinstance(item, Outcome)}
+    blocks = list(first.blocks)
+    second = Run(Script(quiet), before=Progressed(outcomes, blocks)).whole()
+    assert not second.script.asked_for(Inspect)
+    assert second.coordinator.outcomes == outcomes
+    assert second.coordinator.blocks == blocks + second.blocks
+    places = [(b.case_id, b.session, b.round) for b in second.coordinator.blocks]
+    assert len(set(places)) == len(places)
+    assert not {b.session for b in blocks} & {b.session for b in second.blocks}
+
+
+def test_a_run_resumed_while_inspecting() -> None:
+    """The cases that have no outcome yet are inspected, and those alone."""
+    known = {SE.id: Outcome(SE.id, "failed", "forward: no")}
+    run = Run(Script(quiet), before=Progressed(dict(known))).whole()
+    assert [request.case for request in run.script.asked_for(Inspect)] == [SIMAM, IDENTITY]
+    assert run.coordinator.outcomes[SE.id] == known[SE.id]
+
+
+def test_a_resumed_run_has_the_rest_of_the_budget() -> None:
+    """What was measured before counts; a fifth of the budget is left in any case."""
+    before = Run(Script(noisy), budget_s=5).whole()
+    outcomes, blocks = before.coordinator.outcomes, before.blocks
+
+    def spent_s(budget_s: float) -> float:
+        known = Progressed(dict(outcomes), list(blocks))
+        return Run(Script(noisy), before=known, budget_s=budget_s).whole().script.clock()
+
+    assert spent_s(8) == pytest.approx(3, abs=0.1)
+    assert spent_s(5) == pytest.approx(1, abs=0.1)
+
+
+# --- two versions ---------------------------------------------------------------------------------
+
+
+def verdicts(times_s: Mapping[str, Sequence[float]], **settings: Any) -> dict[str, str]:
+    """What PairJudge finds; times_s: of the current and the baseline version, by module."""
+    cases = [case_of(module) for module in times_s]
+    plan = Plan(tuple(cases), {case.id: cases[-1].id for case in cases}, {})
+    sides = two_sides(plan, set(times_s), set(times_s))
+
+    def seconds(case: Case, session: int, round_: int) -> float:
+        now, then = times_s[case.current.variant.module][:2]
+        scatter = times_s[case.current.variant.module][2]
+        one = then if case.is_baseline else now
+        sign = (-1) ** (session + case.is_baseline)
+        return one * (scattered(case, session, round_) + sign * scatter)
+
+    judge = PairJudge(sides, Tolerances())
+    run = Run(Script(seconds), sides.plan, judge=judge, **{"sessions": 5, **settings}).whole()
+    found = judge.findings(run.coordinator.outcomes, run.coordinator.timings)
+    calls = defaultdict(set)
+    for block in run.blocks:
+        calls[block.case_id.replace("@base", ""), block.round > 0].add(block.calls)
+    assert all(len(one) == 1 for one in calls.values())  # both versions alike
+    return {finding.module: finding.verdict for finding in found}
+
+
+def test_two_versions_are_told_apart() -> None:
+    """6 % more is slower, 6 % less is faster, and the same time is the same."""
+    times = {
+        "se": (0.00212, 0.002, 0.0),
+        "simam": (0.00376, 0.004, 0.0),
+        "identity": (0.001, 0.001, 0.0),
+    }
+    assert verdicts(times) == {"se": "slower", "simam": "faster", "identity": "same"}
+
+
+def test_what_scatters_is_undecided() -> None:
+    """Where sessions contradict each other until the budget is spent, nothing is claimed."""
+    times = {"se": (0.002, 0.002, 0.1), "identity": (0.001, 0.001, 0.0)}
+    assert verdicts(times, budget_s=10) == {"se": "undecided", "identity": "same"}
+
+
+def test_a_heavier_version_is_not_timed() -> None:
+    """What has grown fails by that alone: no block is spent on it."""
+    plan = Plan((SE, IDENTITY), {SE.id: IDENTITY.id, IDENTITY.id: IDENTITY.id}, {})
+    sides = two_sides(plan, {"se", "identity"}, {"se", "identity"})
+    judge = PairJudge(sides, Tolerances())
+    script = Script(
+        lambda *_: 0.001, lambda case: Facts(params=2 if case.variant.module == "se" else 1)
+    )
+    run = Run(script, sides.plan, judge=judge, sessions=5).whole()
+    found = judge.findings(run.coordinator.outcomes, run.coordinator.timings)
+    assert [finding.verdict for finding in found] == ["heavier", "same"]
+    assert {block.case_id for block in run.blocks} == {IDENTITY.id, IDENTITY.baseline.id}
