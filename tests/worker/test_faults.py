@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from program import Cli, ProgramRun
+from program import ROOT, Cli, ProgramRun
 
 BROKEN_SUITE = """
 title = "nothing works"
@@ -116,7 +116,7 @@ def test_a_broken_entry_point_costs_only_itself(cli: Cli, tmp_path: Path) -> Non
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-attn\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[attn_bench.modules]\ntheirs = no_such_module:X\n")
-    path = {"PYTHONPATH": f"{tmp_path / 'site'}:{Path(__file__).parent.parent}"}
+    path = {"PYTHONPATH": f"{tmp_path / 'site'}:{ROOT}"}
     words = (
         "run",
         "--suite",

@@ -147,7 +147,7 @@ def test_an_installed_package_is_found_by_its_entry_point(
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-attn\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"[attn_bench.modules]\nmy_attn = {target}\n")
     (tmp_path / "mine.toml").write_text(SUITE)
-    path = {"PYTHONPATH": f"{site}:{Path(__file__).parent.parent}"}
+    path = {"PYTHONPATH": f"{site}:{ROOT}"}
     listed = json.loads(cli("list", "--json", **path).stdout)
     assert listed[-1]["name"] == "my_attn"
     assert listed[-1]["summary"] == "declared by package their-attn"
