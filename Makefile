@@ -1,11 +1,12 @@
 # make bench    set everything up and run the ge_extents suite
 # make test     set everything up and run the tests
 # make check    what is quick: format, lint, types, import rules
+# make soak     what takes hours: 1,000 comparisons, 200 kills, 100 checks, 500 shapes
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: bench test check clean
+.PHONY: bench test check soak clean
 
 bench: .venv/.ready
 	$(BIN)/python -m attn_bench run --suite ge_extents
@@ -18,6 +19,12 @@ check: .venv/.ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+soak: .venv/.ready
+	$(BIN)/python benchmarks/soak_gather_excite.py
+	$(BIN)/python benchmarks/random_kills.py
+	$(BIN)/python benchmarks/check_false_alarms.py
+	$(BIN)/python benchmarks/error_rates.py
 
 .venv/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; ok = (3, 11) <= v < (3, 14); sys.exit(None if ok else f"attn-bench needs Python 3.11 to 3.13, and $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.12 …")'

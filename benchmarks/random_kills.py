@@ -5,7 +5,7 @@
 Runs of a 20-case suite; in each, workers are killed with SIGKILL at random moments and in the end
 the program itself, and the run is resumed. Prints how many kills there were, how many
 cases were lost beyond the one that a killed worker was on, for how many no budget was left, corrupt
-files, incomplete runs.
+files, incomplete runs. Status 1 where there was a lost case, a corrupt file or an incomplete run.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def one_run(folder: Path) -> tuple[int, int, int, int, bool]:
     return killed + 1, max(0, lost - killed), unreached, corrupt, complete
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     wanted = parser.parse_args().kills
@@ -127,7 +127,8 @@ def main() -> None:
             f"{corrupt} corrupt files, {incomplete} incomplete runs",
             flush=True,
         )
+    return int(bool(lost or corrupt or incomplete))
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
+from inside import inside
 from program import DATA, Cli, ProgramRun, program, program_run
 
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
-    """The program, run in an empty folder."""
+    """The program in an empty folder, in this process: its times are a script's."""
+    return partial(inside, cwd=tmp_path)
 
-    def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return program(*words, cwd=tmp_path, **environment)
 
-    return run
+@pytest.fixture
+def real(tmp_path: Path) -> Cli:
+    """The program in an empty folder, in a process of its own, with workers of theirs."""
+    return partial(program, cwd=tmp_path)
+
+
+@pytest.fixture(scope="session")
+def real_smoke(tmp_path_factory: pytest.TempPathFactory) -> ProgramRun:
+    """`run --suite smoke` through real processes."""
+    # Where the machine is left alone it ends long before its budget.
+    words = ("--device", "cpu", "--threads", "1", "--budget", "8", "--precision", "90")
+    return program_run(tmp_path_factory.mktemp("real_smoke"), "--suite", "smoke", *words)
 
 
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory: pytest.TempPathFactory) -> ProgramRun:
-    """`run --suite smoke`, once for all tests that read it."""
-    return program_run(tmp_path_factory.mktemp("smoke"), "--suite", "smoke", "--device", "cpu")
+    """`run --suite smoke`, its facts real, its times of a script: the same in every process."""
+    words = ("--suite", "smoke", "--device", "cpu")
+    return program_run(tmp_path_factory.mktemp("smoke"), *words, by=inside)
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,7 @@ class ProgramRun:
     stored: StoredRun
 
 
-def program_run(cwd: Path, *words: str) -> ProgramRun:
-    process = program("run", *words, cwd=cwd)
+def program_run(cwd: Path, *words: str, by: Cli = program) -> ProgramRun:
+    process = by("run", *words, cwd=cwd)
     (folder,) = (cwd / "results").iterdir()
     return ProgramRun(process, folder, runs.load(folder))

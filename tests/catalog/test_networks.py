@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from program import Cli, ProgramRun, program, program_run
+from inside import inside
+from program import Cli, ProgramRun, program_run
 
 from attn_bench.catalog.backbones import Place
 from attn_bench.catalog.registry import builtin
@@ -44,13 +45,14 @@ def parse(text: str) -> suite_file.Suite:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> ProgramRun:
-    """A run of ResNet-18 at 64×64 through the real program."""
+    """A run of ResNet-18 at 64×64: its counts are real, its times a script's."""
     folder: Path = tmp_path_factory.mktemp("tiny")
     text = TINY.replace(
         "module != 'se'", "module != 'se' or mode == 'training' and place != 'block'"
     )
     (folder / "tiny.toml").write_text(text, encoding="utf-8")
-    return program_run(folder, "--suite", "tiny.toml", "--device", "cpu", "--threads", "1")
+    words = ("--suite", "tiny.toml", "--device", "cpu", "--threads", "1")
+    return program_run(folder, *words, by=inside)
 
 
 def test_a_suite_names_networks() -> None:
@@ -159,11 +161,10 @@ def test_the_summary_is_of_changes(tiny: ProgramRun) -> None:
 
 
 def test_training_a_network_counts_its_gradients(tiny: ProgramRun) -> None:
-    """A step of training takes longer than inference, and moves twice the bytes."""
+    """A step of training moves twice the bytes of inference."""
     by_mode = {
         row.mode: row for row in tiny.stored.rows if row.variant == "se" and row.place == "block"
     }
-    assert by_mode["training"].latency_us > 1.5 * by_mode["inference"].latency_us
     assert by_mode["training"].bytes_min == 2 * by_mode["inference"].bytes_min
 
 
@@ -183,29 +184,36 @@ def test_a_run_of_networks_can_be_compared_with_itself(
 ) -> None:
     """`compare` pairs the networks of two runs by their ids, and calls none of them changed."""
     answer = tmp_path / "compared.json"
-    compared = cli("compare", str(tiny.folder), str(tiny.folder), "--json", str(answer))
-    assert compared.returncode in (0, 4), compared.stderr  # 4: too noisy a run to call them same
+    compared = cli(
+        "compare",
+        str(tiny.folder),
+        str(tiny.folder),
+        "--json",
+        str(answer),
+        "--tolerance",
+        "latency=60",
+    )
+    assert compared.returncode == 0, compared.stderr
     findings = json.loads(answer.read_text(encoding="utf-8"))["findings"]
     measured = {row.case_id for row in tiny.stored.rows}
     assert {finding["case_id"] for finding in findings} == measured
     timed = [finding for finding in findings if finding["times"] is not None]
-    if "time was not compared" not in compared.stdout:  # as it is where other work disturbed it
-        assert len(timed) == len(measured) - 2  # all but the plain ones
-    assert {finding["verdict"] for finding in findings} <= {"same", "undecided"}
+    assert len(timed) == len(measured) - 2  # all but the plain ones
+    assert {finding["verdict"] for finding in findings} == {"same"}
 
 
 def test_networks_are_checked_against_a_stored_run(tiny: ProgramRun, tmp_path: Path) -> None:
     """`check --baseline` on networks compares exact metrics and time, and finds nothing changed."""
     answer = tmp_path / "check.json"
-    done = program(
+    done = inside(
         *("check", "--suite", str(tiny.folder.parent.parent / "tiny.toml"), "--device", "cpu"),
         *("--baseline", str(tiny.folder), "--threads", "1", "--budget", "10"),
         *("--where", "module == 'se' and place == 'block' and mode == 'inference'"),
-        *("--tolerance", "latency=60", "--json", str(answer)),
+        *("--tolerance", "latency=6", "--json", str(answer)),
         cwd=tmp_path,
     )
-    assert done.returncode in (0, 4), done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     content = json.loads(answer.read_text(encoding="utf-8"))
     (finding,) = [f for f in content["findings"] if f["module"] == "se"]
-    assert finding["verdict"] in ("same", "undecided")
-    assert finding["times"] is not None or "time was not compared" in " ".join(content["notes"])
+    assert finding["verdict"] == "same"
+    assert finding["times"] is not None

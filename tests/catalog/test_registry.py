@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -137,7 +138,7 @@ def test_a_name_that_cannot_be_taken(name: str) -> None:
 
 @pytest.mark.parametrize("target", ["their_attn", "their_attn:MyAttention"])
 def test_an_installed_package_is_found_by_its_entry_point(
-    cli: Cli, tmp_path: Path, target: str
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
 ) -> None:
     """A package that declares the group is listed without being imported, and measured."""
     site = tmp_path / "site"
@@ -147,11 +148,13 @@ def test_an_installed_package_is_found_by_its_entry_point(
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-attn\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"[attn_bench.modules]\nmy_attn = {target}\n")
     (tmp_path / "mine.toml").write_text(SUITE)
-    path = {"PYTHONPATH": f"{site}:{ROOT}"}
-    listed = json.loads(cli("list", "--json", **path).stdout)
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.delitem(sys.modules, "their_attn", raising=False)
+    listed = json.loads(cli("list", "--json").stdout)
     assert listed[-1]["name"] == "my_attn"
     assert listed[-1]["summary"] == "declared by package their-attn"
-    done = cli("run", "--suite", "mine.toml", "--out", "run", **path)
+    assert "their_attn" not in sys.modules
+    done = cli("run", "--suite", "mine.toml", "--out", "run")
     assert done.returncode == 0, done.stderr + done.stdout
 
 

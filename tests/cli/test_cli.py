@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -15,18 +16,20 @@ from program import ROOT, Cli, ProgramRun
 import attn_bench.cli
 from attn_bench import __version__
 from attn_bench.cli.main import commands
+from attn_bench.model.errors import RequestError
 
 HEAVY = ("torch", "timm", "fvcore", "pandas", "pyarrow", "matplotlib", "numpy", "scipy", "rich")
 NAMES = commands.list_commands(click.Context(commands))
 
 
-def loaded_by(words: list[str]) -> list[str]:
-    """The heavy packages that a process has imported after it has run this command."""
+def loaded_by(*commands: Sequence[str]) -> list[str]:
+    """The heavy packages that a process has imported after it has run these commands."""
     script = f"""
 import sys
 from attn_bench.cli.main import main
 sys.stdout = None
-main({words!r})
+for words in {commands!r}:
+    main(words)
 sys.stderr.write(" ".join(sorted({set(HEAVY)!r} & set(sys.modules))))
 """
     done = subprocess.run(
@@ -35,18 +38,19 @@ sys.stderr.write(" ".join(sorted({set(HEAVY)!r} & set(sys.modules))))
     return done.stderr.splitlines()[-1].split() if done.stderr else []
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["--help"],
-        *([name, "--help"] for name in NAMES),
-        *(["list", what] for what in ("modules", "suites", "metrics")),
-    ],
-    ids=" ".join,
-)
-def test_help_and_lists_import_nothing_heavy(words: list[str]) -> None:
+def test_help_and_lists_import_nothing_heavy() -> None:
     """Help and lists load none of the packages that take long to import, not even rich."""
-    assert loaded_by(words) == []
+    helps = [["--help"], *([name, "--help"] for name in NAMES)]
+    lists = [["list", what] for what in ("modules", "suites", "metrics")]
+    assert loaded_by(*helps, *lists) == []
+
+
+def test_python_m_attn_bench_is_the_program(real: Cli) -> None:
+    """`python -m attn_bench` ends with the program's status, and shows a traceback when asked."""
+    assert real("rnu").returncode == 2
+    done = real("--debug", "run", "--suite", "smok")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
 
 
 def test_a_wrong_word_imports_no_command() -> None:
@@ -164,8 +168,9 @@ def test_output_that_nobody_reads() -> None:
 
 
 def test_debug_shows_the_traceback(cli: Cli) -> None:
-    """--debug shows where an error was raised."""
-    assert "Traceback" in cli("--debug", "run", "--suite", "smok").stderr
+    """With --debug an error is raised, and so is shown with its traceback."""
+    with pytest.raises(RequestError, match="unknown suite 'smok'"):
+        cli("--debug", "run", "--suite", "smok")
 
 
 def test_dry_run_measures_nothing(cli: Cli, tmp_path: Path) -> None:

@@ -15,65 +15,24 @@ from typing import Any
 
 import psutil
 import pytest
+from inside import RealFacts, steady
 from program import ROOT, Cli
 
+from attn_bench.model.protocol import Request, RunBlock
 from attn_bench.store import runs
 
+SMOKE = ("run", "--suite", "smoke", "--device", "cpu", "--threads", "1", "--out", "run")
 BLOCKS_BEFORE = 40
+LONG = ("--budget", "20", "--precision", "0.001")  # it is disturbed long before its end
 
 
-class Running:
-    """`run --suite smoke --out run`, to be disturbed in the midst of measuring."""
-
-    def __init__(self, folder: Path, *words: str, **options: Any) -> None:
-        self.folder = folder / "run"
-        self.process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "attn_bench", "run", "--suite", "smoke", "--out", "run"),
-                # One thread and twice the suite's budget: other work is not the subject here.
-                *("--sessions", "2", "--precision", "0.01", "--threads", "1"),
-                *("--budget", "8", *words),
-            ],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            **options,
-        )
-        self.stdout = self.stderr = ""
-
-    def wait_for_blocks(self, count: int = BLOCKS_BEFORE) -> None:
-        deadline = time.monotonic() + 90
-        while time.monotonic() < deadline and self.process.poll() is None:
-            if len(self.kept("block")) >= count:
-                return
-            time.sleep(0.02)
-        raise AssertionError("no block was measured in time")
-
-    def kept(self, kind: str) -> list[dict[str, Any]]:
-        journal = self.folder / "journal.jsonl"
-        if not journal.exists():
-            return []
-        whole, _, _ = journal.read_text().rpartition("\n")
-        return [entry[kind] for line in whole.splitlines() if kind in (entry := json.loads(line))]
-
-    def workers(self) -> list[psutil.Process]:
-        children = psutil.Process(self.process.pid).children(recursive=True)
-        return [child for child in children if "attn_bench.worker" in child.cmdline()]
-
-    def end(self) -> int:
-        self.stdout, self.stderr = self.process.communicate(timeout=120)
-        return self.process.returncode
-
-
-@pytest.fixture
-def running(tmp_path: Path) -> Iterator[Running]:
-    run = Running(tmp_path)
-    yield run
-    if run.process.poll() is None:
-        run.process.kill()
-        run.process.communicate()
+def kept(folder: Path, kind: str) -> list[dict[str, Any]]:
+    """What the journal holds in whole lines."""
+    journal = folder / "journal.jsonl"
+    if not journal.exists():
+        return []
+    whole, _, _ = journal.read_text().rpartition("\n")
+    return [entry[kind] for line in whole.splitlines() if kind in (entry := json.loads(line))]
 
 
 def assert_complete(folder: Path) -> None:
@@ -83,32 +42,88 @@ def assert_complete(folder: Path) -> None:
     assert stored.info.state == "finished"
 
 
-def interrupted(running: Running, number: int) -> None:
-    running.wait_for_blocks()
-    workers = running.workers()
-    running.process.send_signal(number)
-    assert running.end() == 130
-    assert "interrupted" in running.stdout
-    assert not [worker for worker in workers if worker.is_running()]
-    assert len(runs.load(running.folder).rows) == 9
+# --- in this process ------------------------------------------------------------------------------
 
 
-def test_sigterm_ends_a_run_in_order(running: Running) -> None:
-    """Status 130 with a table of what there is, and no worker left."""
-    interrupted(running, signal.SIGTERM)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_saves_and_resume_completes(cli: Cli, tmp_path: Path, number: int) -> None:
+    """Status 130 with a table; --resume goes on in new sessions, and then nothing is left to do."""
+    script = RealFacts(steady)
 
+    def heard(request: Request) -> None:
+        if len(script.asked_for(RunBlock)) > BLOCKS_BEFORE:
+            signal.raise_signal(number)
 
-def test_ctrl_c_saves_and_resume_completes(running: Running, cli: Cli) -> None:
-    """Ctrl-C does the same; --resume goes on in new sessions, and then there is nothing left."""
-    interrupted(running, signal.SIGINT)
-    kept = len(running.kept("block"))
+    script.instead = heard
+    done = cli(*SMOKE, script=script)
+    assert done.returncode == 130
+    assert "interrupted" in done.stdout
+    assert all(worker.is_ended for worker in script.workers)
+    assert len(runs.load(tmp_path / "run").rows) == 9
+    before = kept(tmp_path / "run", "block")
+    assert len(before) == BLOCKS_BEFORE
     resumed = cli("run", "--resume", "run")
     assert resumed.returncode == 0, resumed.stderr
-    assert_complete(running.folder)
-    sessions = [block["session"] for block in running.kept("block")]
-    assert len(sessions) > kept
-    assert not set(sessions[:kept]) & set(sessions[kept:])
+    assert_complete(tmp_path / "run")
+    after = kept(tmp_path / "run", "block")[len(before) :]
+    assert after
+    assert not {b["session"] for b in before} & {b["session"] for b in after}
     assert "there is nothing to resume" in cli("run", "--resume", "run").stderr
+
+
+# --- through real processes -----------------------------------------------------------------------
+
+
+class Running:
+    """A run of the smoke suite in a process of its own, to be disturbed while it measures."""
+
+    def __init__(self, folder: Path, *words: str, **options: Any) -> None:
+        self.folder = folder / "run"
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "attn_bench", *SMOKE, *words],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
+        )
+        self.stdout = self.stderr = ""
+
+    def wait_for_blocks(self) -> None:
+        while len(kept(self.folder, "block")) < BLOCKS_BEFORE:
+            assert self.process.poll() is None, "the run ended before it was disturbed"
+            time.sleep(0.02)
+
+    def workers(self) -> list[psutil.Process]:
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return [child for child in children if "attn_bench.worker" in child.cmdline()]
+
+    def end(self) -> int:
+        self.stdout, self.stderr = self.process.communicate()
+        return self.process.returncode
+
+
+@pytest.fixture
+def running(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Running]:
+    """A run that goes on until it is ended."""
+    run = Running(tmp_path, *LONG)
+    yield run
+    if run.process.poll() is None:
+        run.process.kill()
+        run.process.communicate()
+
+
+def test_sigterm_leaves_no_worker(running: Running) -> None:
+    """The program ends with status 130 and its table, and its workers with it."""
+    running.wait_for_blocks()
+    workers = running.workers()
+    running.process.send_signal(signal.SIGTERM)
+    assert running.end() == 130
+    assert "interrupted" in running.stdout
+    assert workers
+    assert not [worker for worker in workers if worker.is_running()]
+    assert len(runs.load(running.folder).rows) == 9
 
 
 def test_kill_9_of_the_program_loses_nothing(running: Running, cli: Cli) -> None:
@@ -117,43 +132,47 @@ def test_kill_9_of_the_program_loses_nothing(running: Running, cli: Cli) -> None
     workers = running.workers()
     running.process.kill()
     running.process.communicate()
-    gone, alive = psutil.wait_procs(workers, timeout=10)
-    assert gone
-    assert not alive
+    gone, _ = psutil.wait_procs(workers)
+    assert gone == workers
     with (running.folder / "journal.jsonl").open("a") as journal:
         journal.write('{"block": {"case_id": "cut o')  # as if it had died in the midst of a line
-    kept = running.kept("block")
+    before = kept(running.folder, "block")
     shown = cli("show", "run")
     assert shown.returncode == 2
     assert "run --resume" in shown.stderr
     assert cli("run", "--resume", "run").returncode == 0
     assert_complete(running.folder)
-    assert running.kept("block")[: len(kept)] == kept
+    assert kept(running.folder, "block")[: len(before)] == before
 
 
 def test_a_killed_worker_costs_its_case_alone(running: Running) -> None:
-    """The run goes on in a new session, with one row lost and its reason told."""
+    """The run goes on in a new session, with one case lost and its reason kept."""
     running.wait_for_blocks()
     running.workers()[0].kill()
-    assert running.end() == 3
-    rows = runs.load(running.folder).rows
-    lost = [row for row in rows if row.status != "ok"]
-    assert len(lost) == 1
-    assert "killed by SIGKILL" in (lost[0].error or "")
-    assert {block["session"] for block in running.kept("block")} >= {0, 1, 2}
+    while not (lost := [o for o in kept(running.folder, "outcome") if o["status"] != "ok"]):
+        assert running.process.poll() is None, "the run ended with its worker"
+        time.sleep(0.02)
+    known = {block["session"] for block in kept(running.folder, "block")}
+    while {block["session"] for block in kept(running.folder, "block")} == known:
+        assert running.process.poll() is None, "the run ended with its worker"
+        time.sleep(0.02)
+    running.process.send_signal(signal.SIGINT)
+    assert running.end() == 130
+    rows = {row.case_id: row for row in runs.load(running.folder).rows}
+    assert "killed by SIGKILL" in rows[lost[0]["case_id"]].error
 
 
-def test_a_full_disk_is_told_and_keeps_what_was_written(tmp_path: Path, cli: Cli) -> None:
+def test_a_full_disk_keeps_what_was_written(tmp_path: Path, cli: Cli) -> None:
     """When no more can be written the run ends with status 3, and --resume goes on from there."""
 
     def limit() -> None:
         most = 30_000  # the table has room, the journal has not
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 
-    run = Running(tmp_path, preexec_fn=limit)
+    run = Running(tmp_path, *LONG, preexec_fn=limit)
     assert run.end() == 3
     assert "cannot be written: File too large" in run.stderr
     assert "Traceback" not in run.stderr
-    assert run.kept("block")
+    assert kept(run.folder, "block")
     assert cli("run", "--resume", "run").returncode == 0
     assert_complete(run.folder)

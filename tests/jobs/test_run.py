@@ -9,30 +9,30 @@ import pandas as pd
 import pytest
 import torch
 from fvcore.nn import FlopCountAnalysis
-from program import ROOT, Cli, ProgramRun
+from program import ROOT, ProgramRun
 
 from attn_bench.catalog.registry import builtin
 from attn_bench.model.row import COLUMNS
 from attn_bench.store.info import SCHEMA
 
 
-def test_it_ends_well_and_says_where_it_is(smoke: ProgramRun) -> None:
+def test_it_ends_well_and_says_where_it_is(real_smoke: ProgramRun) -> None:
     """Status 0, and the last line on standard output is the run folder."""
-    assert smoke.process.returncode == 0, smoke.process.stderr
-    last = smoke.process.stdout.splitlines()[-1]
-    assert last == f"run folder: results/{smoke.folder.name}"
+    assert real_smoke.process.returncode == 0, real_smoke.process.stderr
+    last = real_smoke.process.stdout.splitlines()[-1]
+    assert last == f"run folder: results/{real_smoke.folder.name}"
 
 
-def test_the_folder_holds_what_it_should(smoke: ProgramRun) -> None:
+def test_the_folder_holds_what_it_should(real_smoke: ProgramRun) -> None:
     """Exactly the files of the contract, and none half-written."""
-    names = sorted(path.name for path in smoke.folder.iterdir())
+    names = sorted(path.name for path in real_smoke.folder.iterdir())
     tables = ["table.csv", "table.md", "table.parquet"]
     assert names == ["journal.jsonl", "run.json", "samples.parquet", *tables]
 
 
-def test_table_has_a_row_for_each_case_and_every_column(smoke: ProgramRun) -> None:
+def test_table_has_a_row_for_each_case_and_every_column(real_smoke: ProgramRun) -> None:
     """All columns in order; empty are, on a CPU, those of networks, devices and faults alone."""
-    table = pd.read_csv(smoke.folder / "table.csv")
+    table = pd.read_csv(real_smoke.folder / "table.csv")
     assert list(table.columns) == list(COLUMNS)
     assert len(table) == 9
     with_extent = table[table.module.str.startswith("ge_")]
@@ -41,29 +41,29 @@ def test_table_has_a_row_for_each_case_and_every_column(smoke: ProgramRun) -> No
     assert empty == of_networks | of_devices | {"arguments", "error"}
 
 
-def test_the_three_tables_agree(smoke: ProgramRun) -> None:
+def test_the_three_tables_agree(real_smoke: ProgramRun) -> None:
     """Parquet, CSV and Markdown are one table in three forms."""
-    parquet = pd.read_parquet(smoke.folder / "table.parquet")
-    table = pd.read_csv(smoke.folder / "table.csv")
+    parquet = pd.read_parquet(real_smoke.folder / "table.parquet")
+    table = pd.read_csv(real_smoke.folder / "table.csv")
     assert list(parquet.case_id) == list(table.case_id)
     assert list(parquet.ratio) == pytest.approx(list(table.ratio))
-    markdown = (smoke.folder / "table.md").read_text().splitlines()
+    markdown = (real_smoke.folder / "table.md").read_text().splitlines()
     assert len(markdown) == len(table) + 2
 
 
-def test_samples_hold_every_block_of_the_journal(smoke: ProgramRun) -> None:
+def test_samples_hold_every_block_of_the_journal(real_smoke: ProgramRun) -> None:
     """Nothing is thrown away: the blocks of the journal are those of samples.parquet."""
-    samples = pd.read_parquet(smoke.folder / "samples.parquet")
-    journal = [json.loads(line) for line in (smoke.folder / "journal.jsonl").open()]
+    samples = pd.read_parquet(real_smoke.folder / "samples.parquet")
+    journal = [json.loads(line) for line in (real_smoke.folder / "journal.jsonl").open()]
     blocks = [entry["block"] for entry in journal if "block" in entry]
     assert len(samples) == len(blocks)
     assert list(samples.seconds) == [block["seconds"] for block in blocks]
     assert {"case_id", "session", "round", "position", "calls", "seconds"} <= set(samples.columns)
 
 
-def test_every_round_is_every_case_once_in_random_order(smoke: ProgramRun) -> None:
+def test_every_round_is_every_case_once_in_random_order(real_smoke: ProgramRun) -> None:
     """A round holds each case once, and the orders of rounds differ."""
-    samples = pd.read_parquet(smoke.folder / "samples.parquet")
+    samples = pd.read_parquet(real_smoke.folder / "samples.parquet")
     whole = [g for _, g in samples.groupby(["session", "round"]) if len(g) == 9]
     assert len(whole) > 3
     orders = {tuple(group.sort_values("position").case_id) for group in whole}
@@ -71,9 +71,11 @@ def test_every_round_is_every_case_once_in_random_order(smoke: ProgramRun) -> No
     assert all(group.case_id.is_unique for group in whole)
 
 
-def test_ratio_of_the_baseline_is_one_and_intervals_hold_their_estimates(smoke: ProgramRun) -> None:
+def test_ratio_of_the_baseline_is_one_and_intervals_hold_their_estimates(
+    real_smoke: ProgramRun,
+) -> None:
     """Each figure lies within its interval; the baseline is its own unit."""
-    for row in smoke.stored.rows:
+    for row in real_smoke.stored.rows:
         assert row.latency_lo_us <= row.latency_us <= row.latency_hi_us  # type: ignore[operator]
         assert row.ratio_lo <= row.ratio <= row.ratio_hi  # type: ignore[operator]
         assert row.sessions >= 2  # type: ignore[operator]
@@ -81,18 +83,18 @@ def test_ratio_of_the_baseline_is_one_and_intervals_hold_their_estimates(smoke: 
             assert row.ratio == row.ratio_lo == row.ratio_hi == 1
 
 
-def test_macs_fvcore_is_fvcores_total(smoke: ProgramRun) -> None:
+def test_macs_fvcore_is_fvcores_total(real_smoke: ProgramRun) -> None:
     """Every row's `macs_fvcore` is what FlopCountAnalysis gives for that module and input."""
-    for row in smoke.stored.rows:
+    for row in real_smoke.stored.rows:
         module = builtin().get(row.module).build(row.channels, (16, 16), row.extent).eval()
         x = torch.randn(row.batch, row.channels, row.height, row.width)
         analysis = FlopCountAnalysis(module, x).unsupported_ops_warnings(False)
         assert row.macs_fvcore == analysis.uncalled_modules_warnings(False).total()
 
 
-def test_run_json_tells_machine_software_and_settings(smoke: ProgramRun) -> None:
+def test_run_json_tells_machine_software_and_settings(real_smoke: ProgramRun) -> None:
     """What a reader needs to judge the figures, and nothing that names the user or a path."""
-    info = json.loads((smoke.folder / "run.json").read_text())
+    info = json.loads((real_smoke.folder / "run.json").read_text())
     assert info["schema"] == SCHEMA
     assert info["state"] == "finished"
     assert info["settings"]["seed"] == 0
@@ -104,35 +106,19 @@ def test_run_json_tells_machine_software_and_settings(smoke: ProgramRun) -> None
     assert str(Path.home()) not in json.dumps(info["environment"])
 
 
-def test_summary_is_plain_text_within_100_columns(smoke: ProgramRun) -> None:
+def test_summary_is_plain_text_within_100_columns(real_smoke: ProgramRun) -> None:
     """Where output is no terminal there is no escape code, and the table fits 100 columns."""
-    output = smoke.process.stdout + smoke.process.stderr
+    output = real_smoke.process.stdout + real_smoke.process.stderr
     assert "\x1b" not in output
-    table = smoke.process.stdout.split("\n* the best")[0]
+    table = real_smoke.process.stdout.split("\n* the best")[0]
     assert all(len(line) <= 100 for line in table.splitlines()[2:])
 
 
-def test_peak_memory_is_the_same_in_two_runs(smoke: ProgramRun, cli: Cli, tmp_path: Path) -> None:
-    """Exact metrics repeat to the byte, another run, process and seed notwithstanding."""
-    done = cli(
-        "run",
-        "--suite",
-        "smoke",
-        "--budget",
-        "10",
-        "--precision",
-        "90",
-        "--sessions",
-        "1",
-        "--seed",
-        "7",
-        "--out",
-        "again",
-    )
-    assert done.returncode == 0
+def test_exact_metrics_are_the_same_in_two_runs(real_smoke: ProgramRun, smoke: ProgramRun) -> None:
+    """They repeat to the digit and the byte in another process, and in another run."""
     exact = ["params", "buffers", "macs", "macs_fvcore", "elementwise_ops", "peak_memory_bytes"]
     first, again = (
-        pd.read_csv(folder / "table.csv", index_col="case_id")[exact]
-        for folder in (smoke.folder, tmp_path / "again")
+        pd.read_csv(run.folder / "table.csv", index_col="case_id")[exact]
+        for run in (real_smoke, smoke)
     )
     assert first.equals(again)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from inside import RealFacts, played, steady
 
 from attn_bench.analysis.estimates import Estimate, Timings
 from attn_bench.engine.progress import Unseen
@@ -18,6 +19,7 @@ from attn_bench.jobs.selfcheck import (
     judge,
     selfcheck,
 )
+from attn_bench.model.case import Case
 from attn_bench.model.run import Block
 
 
@@ -76,11 +78,18 @@ def test_rates_have_intervals_that_stay_in_range(hits: int, trials: int) -> None
     assert interval.lo < interval.hi
 
 
-def test_a_real_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One short trial through real workers, kept as a run with what was found."""
+def seconds(case: Case, session: int, round_: int) -> float:
+    """A probe takes as long as it makes passes."""
+    passes = dict(case.variant.arguments).get("passes", PASSES)
+    return passes / PASSES * steady(case, session, round_)
+
+
+def test_a_trial_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One short trial, kept as a run with what was found."""
     monkeypatch.chdir(tmp_path)
-    request = SelfcheckRequest(0.001, "cpu", Pairs({0: 1, 50: 1}), seconds_a_case=2.0)
-    finished, report = selfcheck(request, Unseen())
+    request = SelfcheckRequest(0.001, "cpu", Pairs({0: 1, 50: 1}))
+    with played(RealFacts(seconds)):
+        finished, report = selfcheck(request, Unseen())
     assert finished.exit_status == 0
     assert report.trials == 1
     kept = json.loads((finished.path / "run.json").read_text())

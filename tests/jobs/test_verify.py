@@ -7,21 +7,25 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes import dies, hangs
+from inside import RealFacts, inside, steady
 from program import DATA, ROOT, Cli, program
 
 from attn_bench.catalog.registry import Entry
 from attn_bench.jobs.verify import USUAL, subjects_of
+from attn_bench.model.case import Variant
 from attn_bench.model.checks import CHECKS
+from attn_bench.model.protocol import Request, Verify
 
 BAD = (
     "good,bad_constructor,bad_forward,bad_backward,other_shape,not_a_number,in_place,through_data,"
-    "no_tensor,for_ever,crash,too_large,greedy,identity"
+    "no_tensor,crash,too_large,greedy,identity"
 )
 NONCONFORMING = {
     "depends_on_the_batch": {"rows": "row 0 alone: differs by"},
@@ -51,8 +55,8 @@ class Verified:
         return {name: found["reason"] for name, found in checks if found["verdict"] == "failed"}
 
 
-def verified(folder: Path, *words: str) -> Verified:
-    done = program("verify", *words, "--json", "matrix.json", cwd=folder)
+def verified(folder: Path, *words: str, by: Cli = inside) -> Verified:
+    done = by("verify", *words, "--json", "matrix.json", cwd=folder)
     content = json.loads((folder / "matrix.json").read_text())
     assert content["exit_status"] == done.returncode
     return Verified(done, {row["variant"]: row["checks"] for row in content["rows"]})
@@ -60,9 +64,9 @@ def verified(folder: Path, *words: str) -> Verified:
 
 @pytest.fixture(scope="module")
 def bad(tmp_path_factory: pytest.TempPathFactory) -> Verified:
-    """The modules of data/bad_modules.py, and a built-in after them."""
+    """The modules of data/bad_modules.py, and a built-in after them, through real processes."""
     words = ("--modules-from", str(DATA / "bad_modules.py"), "--timeout", "10", "--memory", "1.5")
-    return verified(tmp_path_factory.mktemp("bad"), BAD, *words)
+    return verified(tmp_path_factory.mktemp("bad"), BAD, *words, by=program)
 
 
 @pytest.fixture(scope="module")
@@ -104,15 +108,11 @@ def test_each_fault_is_found_by_its_check(
     assert "\n" not in found[check]
 
 
-@pytest.mark.parametrize(
-    ("module", "reason"),
-    [("for_ever", "no answer within 10 s"), ("crash", "killed by SIGSEGV")],
-)
-def test_a_lost_worker_costs_one_row(bad: Verified, module: str, reason: str) -> None:
-    """A module that hangs or crashes is `lost`, and the built-in after it is verified."""
-    lost = [check for check in bad.matrix[module].values() if check["verdict"] == "lost"]
+def test_a_crash_costs_one_row(bad: Verified) -> None:
+    """A module that crashes its process is `lost`, and the built-in after it is verified."""
+    lost = [check for check in bad.matrix["crash"].values() if check["verdict"] == "lost"]
     assert len(lost) == 1
-    assert reason in lost[0]["reason"]
+    assert "killed by SIGSEGV" in lost[0]["reason"]
     assert {check["verdict"] for check in bad.matrix["identity"].values()} == {"passed"}
 
 
@@ -188,10 +188,26 @@ def test_signs_survive_where_there_is_only_ascii(cli: Cli) -> None:
     assert set(row.split()[1:]) == {"+", "x", "-"}
 
 
-def test_a_lost_worker_alone_is_status_3(cli: Cli) -> None:
-    """Where no check fails and one could not be made, the status is 3."""
-    words = ("--modules-from", str(DATA / "bad_modules.py"))
-    assert cli("verify", "crash,identity", *words).returncode == 3
+@pytest.mark.parametrize(
+    ("how", "reason"), [(dies, "killed by SIGKILL"), (hangs, "no answer in time")]
+)
+def test_a_lost_worker_alone_is_status_3(
+    cli: Cli, tmp_path: Path, how: Callable[[], BaseException], reason: str
+) -> None:
+    """A worker that dies or hangs costs its module's row alone; where no check fails that is 3."""
+
+    def lose(request: Request) -> BaseException | None:
+        return how() if request == Verify(Variant("se"), "forward") else None
+
+    words = ("se,identity", "--json", "matrix.json")
+    done = cli("verify", *words, script=RealFacts(steady, instead=lose))
+    assert done.returncode == 3
+    rows = json.loads((tmp_path / "matrix.json").read_text())["rows"]
+    checks = {row["variant"]: row["checks"] for row in rows}
+    assert list(checks["se"]) == ["builds", "forward"]
+    assert checks["se"]["forward"]["verdict"] == "lost"
+    assert reason in checks["se"]["forward"]["reason"]
+    assert {check["verdict"] for check in checks["identity"].values()} == {"passed"}
 
 
 def test_all_good_is_status_0_and_no_torch(tmp_path: Path) -> None:
@@ -231,55 +247,24 @@ def test_a_wrong_request_is_answered_in_a_line(cli: Cli, words: list[str], expec
     assert "Traceback" not in done.stderr
 
 
-WAITS = """
-import time
-from pathlib import Path
-from torch import nn
-from attn_bench import register
+def test_ctrl_c_shows_what_was_verified(cli: Cli, tmp_path: Path) -> None:
+    """Status 130, with the rows that were done, and no worker left open."""
 
-@register("first")
-class First(nn.Module):
-    def __init__(self, channels): super().__init__()
-    def forward(self, x): return 2 * x
+    def interrupt(request: Request) -> None:
+        if request == Verify(Variant("se"), "forward"):
+            signal.raise_signal(signal.SIGINT)
 
-@register("second")
-class Second(First):
-    def forward(self, x):
-        Path("reached").touch()
-        time.sleep(3600)
-"""
-
-
-def test_ctrl_c_shows_what_was_verified(tmp_path: Path) -> None:
-    """Status 130, with the rows that were done, and no worker left behind."""
-    (tmp_path / "waits.py").write_text(WAITS)
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "attn_bench", "verify", "first,second", "--timeout", "200"),
-            *("--modules-from", "waits.py", "--json", "matrix.json"),
-        ],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        deadline = time.monotonic() + 120
-        while not (tmp_path / "reached").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode == 130
-    assert "interrupted" in stderr
+    script = RealFacts(steady, instead=interrupt)
+    done = cli("verify", "se,identity", "--json", "matrix.json", script=script)
+    assert done.returncode == 130
+    assert "interrupted" in done.stderr
     content = json.loads((tmp_path / "matrix.json").read_text())
     assert content["state"] == "interrupted"
     first, second = content["rows"]
     assert first["checks"].keys() == set(USUAL)
-    assert "forward" not in second["checks"]
-    assert "first  " in stdout
+    assert second["checks"].keys() == {"builds"}
+    assert f"{first['variant']}  " in done.stdout
+    assert all(worker.is_ended for worker in script.workers)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from inside import inside
 from program import ProgramRun, program_run
 
 from attn_bench.catalog.backbones import BACKBONES, Place
@@ -16,7 +17,7 @@ GE_PAPER = "Gather-Excite arXiv:1810.12348 ResNet-50"
 
 @pytest.fixture(scope="session")
 def rebuilt(tmp_path_factory: pytest.TempPathFactory) -> ProgramRun:
-    """`run --suite papers` for the ResNet-50s of SE, GE and CBAM, through the real program."""
+    """`run --suite papers` for the ResNet-50s of SE, GE and CBAM."""
     where = (
         "backbone == 'resnet50_caffe' and place == 'block' and "
         "variant in ['se', 'cbam', 'ge_theta_minus(extent=global)', "
@@ -27,6 +28,7 @@ def rebuilt(tmp_path_factory: pytest.TempPathFactory) -> ProgramRun:
     return program_run(
         tmp_path_factory.mktemp("papers"),
         *("--suite", "papers", "--where", where, "--device", "cpu", "--threads", "1"),
+        by=inside,
     )
 
 
