@@ -10,7 +10,7 @@ from attn_bench.engine.process import WorkerLost
 from attn_bench.model import protocol
 from attn_bench.model.case import Case
 from attn_bench.model.metrics import Timing
-from attn_bench.model.protocol import Failure, Reply, Request
+from attn_bench.model.protocol import Failure, Message, Reply
 from attn_bench.model.run import Facts, Rates
 
 HELLO = protocol.Hello(
@@ -59,11 +59,11 @@ class Script:
     no_rates: Sequence[str] = ()
     clock: Clock = field(default_factory=Clock)
     workers: list[FakeWorker] = field(default_factory=list)
-    asked: list[tuple[int, Request]] = field(default_factory=list)
+    asked: list[tuple[int, Message]] = field(default_factory=list)
 
-    def asked_for(self, kind: type[Request]) -> list[Request]:
+    def asked_for(self, kind: type[Message]) -> list[Message]:
         """The requests of one kind, in the order in which they came."""
-        return [request for _, request in self.asked if isinstance(request, kind)]
+        return [message for _, message in self.asked if isinstance(message, kind)]
 
 
 class FakeWorker:
@@ -92,12 +92,12 @@ class FakeWorker:
     def end(self) -> None:
         self.is_ended = True
 
-    def ask(self, request: Request, timeout_s: float) -> Reply:
+    def ask(self, message: Message, timeout_s: float) -> Reply:
         assert self.is_open, "it was asked before it was opened"
         assert not self.is_ended, "it was asked after its end"
-        self.script.asked.append((self.number, request))
+        self.script.asked.append((self.number, message))
         self.timeouts_s.append(timeout_s)
-        answer = self._answer(request)
+        answer = self._answer(message)
         if isinstance(answer, WorkerLost):
             self.script.clock.now_s += timeout_s if answer.status == "timeout" else 0.0
             self.end()
@@ -105,8 +105,8 @@ class FakeWorker:
             raise answer
         return answer
 
-    def _answer(self, request: Request) -> Reply | BaseException:
-        match request:
+    def _answer(self, message: Message) -> Reply | BaseException:
+        match message:
             case protocol.MeasureRates(dtype=dtype):
                 if dtype in self.script.no_rates:
                     return Failure("failed", f"rates: no {dtype} here")
@@ -117,7 +117,7 @@ class FakeWorker:
                 return protocol.Inspected(facts) if isinstance(facts, Facts) else facts
             case protocol.RunBlock(case=case, calls=calls):
                 return self._block(case, calls)
-        raise AssertionError(f"the script has no answer to {request}")
+        raise AssertionError(f"the script has no answer to {message}")
 
     def _block(self, case: Case, calls: int) -> Reply | BaseException:
         round_ = self._rounds[case.id]

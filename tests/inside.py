@@ -28,7 +28,7 @@ from attn_bench.engine.watch import Watch
 from attn_bench.model import protocol
 from attn_bench.model.case import Case
 from attn_bench.model.errors import RequestError
-from attn_bench.model.protocol import Failure, Reply, Request
+from attn_bench.model.protocol import Failure, Message, Reply
 from attn_bench.worker.bench import Bench, open_bench
 from attn_bench.worker.devices.cpu import Cpu
 
@@ -52,7 +52,7 @@ def steady(case: Case, session: int, round_: int) -> float:
 class RealFacts(Script):
     """A script of times alone. instead: an answer in place of the bench's or the script's."""
 
-    instead: Callable[[Request], Reply | BaseException | None] = lambda _: None
+    instead: Callable[[Message], Reply | BaseException | None] = lambda _: None
 
 
 class BenchWorker(FakeWorker):
@@ -74,14 +74,14 @@ class BenchWorker(FakeWorker):
         assert isinstance(reply, protocol.Hello)
         return replace(reply, settings=protocol.settings_in(worker_environment()))
 
-    def _answer(self, request: Request) -> Reply | BaseException:
+    def _answer(self, message: Message) -> Reply | BaseException:
         assert isinstance(self.script, RealFacts)
-        if (answer := self.script.instead(request)) is not None:
+        if (answer := self.script.instead(message)) is not None:
             return answer
-        if isinstance(request, protocol.RunBlock | protocol.MeasureRates):
-            return super()._answer(request)
+        if isinstance(message, protocol.RunBlock | protocol.MeasureRates):
+            return super()._answer(message)
         assert self._bench is not None
-        return self._bench.answer(request)
+        return self._bench.answer(message)
 
 
 @contextmanager

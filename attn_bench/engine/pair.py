@@ -26,8 +26,8 @@ class AnyWorker(Protocol):
     def another(self, load: Sequence[str]) -> AnyWorker:
         """A fresh worker that opens in the same way; `load` names the modules it will need."""
 
-    def ask(self, request: Request, timeout_s: float) -> Reply:
-        """The reply to `request`. Raises WorkerLost, with the worker ended, after `timeout_s`."""
+    def ask(self, message: Message, timeout_s: float) -> Reply:
+        """The reply to `message`. Raises WorkerLost, with the worker ended, after `timeout_s`."""
 
     def end(self) -> None:
         """End it and all that it started; safe to call twice."""

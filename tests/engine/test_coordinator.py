@@ -17,7 +17,7 @@ from attn_bench.engine.coordinator import LEAST_ROUNDS, LEAST_SESSIONS, Coordina
 from attn_bench.engine.judges import Judge, Untimed
 from attn_bench.engine.progress import Unseen
 from attn_bench.jobs.check.versions import PairJudge, two_sides
-from attn_bench.model.axes import PATIENCE
+from attn_bench.model.axes import EXECUTION
 from attn_bench.model.case import Case, Shape, Variant
 from attn_bench.model.protocol import Failure, Inspect, MeasureRates, RunBlock
 from attn_bench.model.run import Block, Facts, Outcome, Plan, Settings
@@ -364,7 +364,7 @@ def test_rates_are_measured_once_a_dtype() -> None:
 
 
 def test_compiling_has_more_patience() -> None:
-    """A case that is compiled may take its PATIENCE times the timeout; all others once."""
+    """A case that is compiled may take a multiple of the timeout, and no other may."""
     compiled = case_of("se", execution="compile")
     plan = Plan((compiled, IDENTITY), {c.id: IDENTITY.id for c in (compiled, IDENTITY)}, {})
     run = Run(Script(lambda *_: 0.001), plan).whole()
@@ -373,7 +373,7 @@ def test_compiling_has_more_patience() -> None:
     for request, timeout_s in zip(asked, run.script.workers[0].timeouts_s, strict=True):
         if isinstance(request, Inspect | RunBlock):
             waited[request.case].add(timeout_s)
-    assert waited == {compiled: {7 * PATIENCE["compile"]}, IDENTITY: {7}}
+    assert waited == {compiled: {7 * EXECUTION["compile"].patience}, IDENTITY: {7}}
 
 
 # --- what is kept, and resuming -------------------------------------------------------------------

@@ -18,7 +18,7 @@ import pytest
 from inside import RealFacts, steady
 from program import ROOT, Cli
 
-from attn_bench.model.protocol import Request, RunBlock
+from attn_bench.model.protocol import Message, RunBlock
 from attn_bench.store import runs
 
 SMOKE = ("run", "--suite", "smoke", "--device", "cpu", "--threads", "1", "--out", "run")
@@ -50,7 +50,7 @@ def test_a_signal_saves_and_resume_completes(cli: Cli, tmp_path: Path, number: i
     """Status 130 with a table; --resume goes on in new sessions, and then nothing is left to do."""
     script = RealFacts(steady)
 
-    def heard(request: Request) -> None:
+    def heard(message: Message) -> None:
         if len(script.asked_for(RunBlock)) > BLOCKS_BEFORE:
             signal.raise_signal(number)
 

@@ -17,7 +17,7 @@ from inside import RealFacts, inside, steady
 from program import ROOT, Cli, ProgramRun, program
 
 from attn_bench.model.case import Case
-from attn_bench.model.protocol import Inspect, Request
+from attn_bench.model.protocol import Inspect, Message
 from attn_bench.store.info import SCHEMA
 
 MINE = """\
@@ -217,9 +217,9 @@ def test_a_check_in_a_hook_leaves_the_commit_alone(repository: Path) -> None:
     assert "2 files changed" in shown.stdout
 
 
-def interrupted(request: Request) -> None:
+def interrupted(message: Message) -> None:
     """Ctrl-C while the first case is inspected."""
-    if isinstance(request, Inspect):
+    if isinstance(message, Inspect):
         signal.raise_signal(signal.SIGINT)
 
 

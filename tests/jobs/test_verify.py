@@ -21,7 +21,7 @@ from attn_bench.catalog.registry import Entry
 from attn_bench.jobs.verify import USUAL, subjects_of
 from attn_bench.model.case import Variant
 from attn_bench.model.checks import CHECKS
-from attn_bench.model.protocol import Request, Verify
+from attn_bench.model.protocol import Message, Verify
 
 BAD = (
     "good,bad_constructor,bad_forward,bad_backward,other_shape,not_a_number,in_place,through_data,"
@@ -196,8 +196,8 @@ def test_a_lost_worker_alone_is_status_3(
 ) -> None:
     """A worker that dies or hangs costs its module's row alone; where no check fails that is 3."""
 
-    def lose(request: Request) -> BaseException | None:
-        return how() if request == Verify(Variant("se"), "forward") else None
+    def lose(message: Message) -> BaseException | None:
+        return how() if message == Verify(Variant("se"), "forward") else None
 
     words = ("se,identity", "--json", "matrix.json")
     done = cli("verify", *words, script=RealFacts(steady, instead=lose))
@@ -250,8 +250,8 @@ def test_a_wrong_request_is_answered_in_a_line(cli: Cli, words: list[str], expec
 def test_ctrl_c_shows_what_was_verified(cli: Cli, tmp_path: Path) -> None:
     """Status 130, with the rows that were done, and no worker left open."""
 
-    def interrupt(request: Request) -> None:
-        if request == Verify(Variant("se"), "forward"):
+    def interrupt(message: Message) -> None:
+        if message == Verify(Variant("se"), "forward"):
             signal.raise_signal(signal.SIGINT)
 
     script = RealFacts(steady, instead=interrupt)

@@ -7,8 +7,8 @@ import torch
 
 from attn_bench.catalog.registry import builtin
 from attn_bench.model.case import Case, Network, Shape, Variant
-from attn_bench.worker.bench import Bench
-from attn_bench.worker.devices import open_device
+from attn_bench.worker.build import Builder
+from attn_bench.worker.devices.base import open_device
 
 CASES = {
     "module": Case(Variant("se"), Shape(2, 16, 8, 8), mode="training"),
@@ -19,7 +19,7 @@ CASES = {
 @pytest.mark.parametrize("what", CASES)
 def test_a_step_of_training_gives_every_gradient(what: str) -> None:
     """The call that is timed gives one of each parameter and, of a module alone, of its input."""
-    built = Bench(open_device("cpu"), builtin()).built(CASES[what])
+    built = Builder(open_device("cpu"), builtin()).built(CASES[what])
     with built.mode():
         gradients = built.call()
     shapes = [parameter.shape for parameter in built.module.parameters()]
