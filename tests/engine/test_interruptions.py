@@ -133,7 +133,8 @@ def test_kill_9_of_the_program_loses_nothing(running: Running, cli: Cli) -> None
     running.process.kill()
     running.process.communicate()
     gone, _ = psutil.wait_procs(workers)
-    assert gone == workers
+    assert workers
+    assert set(gone) == set(workers)
     with (running.folder / "journal.jsonl").open("a") as journal:
         journal.write('{"block": {"case_id": "cut o')  # as if it had died in the midst of a line
     before = kept(running.folder, "block")
@@ -149,17 +150,13 @@ def test_a_killed_worker_costs_its_case_alone(running: Running) -> None:
     """The run goes on in a new session, with one case lost and its reason kept."""
     running.wait_for_blocks()
     running.workers()[0].kill()
-    while not (lost := [o for o in kept(running.folder, "outcome") if o["status"] != "ok"]):
-        assert running.process.poll() is None, "the run ended with its worker"
-        time.sleep(0.02)
-    known = {block["session"] for block in kept(running.folder, "block")}
-    while {block["session"] for block in kept(running.folder, "block")} == known:
+    while not any(block["session"] == 2 for block in kept(running.folder, "block")):
         assert running.process.poll() is None, "the run ended with its worker"
         time.sleep(0.02)
     running.process.send_signal(signal.SIGINT)
     assert running.end() == 130
-    rows = {row.case_id: row for row in runs.load(running.folder).rows}
-    assert "killed by SIGKILL" in rows[lost[0]["case_id"]].error
+    (lost,) = [row for row in runs.load(running.folder).rows if row.status != "ok"]
+    assert "killed by SIGKILL" in (lost.error or "")
 
 
 def test_a_full_disk_keeps_what_was_written(tmp_path: Path, cli: Cli) -> None:
