@@ -155,8 +155,10 @@ def test_a_killed_worker_costs_its_case_alone(running: Running) -> None:
         time.sleep(0.02)
     running.process.send_signal(signal.SIGINT)
     assert running.end() == 130
-    (lost,) = [row for row in runs.load(running.folder).rows if row.status != "ok"]
-    assert "killed by SIGKILL" in (lost.error or "")
+    (lost,) = [one for one in kept(running.folder, "outcome") if one["status"] != "ok"]
+    assert "killed by SIGKILL" in lost["error"]
+    rows = {row.case_id: row for row in runs.load(running.folder).rows}
+    assert rows[lost["case_id"]].error == lost["error"]
 
 
 def test_a_full_disk_keeps_what_was_written(tmp_path: Path, cli: Cli) -> None:
