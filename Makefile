@@ -1,12 +1,13 @@
 # make bench    set everything up and run the ge_extents suite
 # make test     set everything up and run the tests
 # make check    what is quick: format, lint, types, import rules
+# make format   mend the format and what the linter can
 # make soak     what takes hours: 1,000 comparisons, 200 kills, 100 checks, 500 shapes
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: bench test check soak clean
+.PHONY: bench test check format soak clean
 
 bench: .venv/.ready
 	$(BIN)/python -m attn_bench run --suite ge_extents
@@ -19,6 +20,10 @@ check: .venv/.ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+format: .venv/.ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 soak: .venv/.ready
 	$(BIN)/python benchmarks/soak_gather_excite.py
@@ -33,4 +38,4 @@ soak: .venv/.ready
 	@touch $@
 
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .import_linter_cache
