@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(CHANGES))
     names = parser.parse_args().names or list(CHANGES)
     if unknown := [name for name in names if name not in CHANGES]:
-        parser.error(f"unknown change {unknown[0]!r} (there are: {', '.join(CHANGES)})")
+        parser.error(f"unknown change {unknown[0]!r} (known: {', '.join(CHANGES)})")
     return 1 if [name for name in names if not is_kept(name, CHANGES[name])] else 0
 
 
