@@ -106,7 +106,7 @@ class Place:
         """Why the backbone called `name` lacks this place; None if it has it."""
         there = BACKBONES[name]
         if self.kind == "slot" and not there.has_slot:
-            return f"{name} has no built-in attention slot (block, inner or stage?)"
+            return f"{name} has no attention slot (block, inner or stage?)"
         outside = [stage for stage in self.stages or () if not 1 <= stage <= there.stages]
         if outside:
             return f"{name} has stages 1 to {there.stages}, not {outside[0]}"

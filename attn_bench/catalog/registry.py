@@ -191,7 +191,7 @@ def _check_name(name: object) -> None:
     if not isinstance(name, str) or not re.fullmatch(r"[\w./+-]+", name):
         raise ValueError(f"register: {name!r} is not a valid name (use letters, digits, _ . / + -)")
     if name == PLAIN:
-        raise ValueError(f"register: {name!r} is reserved for a backbone without a module")
+        raise ValueError(f"register: the name {name!r} is reserved for backbones without a module")
 
 
 def _check_extents(

@@ -1,4 +1,4 @@
-"""Which rows and columns of a table are asked for, and in which order."""
+"""Selects the rows and columns of a table, and their order."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def select_rows(rows: Sequence[Row], where: str | None, sort: str | None) -> lis
 
 
 def read_columns(words: str | None) -> list[str]:
-    """Checked column names; empty where none were given."""
+    """Checked column names; empty if `words` names none."""
     if not words:
         return []
     names = list(COLUMNS) if words == "all" else [word.strip() for word in words.split(",")]

@@ -120,7 +120,7 @@ def test_version(cli: Cli) -> None:
         (["run", "--resume", "latest"], "there is no run 'latest'"),
         (["run", "--resume", "x", "--seed", "1"], "drop --seed"),
         (["run", "--suite", "smok"], "unknown suite 'smok' (did you mean 'smoke'?)"),
-        (["run", "--suite", "no/such.toml"], "no/such.toml: there is no such suite file"),
+        (["run", "--suite", "no/such.toml"], "no/such.toml: suite file not found"),
         (["run", "--suite", "smoke", "--buget", "3"], "No such option '--buget'"),
         (["run", "--suite", "smoke", "--budget", "0"], "--budget"),
         (["run", "--suite", "smoke", "--budget", "x"], "--budget"),
@@ -188,7 +188,7 @@ def test_existing_output_folder_is_not_touched(cli: Cli, tmp_path: Path) -> None
     kept.write_text("all of it")
     done = cli("run", "--suite", "smoke", "--out", "mine")
     assert done.returncode == 2
-    assert "--out mine: it exists already" in done.stderr
+    assert "--out mine: already exists" in done.stderr
     assert [path.name for path in kept.parent.iterdir()] == ["thesis.txt"]
 
 

@@ -403,8 +403,8 @@ def test_a_check_of_two_versions_is_no_baseline(stored: Path, cli: Cli) -> None:
     ("file", "column", "value", "expected"),
     [
         ("table.parquet", "status", "weird", "table.parquet: "),
-        ("samples.parquet", "seconds", 0.0, "has a block without calls, or without time"),
-        ("samples.parquet", "calls", 0, "has a block without calls, or without time"),
+        ("samples.parquet", "seconds", 0.0, "contains a block without calls or without time"),
+        ("samples.parquet", "calls", 0, "contains a block without calls or without time"),
     ],
 )
 def test_tampered_tables(
@@ -446,10 +446,10 @@ def test_compare_two_stored_runs(stored: Path, cli: Cli) -> None:
         (("--baseline", "nothing"), "there is no run 'nothing'"),
         (
             ("--against-modules", "nothing.py"),
-            "--against-modules nothing.py: there is no such file",
+            "--against-modules nothing.py: file not found",
         ),
         (("--against-python", "/no/python"), "--against-python /no/python: No such file"),
-        (("--against-python", "/bin/true"), "no worker could be started"),
+        (("--against-python", "/bin/true"), "a worker cannot be started"),
         (("--against", "HEAD", "--tolerance", "latncy=3"), "did you mean 'latency'?"),
         (("--against", "HEAD", "--warn", "latency=x"), "'x' is not a valid percentage"),
         (("--against", "HEAD", "--tolerance", "latency=-1"), "'-1' is not a valid percentage"),

@@ -209,13 +209,13 @@ def test_a_stage_alone(cli: Cli) -> None:
         (("--backbone", "resnet50", "--modules", "nope"), "matches no module"),
         (("--backbone", "resnet50", "--max-latency", "10%"), "(did you mean +10%?)"),
         (("--backbone", "resnet50", "--json", "no/such/folder.json"), "cannot be written"),
-        (("--backbone", "resnet50", "--modules-from", "no.py"), "there is no such file"),
+        (("--backbone", "resnet50", "--modules-from", "no.py"), "file not found"),
         (("--shape", "64x0x8"), "channels x height x width"),
         (("--shape", "999999x99999x99999"), "is too large"),
         (("--shape", "64x8x8", "--place", "block"), "--place needs --backbone"),
         (("--shape", "64x8x8", "--max-params", "+10%"), "a copy of the input has no params"),
         (("--shape", "256x8x8", "--suite", "ge_implementations"), "in one condition"),
-        (("--shape", "64x8x8", "--suite", "resnet50"), "and there are shapes"),
+        (("--shape", "64x8x8", "--suite", "resnet50"), "but this suite has shapes"),
     ],
 )
 def test_bad_requests(cli: Cli, words: tuple[str, ...], said: str) -> None:

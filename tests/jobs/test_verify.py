@@ -234,7 +234,7 @@ sys.exit(status)
     ("words", "expected"),
     [
         (["ge_teta"], "verify ge_teta: matches no module (did you mean 'ge_theta'?)"),
-        (["se", "--modules-from", "no.py"], "--modules-from no.py: there is no such file"),
+        (["se", "--modules-from", "no.py"], "--modules-from no.py: file not found"),
         (["se", "--json", "no/such/file"], "no/such/file: cannot be written"),
         (["se", "--device", "tpu"], "--device"),
     ],

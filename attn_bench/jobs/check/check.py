@@ -23,7 +23,7 @@ from attn_bench.model.errors import RequestError
 from attn_bench.model.request import RunRequest
 from attn_bench.model.row import Row
 from attn_bench.model.suite import Tolerance
-from attn_bench.plan.cases import selection
+from attn_bench.plan.cases import make_selection
 from attn_bench.store import runs
 from attn_bench.store.runs import StoredRun
 
@@ -108,8 +108,8 @@ def _against_run(
 def _comparable_rows(old: StoredRun, prepared: Prepared, request: RunRequest) -> list[Row]:
     """The rows of the baseline that this request asks for. Raises RequestError for none."""
     planned = {case.id for case in prepared.plan.cases}
-    selected = selection(request.modules, request.where)
-    rows = [r for r in old.rows if r.case_id in planned or selected(asdict(r))]
+    is_selected = make_selection(request.modules, request.where)
+    rows = [r for r in old.rows if r.case_id in planned or is_selected(asdict(r))]
     has_common = bool({row.case_id for row in rows} & planned)
     if not rows or not (has_common or old.info.suite.name == prepared.suite.name):
         source = prepared.suite.source

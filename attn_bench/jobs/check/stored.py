@@ -11,10 +11,10 @@ from attn_bench.analysis.verdicts import (
     Finding,
     Tolerances,
     Trial,
+    combine,
     exact_changes,
     exact_finding,
-    figureless,
-    together,
+    make_finding,
 )
 from attn_bench.jobs.check.notes import Note, note
 from attn_bench.model.axes import AXES
@@ -94,7 +94,7 @@ def compare(
     trial = Trial({i: after[i].module for i in ratios}, tolerances)
     trial.look(ratios)
     found = [
-        figureless(case_id, row.module, "missing", "only the baseline has it")
+        make_finding(case_id, row.module, "missing", "only the baseline has it")
         for case_id, row in before.items()
         if case_id not in after
     ]
@@ -102,21 +102,21 @@ def compare(
         then = before.get(case_id)
         if row.status in BROKEN:
             reason = f"{row.status}: {row.error}"
-            found.append(figureless(case_id, row.module, "failed", reason))
+            found.append(make_finding(case_id, row.module, "failed", reason))
         elif then is None:
             reason = "the baseline does not have it"
-            found.append(figureless(case_id, row.module, "new", reason))
+            found.append(make_finding(case_id, row.module, "new", reason))
         elif then.status in BROKEN:
-            found.append(figureless(case_id, row.module, "new", "it failed in the baseline"))
+            found.append(make_finding(case_id, row.module, "new", "it failed in the baseline"))
         elif row.params is None or then.params is None:
             reason = "one of the runs ended before this case was inspected"
-            found.append(figureless(case_id, row.module, "undecided", reason))
+            found.append(make_finding(case_id, row.module, "undecided", reason))
         else:
             changes = exact_changes(row.module, then, row, tolerances)
             finding = exact_finding(case_id, row.module, changes)
             if case_id in ratios:
                 values = then.latency_us, row.latency_us
-                finding = together(finding, trial.finding(case_id, ratios[case_id], values))
+                finding = combine(finding, trial.finding(case_id, ratios[case_id], values))
             elif _is_baseline(row, new):
                 finding = replace(finding, is_baseline=True)
             else:
@@ -130,7 +130,7 @@ def _without_time(exact: Finding, *, is_wanted: bool) -> Finding:
     if not is_wanted:
         return replace(exact, reason="time was not compared")
     reason = "it was not timed in both runs"
-    return together(exact, figureless(exact.case_id, exact.module, "undecided", reason))
+    return combine(exact, make_finding(exact.case_id, exact.module, "undecided", reason))
 
 
 def _ratios(old: StoredRun, new: StoredRun, run_to_run_sd: float) -> dict[str, Estimate]:

@@ -27,7 +27,7 @@ from attn_bench.model.request import RunRequest
 from attn_bench.model.run import Plan
 from attn_bench.model.suite import Suite
 from attn_bench.plan import suite_file
-from attn_bench.plan.cases import SECONDS_PER_CASE, SESSIONS, make_plan, settle
+from attn_bench.plan.cases import SECONDS_PER_CASE, SESSIONS, make_plan, make_settings
 
 SESSIONS_OF_FEW = 8
 LEAST_BUDGET_S = 20.0
@@ -65,7 +65,7 @@ def _version(question: CheckRequest) -> Iterator[_Version]:
     elif question.against_modules is not None:
         file = question.against_modules
         if not Path(file).is_file():
-            raise RequestError(f"--against-modules {file}: there is no such file")
+            raise RequestError(f"--against-modules {file}: file not found")
         yield _Version(file, protocol.BaselineCode(None, [file]))
     else:
         assert question.against_python is not None
@@ -85,7 +85,7 @@ def _against_version(question: CheckRequest, version: _Version, progress: Progre
         if not sides.plan.cases and not sides.missing:
             raise RequestError(f"{version.words} has no module of {suite.source} to compare")
         judge = PairJudge(sides, tolerances_of(question, suite))
-        settings = settle(_with_own_defaults(suite, sides), sides.plan, request)
+        settings = make_settings(_with_own_defaults(suite, sides), sides.plan, request)
         prepared = Prepared(session, suite, sides.plan, settings)
         begun = begin(prepared, request, began, "check")
         if isinstance(session.worker, WorkerPair) and session.worker.baseline_hello:

@@ -11,10 +11,10 @@ from attn_bench.analysis.verdicts import (
     Finding,
     Tolerances,
     Trial,
+    combine,
     exact_changes,
     exact_finding,
-    figureless,
-    together,
+    make_finding,
 )
 from attn_bench.model.case import Case
 from attn_bench.model.run import Outcome, Plan
@@ -111,7 +111,7 @@ class PairJudge:
         estimates = timings.ratios(self.sides.pairs)
         latencies = timings.latencies_us()
         found = [
-            figureless(c.id, c.variant.module, "missing", "only the baseline has it")
+            make_finding(c.id, c.variant.module, "missing", "only the baseline has it")
             for c in self.sides.missing
         ]
         found += [
@@ -134,15 +134,15 @@ class PairJudge:
             if new in self.trial.module_of:
                 both = latencies.get(baseline), latencies.get(new)
                 values = (both[0].value, both[1].value) if both[0] and both[1] else None
-                finding = together(finding, self.trial.finding(new, estimates.get(new), values))
+                finding = combine(finding, self.trial.finding(new, estimates.get(new), values))
             found.append(finding)
         return found
 
     def _new(self, case: Case, outcome: Outcome | None) -> Finding:
         if outcome is not None and outcome.status != "ok":
             reason = f"{outcome.status}: {outcome.error}"
-            return figureless(case.id, case.variant.module, "failed", reason)
-        return figureless(case.id, case.variant.module, "new", "the baseline does not have it")
+            return make_finding(case.id, case.variant.module, "failed", reason)
+        return make_finding(case.id, case.variant.module, "new", "the baseline does not have it")
 
 
 def _is_unsupported(outcome: Outcome | None) -> bool:
@@ -151,7 +151,7 @@ def _is_unsupported(outcome: Outcome | None) -> bool:
 
 
 def _unreached(case_id: str, module: str) -> Finding:
-    return figureless(case_id, module, "undecided", "the run ended before this case")
+    return make_finding(case_id, module, "undecided", "the run ended before this case")
 
 
 def _broken(case_id: str, module: str, now: Outcome | None, then: Outcome | None) -> Finding | None:
@@ -160,8 +160,8 @@ def _broken(case_id: str, module: str, now: Outcome | None, then: Outcome | None
         return _unreached(case_id, module)
     if now.status != "ok":
         also = "" if then.status == "ok" else "; the baseline failed too"
-        return figureless(case_id, module, "failed", f"{now.status}: {now.error}{also}")
+        return make_finding(case_id, module, "failed", f"{now.status}: {now.error}{also}")
     if then.status != "ok":
         reason = f"the baseline could not be measured: {then.status}: {then.error}"
-        return figureless(case_id, module, "new" if then.facts is None else "failed", reason)
+        return make_finding(case_id, module, "new" if then.facts is None else "failed", reason)
     return None

@@ -28,7 +28,7 @@ from attn_bench.model.status import FAULTS, Exit
 from attn_bench.model.suite import Aim, Suite
 from attn_bench.papers.gains import published_place
 from attn_bench.plan import suite_file
-from attn_bench.plan.cases import make_plan, settle
+from attn_bench.plan.cases import make_plan, make_settings
 from attn_bench.store.info import RunInfo
 from attn_bench.store.runs import StoredRun
 
@@ -39,10 +39,10 @@ def recommend(question: RecommendRequest, progress: Progress) -> Recommendation:
     here, known = _here(question.request, progress)
     asked = suite_file.load(question.request.suite, known)
     aim = _aim(question, asked)
-    moved = suite_file.aimed(asked, aim)
+    moved = suite_file.aim_suite(asked, aim)
     plan = _plan(question, moved, here)
     wanted = {case.id: case for case in plan.measurable}
-    settings = settle(moved, plan, question.request)
+    settings = make_settings(moved, plan, question.request)
     stored = {} if question.fresh else stored_rows(wanted, here, _good_enough(settings))
     if any(plan.baseline_of[case_id] not in stored for case_id in wanted):
         stored = {}  # a baseline's own figures are of the run that the ratios are to

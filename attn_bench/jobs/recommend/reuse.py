@@ -116,7 +116,7 @@ def _is_interval(found: Interval | None) -> bool:
 
 def _runs(here: Here) -> Iterator[StoredRun]:
     """The newest first; a run that cannot be read is not reused."""
-    for path, info in runs.newest_first():
+    for path, info in runs.list_newest_first():
         if here.holds(info):
             with suppress(RequestError):
                 yield runs.load(path)

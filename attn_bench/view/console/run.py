@@ -62,7 +62,7 @@ def show_published(rows: Sequence[Row], info: RunInfo) -> None:
     verdicts = Counter(figure.verdict for comparison in found for figure in comparison.figures)
     counts = ", ".join(f"{number} {verdict}" for verdict, number in verdicts.items())
     line(f"figures: {counts}")
-    for reason, number in reproduction.left_out().items():
+    for reason, number in reproduction.count_left_out().items():
         line(f"not rebuilt: {units.number(number, 'row')}: {reason}")
 
 
