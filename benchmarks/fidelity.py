@@ -47,7 +47,7 @@ def main() -> None:
     logs = []
     for shape in shapes:
         for variant in variants:
-            built = bench.built(Case(variant, shape))
+            built = bench.build(Case(variant, shape))
             timer = Timer(
                 "call()", globals={"call": built.call}, num_threads=torch.get_num_threads()
             )

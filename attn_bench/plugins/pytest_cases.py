@@ -56,7 +56,7 @@ def test_case(attn_case: Case, benchmark: Any, request: pytest.FixtureRequest) -
     bench = request.config.stash[_BENCH]
     try:
         facts = bench.inspect(attn_case)
-        built = bench.built(attn_case)
+        built = bench.build(attn_case)
     except CaseFailed as failed:
         if failed.status == "unsupported":
             pytest.skip(str(failed))

@@ -384,7 +384,7 @@ def test_what_was_not_timed_is_undecided(stored: Path, cli: Cli) -> None:
     samples[samples["round"] > 90].to_parquet(stored / "samples.parquet")
     done = cli("compare", "baseline", "baseline")
     assert done.returncode == 4
-    assert "it was not timed in both runs" in done.stdout
+    assert "this case was not timed in both runs" in done.stdout
 
 
 def test_a_check_of_two_versions_is_no_baseline(stored: Path, cli: Cli) -> None:
