@@ -225,8 +225,8 @@ class SelfcheckRequest:
 def selfcheck(request: SelfcheckRequest, progress: Progress) -> tuple[Finished, Report]:
     """Run trials and store them as one run. Raises RequestError if the device does not exist."""
     deadline, began = time.monotonic() + 60 * request.minutes, datetime.now(UTC)
-    asked = RunRequest("selfcheck", device=request.device, command=request.command)
-    with open_session(asked, progress) as session:
+    run_request = RunRequest("selfcheck", device=request.device, command=request.command)
+    with open_session(run_request, progress) as session:
         plan, truth = request.pairs.plan(session.hello.device)
         settings = Settings(
             budget_s=request.seconds_a_case * len(plan.cases),
@@ -237,7 +237,7 @@ def selfcheck(request: SelfcheckRequest, progress: Progress) -> tuple[Finished, 
             timeout_s=TIMEOUT_S,
         )
         prepared = Prepared(session, _as_suite(plan), plan, settings)
-        begun = begin(prepared, asked, began)
+        begun = begin(prepared, run_request, began)
         trials = Trials(prepared, begun, truth)
         while trials.seconds is None or _has_time(trials, deadline, request.most_trials):
             trials.measure(progress)

@@ -142,12 +142,12 @@ def read_links() -> Mapping[str, Any]:
 
 def fits(rule: Mapping[str, Any], row: Published) -> bool:
     """Whether every pattern of the rule matches the row's column of that name."""
-    wanted = {
+    columns = {
         name: rule[name] for name in ("backbone", "module", "variant", "source") if name in rule
     }
     return all(
         any(fnmatchcase(getattr(row, name), pattern) for pattern in _as_list(patterns))
-        for name, patterns in wanted.items()
+        for name, patterns in columns.items()
     )
 
 

@@ -41,22 +41,22 @@ def make_plan(
         Condition(rule, CASE_COLUMNS, f"{suite.source}: leave_out") for rule in suite.leave_out
     ]
     is_selected = make_selection(modules, where)
-    chosen = []
+    selected = []
     for case in _all_cases(suite, device):
         columns = case.columns()
         if any(rule(columns) for rule in rules):
             continue
         if is_selected(columns):
-            chosen.append(case)
-    if not chosen:
+            selected.append(case)
+    if not selected:
         raise RequestError(_nothing_left(suite, modules, where))
     variants = {variant.label: variant for grid in suite.grids for variant in grid.variants()}
     baseline = variants.get(suite.baseline, Variant(suite.baseline))
-    baselines = {case.id: _baseline_case(case, baseline) for case in chosen}
+    baselines = {case.id: _baseline_case(case, baseline) for case in selected}
     # Keyed by id, so that a case named twice is measured once. The sort is stable: within a shape
     # or backbone, the order of the suite stays, and baselines come last.
-    cases = {case.id: case for case in [*chosen, *baselines.values()]}
-    at = {group: index for index, group in enumerate(dict.fromkeys(map(_where, chosen)))}
+    cases = {case.id: case for case in [*selected, *baselines.values()]}
+    at = {group: index for index, group in enumerate(dict.fromkeys(map(_where, selected)))}
     ordered = sorted(
         cases.values(),
         key=lambda case: (at[_where(case)], case.is_plain or case.variant == baseline),

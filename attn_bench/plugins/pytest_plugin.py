@@ -37,13 +37,13 @@ def pytest_configure(config: pytest.Config) -> None:
         "attn_baseline(run, modules=GLOB, where=EXPR, modules_from=FILES): fail if an exact "
         "metric has grown since that attn-bench run",
     )
-    asked = config.getoption("--attn-suite")
-    if asked is not None:
-        _complain_early(asked, config.getoption("--attn-modules-from"))
+    suite = config.getoption("--attn-suite")
+    if suite is not None:
+        _complain_early(suite, config.getoption("--attn-modules-from"))
         config.args.append(str(CASES))
 
 
-def _complain_early(asked: str, files: list[str]) -> None:
+def _complain_early(suite: str, files: list[str]) -> None:
     """Raise UsageError for a wrong option before pytest collects tests."""
     from attn_bench.catalog import registry
     from attn_bench.model.errors import AttnBenchError
@@ -55,7 +55,7 @@ def _complain_early(asked: str, files: list[str]) -> None:
     if files or registry.entry_points():
         return  # only loading the files tells which modules they register
     try:
-        suite_file.load(asked, registry.builtin())
+        suite_file.load(suite, registry.builtin())
     except AttnBenchError as problem:
         raise pytest.UsageError(f"--attn-suite: {problem}") from None
 
@@ -64,10 +64,10 @@ def _complain_early(asked: str, files: list[str]) -> None:
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     for marker in item.iter_markers("attn_baseline"):
         try:
-            asked = inspect.signature(_hold_to_baseline).bind(item, *marker.args, **marker.kwargs)
+            call = inspect.signature(_hold_to_baseline).bind(item, *marker.args, **marker.kwargs)
         except TypeError as error:
             pytest.fail(f"attn_baseline: {error}", pytrace=False)
-        _hold_to_baseline(*asked.args, **asked.kwargs)
+        _hold_to_baseline(*call.args, **call.kwargs)
     return (yield)
 
 

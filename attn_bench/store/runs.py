@@ -127,7 +127,7 @@ def find(run: str, results: Path | None = None) -> Path:
         if run and Path(run, run_json.FILE).is_file():
             return Path(run)
     except OSError as error:
-        raise RequestError(f"there is no run {run!r}: {error.strerror}") from None
+        raise RequestError(f"run {run!r} not found: {error.strerror}") from None
     base = results or Path(RESULTS)
     begun = sorted(base.glob("*/run.json"), key=lambda file: (file.stat().st_mtime_ns, file))
     folders = [file.parent for file in begun]
@@ -135,14 +135,14 @@ def find(run: str, results: Path | None = None) -> Path:
         return folders[-1]
     folders += sorted(path.parent for path in base.glob("reference/*/run.json"))
     if not folders:
-        raise RequestError(f"there is no run {run!r}: {base}/ in this folder holds none")
+        raise RequestError(f"run {run!r} not found: {base}/ in this folder contains no run")
     matching = [p for p in folders if p.name.startswith(run)]
     exact = [p for p in matching if p.name == run] if run else []
     if len(exact or matching) == 1:
         return (exact or matching)[0]
     if matching:
         raise RequestError(f"{run!r} matches {len(matching)} runs: give a longer part of the name")
-    raise RequestError(f"there is no run {run!r}{nearest(run, [p.name for p in folders])}")
+    raise RequestError(f"run {run!r} not found{nearest(run, [p.name for p in folders])}")
 
 
 def load(path: Path) -> StoredRun:

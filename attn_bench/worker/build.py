@@ -130,7 +130,7 @@ class Builder:
         """A call that runs forward and backward, for a training case."""
         targets: list[Tensor] = [p for p in module.parameters() if p.requires_grad]
         if case.network is None:
-            targets = [x, *wanted]
+            targets = [x, *targets]
             gradient = attempt("input", lambda: self._tensor("gradient", case))
         else:  # the result of a network does not have the shape of its input
             gradient = attempt("forward", lambda: torch.ones_like(forward(x)))

@@ -31,7 +31,7 @@ class NotApplicable(Exception):
 
 def verify(entry: Entry, variant: Variant, check: Check, device: str) -> Checked:
     """The result of one check of one variant. Whatever the module raises is caught."""
-    # A warning of the module is not a fault. TF32 is off: it rounds 1,000 times coarser than float32.
+    # A warning of the module is not a fault. TF32 is off, since its rounding is coarse.
     exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
     with warnings.catch_warnings(), exact:
         warnings.simplefilter("ignore")

@@ -49,7 +49,7 @@ def _best_seconds(device: Device, call: Call, calls: int) -> float:
 
 @contextmanager
 def _tensor_cores() -> Iterator[None]:
-    """Allow TF32 for matrix products. Convolutions may use it by default, so the bound must, too."""
+    """Allow TF32 for matrix products, since convolutions may use it by default."""
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = True
     try:

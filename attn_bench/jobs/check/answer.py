@@ -110,10 +110,10 @@ def _note_visibility(finished: Finished) -> list[Note]:
     return [note("smallest_visible", seconds=nearest_s, fraction=tried[nearest_s])]
 
 
-def tolerances_of(question: CheckRequest, asked: Suite) -> Tolerances:
+def tolerances_of(question: CheckRequest, suite: Suite) -> Tolerances:
     """The tolerances of the suite, then of the command line, whose globs must match a module."""
-    named = {name for grid in asked.grids for name in grid.modules} | {asked.baseline}
+    named = {name for grid in suite.grids for name in grid.modules} | {suite.baseline}
     glob = Tolerances(question.tolerances).unmatched(named)
     if glob is not None:
-        raise RequestError(f"--tolerance {glob}: no module of {asked.name}{nearest(glob, named)}")
-    return Tolerances([*asked.tolerances, *question.tolerances])
+        raise RequestError(f"--tolerance {glob}: no module of {suite.name}{nearest(glob, named)}")
+    return Tolerances([*suite.tolerances, *question.tolerances])
