@@ -18,19 +18,19 @@ from attn_bench.model.protocol import Message, Reply
 
 
 class AnyWorker(Protocol):
-    """What the engine needs of a worker: a process, a pair of them, or a script in the tests."""
+    """The interface of a worker: a process, a pair of processes, or a script in the tests."""
 
     def open(self) -> protocol.Hello:
-        """Wait until it is ready. Raises RequestError where it cannot be started."""
+        """Wait until it is ready. Raises RequestError if it cannot be started."""
 
     def another(self, load: Sequence[str]) -> AnyWorker:
-        """A fresh worker that opens in the same way; `load` names the modules it will need."""
+        """Start a new worker with the same settings; `load` names the modules to import."""
 
     def ask(self, message: Message, timeout_s: float) -> Reply:
-        """The reply to `message`. Raises WorkerLost, with the worker ended, after `timeout_s`."""
+        """The reply to `message`. After `timeout_s`, ends the worker and raises WorkerLost."""
 
     def end(self) -> None:
-        """End it and all that it started; safe to call twice."""
+        """End it and its children; safe to call twice."""
 
 
 class WorkerPair:

@@ -443,7 +443,7 @@ def test_compare_two_stored_runs(stored: Path, cli: Cli) -> None:
         (("--against", "--output=x"), "no such revision"),
         ((), "check needs exactly one of --against, --against-modules"),
         (("--against", "HEAD", "--baseline", "x"), "check needs exactly one of"),
-        (("--baseline", "nothing"), "there is no run 'nothing'"),
+        (("--baseline", "nothing"), "run 'nothing' not found"),
         (
             ("--against-modules", "nothing.py"),
             "--against-modules nothing.py: file not found",

@@ -45,7 +45,7 @@ def recommend(question: RecommendRequest, progress: Progress) -> Recommendation:
     settings = make_settings(aimed, plan, question.request)
     stored = {} if question.fresh else find_stored(cases, here, _good_enough(settings))
     if any(plan.baseline_of[case_id] not in stored for case_id in cases):
-        stored = {}  # ratios need the baseline of their own run
+        stored = {}  # ratios need the baseline of the same run
     missing = [case_id for case_id in cases if case_id not in stored]
     finished = None
     if missing:
