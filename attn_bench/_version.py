@@ -1,3 +1,3 @@
-"""The version, for the package and for what it writes."""
+"""The version of the package, which its output files also contain."""
 
 __version__ = "0.1.0"

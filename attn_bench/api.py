@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """A run that was measured. In a notebook it shows the console's tables."""
+    """A finished run. A notebook shows it as the tables of the console."""
 
     stored: StoredRun
 
@@ -38,25 +38,29 @@ class Run:
 
     @property
     def info(self) -> RunInfo:
-        """run.json: the suite as run, settings, machine and software, warnings."""
+        """The content of run.json: suite, settings, machine, software and warnings."""
         return self.stored.info
 
     @property
     def exit_status(self) -> Exit:
-        """What `attn-bench run` ends with, of `attn_bench.model.status.Exit`."""
+        """The exit status that `attn-bench run` would return for this run."""
         return exit_status(self.stored.rows, self.info.state)
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """One row a case, by its case_id: the columns of results/README.md; unknown is NA."""
+        """One row for each case, with case_id as index; results/README.md lists the columns.
+
+        An unknown value is NA.
+        """
         frame: pd.DataFrame = frames.table_frame(self.stored.rows).set_index("case_id")
         return frame
 
     @cached_property
     def samples(self) -> pd.DataFrame:
-        """Every block: case_id, session, round, position, calls, seconds of all calls together, …
+        """One row for each block: case_id, session, round, position, calls, seconds, …
 
-        Raises RequestError where samples.parquet cannot be read.
+        `seconds` is the time of all calls of the block. Raises RequestError if samples.parquet
+        cannot be read.
         """
         frame: pd.DataFrame = frames.samples_frame(runs.load_blocks(self.path))
         return frame
@@ -72,18 +76,20 @@ class Run:
         return page.fragment(self.stored)
 
 
-# The keywords are the options of `attn-bench run`. They are listed in model/request.py alone:
-# `RunKeywords` tells editors and type checkers, `_list_keywords` tells notebooks and `help`.
+# The keywords are the options of `attn-bench run`; only model/request.py lists them. `RunKeywords`
+# shows them to editors and type checkers, `_list_keywords` to notebooks and `help`.
 def run(
     suite: str | PathLike[str], *, progress: bool = False, **options: Unpack[RunKeywords]
 ) -> Run:
-    """Measure `suite`, a name or a TOML file, and write its run folder: `attn-bench run` in Python.
+    """Measure `suite` and write its run folder: `attn-bench run` in Python.
 
-    The keywords are the command's options: `budget` in seconds, `precision` in percent, `modules`
-    globs with commas, `where` a condition on columns. Nothing is shown unless `progress` is true.
+    suite: a suite's name or a TOML file.
+    progress: show a progress line on standard error.
+    options: the options of the command: `budget` in seconds, `precision` in percent, `modules`
+        as globs with commas, `where` as a condition on columns.
 
-    A case that could not be measured is a row of the table, with its status, and sets
-    `Run.exit_status`. Raises AttnBenchError where the command refuses, or where the disk is full.
+    A case that could not be measured is a row of the table with its status, and sets
+    `Run.exit_status`. Raises AttnBenchError for a wrong request or a full disk.
     """
     for name in options.keys() - RUN_OPTIONS.keys():
         raise TypeError(f"run() has no keyword {name!r}{nearest(name, RUN_OPTIONS)}")
@@ -113,9 +119,10 @@ _list_keywords()
 
 
 def load(name: str | PathLike[str]) -> Run:
-    """An earlier run: a folder, its name under ./results/, the beginning of its name, or "latest".
+    """Read an earlier run.
 
-    Raises RequestError where there is none, or it was not finished.
+    name: a folder, its name under ./results/, the beginning of its name, or "latest".
+    Raises RequestError if the run does not exist or is not finished.
     """
     return Run(runs.load(runs.find(fspath(name))))
 

@@ -1,4 +1,6 @@
-"""Kept for the modules of earlier commits, which `check --against` loads in this harness, and for
-users' files that import from here; new code imports from `attn_bench`."""
+"""An old import path, kept for two reasons; new code imports from `attn_bench`.
+
+`check --against` loads modules of earlier commits, which import from here. So do users' files.
+"""
 
 from attn_bench.model.case import Scalar as Scalar

@@ -1,5 +1,7 @@
-"""Kept for the modules of earlier commits, which `check --against` loads in this harness, and for
-users' files that import from here; new code imports from `attn_bench`."""
+"""An old import path, kept for two reasons; new code imports from `attn_bench`.
+
+`check --against` loads modules of earlier commits, which import from here. So do users' files.
+"""
 
 from attn_bench.catalog.registry import register as register
 from attn_bench.model.entry import Extents as Extents

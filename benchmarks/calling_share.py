@@ -1,9 +1,9 @@
-"""How much of the measuring time goes into calling modules.
+"""Measures the share of the measuring time that is spent calling modules.
 
     python benchmarks/calling_share.py [SUITE]
 
-Runs the suite (ge_extents) and prints the share of the wall time, from the end of inspection to the
-end of measuring, that was spent in timed blocks and the untimed first calls before them.
+Runs the suite (default: ge_extents). The share is the time in timed blocks and untimed first calls,
+over the wall time from the end of inspection to the end of measuring.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""What a change costs: each kind is made once in a copy of the tree, tried, and its files counted.
+"""Counts the files that each kind of change touches, by making it in a copy of the tree.
 
     python benchmarks/change_cost.py [NAME …]
 
-NAME is a kind of change; all by default. A change is some edits, which count only if commands of
-the program, run in the copy, show what they must show. Prints a line for each kind: how many source
-files it touched, the most that the design allows, and which. Status 1 where a kind costs more, or
-where a command does not show it. A file that an edit no longer fits is a reason to look here.
+NAME is a kind of change; all by default. A change is a list of edits. It counts only if commands of
+the program, run in the copy, show the change. Prints a line for each kind: the number of source
+files, the most that the design allows, and their names. Status 1: a kind costs more, or a command
+does not show it. If an edit no longer matches its file, update it in `changes.py`.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(CHANGES))
     names = parser.parse_args().names or list(CHANGES)
     if unknown := [name for name in names if name not in CHANGES]:
-        parser.error(f"unknown change {unknown[0]!r} (there are: {', '.join(CHANGES)})")
+        parser.error(f"unknown change {unknown[0]!r} (known: {', '.join(CHANGES)})")
     return 1 if [name for name in names if not is_kept(name, CHANGES[name])] else 0
 
 
 def is_kept(name: str, change: Change) -> bool:
-    """Make the change in a copy, try it, and print what it cost."""
+    """Make the change in a copy, try it, and print its cost; True if the limit is kept."""
     with tempfile.TemporaryDirectory(prefix="attn-bench-") as folder:
         tree = Path(folder)
         copy_tree(tree)
@@ -52,7 +52,7 @@ def is_kept(name: str, change: Change) -> bool:
 
 
 def copy_tree(to: Path) -> None:
-    """What git tracks here, as a repository of its own."""
+    """Copy the files that git tracks into a new repository."""
     listed = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -74,13 +74,13 @@ def make(change: Change, tree: Path) -> None:
         text = (tree / name).read_text(encoding="utf-8")
         for old, new in edits:
             if text.count(old) != 1:
-                raise SystemExit(f"{name}: {old!r} stands there {text.count(old)} times, not once")
+                raise SystemExit(f"{name}: contains {old!r} {text.count(old)} times, not once")
             text = text.replace(old, new)
         (tree / name).write_text(text, encoding="utf-8")
 
 
 def touched_files(tree: Path) -> list[str]:
-    """The source files that differ from the commit, docs, tests and the user's own files aside."""
+    """The source files that differ from the commit, without docs, tests and the user's files."""
     status = subprocess.run(
         ["git", "status", "--porcelain", "-uall"], cwd=tree, capture_output=True, text=True
     )
@@ -89,7 +89,7 @@ def touched_files(tree: Path) -> list[str]:
 
 
 def run(words: str, tree: Path) -> str:
-    """What `attn-bench WORDS` prints in the copy, and the tables that it wrote."""
+    """The output of `attn-bench WORDS` in the copy, and the tables that it wrote."""
     done = subprocess.run(
         [sys.executable, "-m", "attn_bench", *shlex.split(words)],
         cwd=tree,

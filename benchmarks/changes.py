@@ -1,4 +1,4 @@
-"""The changes that `change_cost.py` makes: one of each kind, as small as a real one can be."""
+"""The changes that `change_cost.py` makes: a small but real one of each kind."""
 
 from __future__ import annotations
 
@@ -11,8 +11,13 @@ SMALL = "--modules se --device cpu --sessions 2 --budget 2"
 
 @dataclass(frozen=True)
 class Change:
-    """most: source files that the design allows. files: to be written. edits: by file, old text
-    and new. probes: words of the program, and what it then shows."""
+    """A kind of change.
+
+    most: the number of source files that the design allows.
+    files: new files.
+    edits: the old and the new text, by file.
+    probes: words of the program, and a text that its output then contains.
+    """
 
     most: int
     probes: tuple[tuple[str, str], ...]
@@ -159,7 +164,7 @@ stages = [[64, 16, 16]]
 
 DEVICE = Change(
     most=2,
-    # There is no such device here: the probe shows that the program knows it and asks for it.
+    # This machine does not have the device: the probe shows that the program knows it.
     probes=(
         ("run --help", "xpu"),
         (

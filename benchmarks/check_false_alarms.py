@@ -1,9 +1,9 @@
-"""How often the gate cries wolf: checks of unchanged code beside a busy neighbour.
+"""Counts the false alarms of `check` on unchanged code beside a busy neighbour.
 
     python benchmarks/check_false_alarms.py [--runs N] [--budget SECONDS]
 
-Runs `check --suite smoke --against HEAD`, with the default budget or another, again and again in a
-clean clone of this repository, and prints how many ended with which status.
+Runs `check --suite smoke --against HEAD` repeatedly in a clean clone of this repository, with the
+default or the given budget. Prints the number of checks with each status.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def main() -> int:
                     for part in line.rstrip(".").partition(": ")[2].split(", "):
                         count, _, verdict = part.partition(" ")
                         verdicts[verdict] += int(count)
-            told = ", ".join(f"{n} with status {s}" for s, n in sorted(statuses.items()))
+            counted = ", ".join(f"{n} with status {s}" for s, n in sorted(statuses.items()))
             each = (time.monotonic() - began) / number
-            print(f"{number} checks, {each:.0f} s each: {told}; {dict(verdicts)}", flush=True)
+            print(f"{number} checks, {each:.0f} s each: {counted}; {dict(verdicts)}", flush=True)
             if done.returncode not in (0, 4):
                 print(done.stdout + done.stderr, flush=True)
     return int(not statuses.keys() <= {0, 4})

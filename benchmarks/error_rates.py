@@ -1,10 +1,10 @@
-"""False alarms, power and coverage beside a busy neighbour.
+"""Measures false alarms, power and coverage beside a busy neighbour.
 
     python benchmarks/error_rates.py [--identical N] [--seconds S] [--precision PERCENT]
 
-Trials as `attn-bench selfcheck` makes them, each a run of its own at the default settings (2 s
-a case, ± 2 %, 5 sessions) unless told otherwise, until N identical variants have been compared.
-Prints each rate with its 95 % interval.
+Makes trials like `attn-bench selfcheck`, until N identical variants have been compared. Each trial
+is a separate run. The default settings are 2 s a case, ± 2 % and 5 sessions. Prints each rate with
+its 95 % interval.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ from attn_bench.view.console.selfcheck import show
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--identical", type=int, default=1000, help="comparisons in all")
-    parser.add_argument("--seconds", type=float, default=SECONDS_PER_CASE, help="a case and trial")
+    parser.add_argument("--identical", type=int, default=1000, help="number of comparisons")
+    parser.add_argument(
+        "--seconds", type=float, default=SECONDS_PER_CASE, help="seconds a case in a trial"
+    )
     parser.add_argument("--precision", type=float, default=100 * PRECISION, help="percent")
-    parser.add_argument("--minutes", type=float, help="so long, instead of so many")
+    parser.add_argument("--minutes", type=float, help="time limit, instead of --identical")
     parser.add_argument(
         "--pairs", default="0:40,1:5,2:5,5:5,10:5", help="percent:how many in a trial, …"
     )

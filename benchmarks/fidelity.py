@@ -1,9 +1,9 @@
-"""Our medians beside those of torch.utils.benchmark.Timer.blocked_autorange.
+"""Compares our medians with those of torch.utils.benchmark.Timer.blocked_autorange.
 
     python benchmarks/fidelity.py
 
-30 cases from a few µs to tens of ms, in one process, the two timers in turn and in random order.
-Prints the ratio of our median to theirs for each case, and the geometric mean of all.
+Times 30 cases from a few µs to tens of ms in one process; the two timers alternate in random order.
+Prints the ratio of our median to theirs for each case, and the geometric mean.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import Any
 from attn_bench.engine.process import MALLOC, OPENMP
 
 REPEATS = 101
-SECONDS = 0.03  # for each timer and repeat: shorter than most of what disturbs a shared machine
+SECONDS = 0.03  # for each timer and repeat: shorter than most disturbances of a shared machine
 
 
 def main() -> None:
-    settings = {**OPENMP, **MALLOC}  # a worker's, which have to be there from the start
+    settings = {**OPENMP, **MALLOC}  # those of a worker; the process must start with them
     if any(name not in os.environ for name in settings):
         os.execve(sys.executable, [sys.executable, *sys.argv], {**settings, **os.environ})
     import torch
@@ -47,7 +47,7 @@ def main() -> None:
     logs = []
     for shape in shapes:
         for variant in variants:
-            built = bench.built(Case(variant, shape))
+            built = bench.build(Case(variant, shape))
             timer = Timer(
                 "call()", globals={"call": built.call}, num_threads=torch.get_num_threads()
             )
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def measure_pairs(bench: Any, built: Any, timer: Any) -> list[dict[str, float]]:
-    """The seconds of a call by both timers, in random order, REPEATS times."""
+    """The seconds of a call by both timers, measured REPEATS times in random order."""
     bench.device.time_block(built.call, 3)
     once = min(bench.device.time_block(built.call, 1).seconds for _ in range(5))
     calls = max(1, round(0.003 / once))

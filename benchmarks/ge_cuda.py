@@ -1,10 +1,13 @@
-"""Gather-Excite's Triton kernel on a GPU: python benchmarks/ge_cuda.py
+"""Times Gather-Excite's Triton kernel on a GPU.
 
-Prints, for ResNet-50's stages at batch 64, the device's microseconds for a copy of the input, for
-PyTorch's operators, these compiled, and the kernel, with the kernel's ratio to the copy and to the
-compiled operators. Aimed at: at most 1.5 copies at 256×56×56 in inference, and faster than compiled
-at every shape. The ways take turns in random order, each call behind a flush of the L2; medians. A
-last line says what was missed. Status 0: nothing was; 1: something was; 2: there is no GPU.
+    python benchmarks/ge_cuda.py
+
+Prints the median device time, in µs, of four implementations at ResNet-50's stages with batch 64: a
+copy of the input, PyTorch's operators, these operators compiled, and the kernel. It also prints the
+kernel's ratios to the copy and to the compiled operators. The implementations alternate in random
+order, and each call follows a flush of the L2 cache. The goals are at most 1.5 copies at 256×56×56
+in inference, and a kernel faster than the compiled operators at every shape. The last line lists
+the missed goals. Status 0: none; 1: some; 2: this machine has no GPU.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ def main() -> int:
     parser.add_argument("--layout", nargs="+", choices=LAYOUTS, default=list(LAYOUTS))
     options = parser.parse_args()
     if not Cuda.available():
-        print("benchmarks/ge_cuda.py: no CUDA device, and this measures on one", file=sys.stderr)
+        print("benchmarks/ge_cuda.py: needs a CUDA device, found none", file=sys.stderr)
         return 2
     device = Cuda()
     print(f"{device.facts()['gpu']}, torch {torch.__version__}, µs on the device, median")
@@ -74,8 +77,8 @@ def main() -> int:
 
 
 def ways(x: Tensor, extent: int, training: bool) -> list:
-    """The calls to be timed: copy, operators, compiled, kernel."""
-    torch.compiler.reset()  # each shape is compiled for itself, not for all that came before
+    """The calls to time: copy, operators, compiled, kernel."""
+    torch.compiler.reset()  # compiles each shape separately, without dynamic shapes
     operators = ge_theta_minus(x.shape[1], extent=extent, impl="reference")
     modules = [
         torch.clone,
@@ -96,7 +99,7 @@ def in_inference(module, x: Tensor) -> Tensor:
 
 
 def check(x: Tensor, extent: int, tolerance: float) -> None:
-    """A kernel that is wrong is not worth timing."""
+    """Check the results of the kernel before timing it."""
     kernel, operators = (
         ge_theta_minus(x.shape[1], extent=extent, impl=impl)(x).float()
         for impl in ("kernel", "reference")
@@ -105,7 +108,7 @@ def check(x: Tensor, extent: int, tolerance: float) -> None:
 
 
 def measured(device: Cuda, calls: list, rounds: int) -> list[float]:
-    """Microseconds of each, the median over rounds in which all take turns in random order."""
+    """The median microseconds of each call over rounds; the order in a round is random."""
     seconds: list[list[float]] = [[] for _ in calls]
     for call in calls * 3:  # compiles, and warms up
         call()

@@ -1,9 +1,9 @@
-"""What a sweep of 1,000 cases costs: memory, and the coordinator's own time for a block.
+"""Measures the cost of a sweep of 1,000 cases: memory, and the coordinator's time for a block.
 
     python benchmarks/large_sweep.py [--budget SECONDS]
 
 Measures 10 modules at 100 shapes. Prints the resident memory of the coordinator and of a worker,
-and the coordinator's CPU time for a block, in the first and in the last quarter of the measuring.
+and the coordinator's CPU time for a block, in the first and in the last quarter of the run.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ size     = [7, 8, 10, 12, 14, 16, 20, 24, 28, 32]
 
 
 class Gauge:
-    """Stands where the progress line does, and looks at the processes now and then."""
+    """Replaces the progress line, and samples the processes now and then."""
 
     def __init__(self) -> None:
         self.samples: list[tuple[float, int, float, int, int]] = []

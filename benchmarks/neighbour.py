@@ -1,8 +1,8 @@
-"""The busy neighbour of the accuracy benchmarks: a process that spins on one core at random.
+"""Keeps one core busy at random times: the neighbour of the accuracy benchmarks.
 
-    python benchmarks/neighbour.py     until it is ended
+    python benchmarks/neighbour.py     runs until it is killed
 
-It spins and sleeps in turn, for times drawn from exponential distributions of 0.3 s each.
+It spins and sleeps in turn. Both times follow an exponential distribution with a mean of 0.3 s.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MEAN_S = 0.3
 
 @contextmanager
 def busy_neighbour() -> Iterator[None]:
-    """Inside, the neighbour is busy."""
+    """Keep the neighbour busy inside this context."""
     with subprocess.Popen([sys.executable, __file__]) as process:
         try:
             yield

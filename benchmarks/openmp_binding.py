@@ -1,4 +1,4 @@
-"""What it is worth to keep OpenMP threads on cores of their own, while a neighbour is busy.
+"""Measures the gain from binding OpenMP threads to cores beside a busy neighbour.
 
     python benchmarks/openmp_binding.py
 

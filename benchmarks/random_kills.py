@@ -1,11 +1,11 @@
-"""What random kills cost.
+"""Measures the losses from random kills.
 
     python benchmarks/random_kills.py [--kills N]
 
-Runs of a 20-case suite; in each, workers are killed with SIGKILL at random moments and in the end
-the program itself, and the run is resumed. Prints how many kills there were, how many
-cases were lost beyond the one that a killed worker was on, for how many no budget was left, corrupt
-files, incomplete runs. Status 1 where there was a lost case, a corrupt file or an incomplete run.
+Runs a suite of 20 cases several times. In each run, it kills workers with SIGKILL at random
+moments, then the program itself, and resumes the run. Prints the number of kills, of cases lost
+besides the current case of a killed worker, of cases without budget, of corrupt files and of
+incomplete runs. Status 1: a case was lost, a file is corrupt or a run is incomplete.
 """
 
 from __future__ import annotations
@@ -76,8 +76,11 @@ def blocks(folder: Path) -> int:
 
 
 def one_run(folder: Path) -> tuple[int, int, int, int, bool]:
-    """Kills, cases lost beyond one a worker's kill, cases for which no budget was left, corrupt
-    files, whether it is complete."""
+    """Make one run.
+
+    Returns the numbers of kills, of cases lost besides one for each killed worker, of cases
+    without budget and of corrupt files, and whether the run is complete.
+    """
     (folder / "suite.toml").write_text(SUITE)
     program = start(folder, "--suite", "suite.toml", "--out", "run")
     while not blocks(folder) and program.poll() is None:

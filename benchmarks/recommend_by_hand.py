@@ -1,11 +1,11 @@
-"""What `recommend` says of two networks, beside timing the two by hand.
+"""Compares the latencies of `recommend` with timings by hand.
 
     attn-bench recommend --backbone resnet50 --max-latency +10% --json answer.json
     python benchmarks/recommend_by_hand.py answer.json [CANDIDATE …]
 
-For each candidate (by default the chosen one) a few fresh processes build the plain network and the
-candidate's, without the harness's timing, and call the two in turn, in random order. Prints the
-added latency by hand and by `recommend`, each with its 95 % interval, and whether these overlap.
+For each candidate (default: the recommended one), a few new processes build the plain network and
+the candidate's network, and time the two in turn, in random order, without the harness. Prints the
+added latency by hand and by `recommend`, with 95 % intervals, and whether these overlap.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def time_one_pair(row: dict[str, object]) -> None:
     from attn_bench.modules.backbones import build
 
     if row["mode"] != "inference" or row["dtype"] != "float32" or row["device"] != "cpu":
-        sys.exit("float32 inference on a CPU alone is timed by hand here")
+        sys.exit("this benchmark times only float32 inference on a CPU")
     torch.set_num_threads(int(str(row["threads"])))
     entry, extent = builtin().get(str(row["module"])), row["extent"]
     place, side = Place.read(str(row["place"])), int(str(row["height"]))
@@ -89,7 +89,7 @@ def time_one_pair(row: dict[str, object]) -> None:
             random.shuffle(networks)
             seconds = {}
             for network in networks:
-                network(x)  # the one before it left its own traces in the caches
+                network(x)  # the other network has filled the caches with its data
                 begin = time.perf_counter()
                 network(x)
                 seconds[network is other] = time.perf_counter() - begin

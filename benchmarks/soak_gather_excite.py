@@ -1,9 +1,10 @@
-"""Gather-Excite's CPU kernel on many random shapes, held to float64: the long form of two tests.
+"""Checks Gather-Excite's CPU kernel against float64 on many random shapes.
 
     python benchmarks/soak_gather_excite.py [--shapes 500] [--seed 1000]
 
-Half of the shapes check the gate with its gradients, half the learned gathers. Prints one line;
-status 0: all agree; 1: some do not, and each is named; 2: this machine has no compiler with OpenMP.
+Half of the shapes check the gate with its gradients, the other half the learned gathers. Prints one
+line. Status 0: all agree; 1: some differ, with a line for each; 2: this machine has no C++ compiler
+with OpenMP.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
-# The tests have the checks: one home for a short run and a long one.
+# The tests define the checks; this file runs them on more shapes.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/modules"))
 
 import ge_random
@@ -23,7 +24,7 @@ from attn_bench.modules import ge_cpu
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shapes", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=1000, help="of the first shape")
+    parser.add_argument("--seed", type=int, default=1000, help="seed of the first shape")
     options = parser.parse_args()
     if not ge_cpu.is_available():
         print("soak_gather_excite: this machine has no C++ compiler with OpenMP", file=sys.stderr)

@@ -125,7 +125,7 @@ def sites(model: nn.Module, place: Place, stages: Collection[int] | None = None)
                 continue
             name = getattr(points, place)
             if name is None:
-                raise ValueError(f"{type(block).__name__} has no attention slot of its own")
+                raise ValueError(f"{type(block).__name__} has no attention slot")
             path = f"{top}.{inside}"
             found.append(
                 Site(f"{path}.{name}", stage, f"{path}.{SLOT}" if place == "slot" else None)

@@ -22,7 +22,7 @@ from torch.nn.modules import module as nn_module
 from . import ge_ops
 from .ge_build import load_library
 
-# Two versions of this file may be loaded side by side: each needs operators of its own.
+# Two versions of this file may be loaded side by side: each needs separate operators.
 NAMESPACE = __name__.replace(".", "_")
 DTYPES = (torch.float32, torch.bfloat16)
 NARROW = 8  # columns: narrower maps are computed side by side, except for the global extent

@@ -33,7 +33,7 @@ from torch import Tensor
 
 from . import ge_ops, ge_triton
 
-# Two versions of this file may be loaded side by side: each needs operators of its own.
+# Two versions of this file may be loaded side by side: each needs separate operators.
 NAMESPACE = __name__.replace(".", "_")
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 DEVICE = "cpu" if os.environ.get("TRITON_INTERPRET") == "1" else "cuda"

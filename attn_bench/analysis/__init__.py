@@ -1,1 +1,1 @@
-"""From numbers to estimates, intervals, verdicts and rows; pure functions, each formula cited."""
+"""Pure functions from numbers to estimates, intervals, verdicts and rows; formulas are cited."""

@@ -1,6 +1,6 @@
-"""The bound: what the least traffic and the arithmetic take at the rates of this very machine.
+"""The bound: the time for the least traffic and the arithmetic at the rates of this machine.
 
-A roofline (Williams, Waterman and Patterson, CACM 52(4), 2009) whose two roofs a worker measures.
+It is a roofline (Williams, Waterman and Patterson, CACM 52(4), 2009); a worker measures its rates.
 """
 
 from __future__ import annotations
@@ -8,13 +8,16 @@ from __future__ import annotations
 from attn_bench.model.axes import Mode
 from attn_bench.model.run import Facts, Rates
 
-# A backward pass does two products for each of the forward's, and moves each gradient once.
+# A backward pass does two products for each product of the forward pass, and one elementwise
+# operation for each of its operations.
 TRAINING_MACS, TRAINING_OPS = 3, 2
 
 
 def copy_rate(rates: Rates, footprint: int) -> float:
-    """Bytes a second for traffic of `footprint` bytes: the best of copies no smaller than the last
-    measured size below it, so never too low.
+    """Bytes a second for traffic of `footprint` bytes.
+
+    It is the best rate of all copies from the largest measured size below `footprint` upwards, so
+    it is never too low.
 
     >>> copy_rate(Rates("float32", [(100, 9.0), (1000, 4.0), (10000, 5.0)], 1.0), 2000)
     5.0
@@ -27,11 +30,11 @@ def copy_rate(rates: Rates, footprint: int) -> float:
 
 
 def bound_us(facts: Facts, mode: Mode, rates: Rates) -> float | None:
-    """The later of two clocks, memory's and arithmetic's, in µs; None where the traffic is unknown.
+    """The larger of the memory time and the arithmetic time, in µs; None if traffic is unknown.
 
-    `bytes_min` is already that of `mode`; `macs` and `elementwise_ops` are of the forward pass, and
-    where the work could not be counted the bound is that of the traffic alone. An elementwise
-    operation counts half a multiply-accumulate.
+    `bytes_min` includes the traffic of `mode`. `macs` and `elementwise_ops` count the forward pass.
+    If the work could not be counted, the bound is the memory time alone. An elementwise operation
+    counts as half a multiply-accumulate.
 
     >>> facts = Facts(bytes_min=500, macs=2000, elementwise_ops=0)
     >>> bound_us(facts, "inference", Rates("float32", [(100, 1e6)], 1e9))

@@ -1,9 +1,8 @@
-"""From raw blocks to figures with intervals, paired ratios and verdicts; each formula cited.
+"""From raw blocks to figures with intervals and paired ratios; each formula is cited.
 
-Within a session a figure is a median over rounds: a shared machine delays some blocks by any
-amount, and never hurries one. Between sessions it is a mean, and the session is the unit of
-replication: each process has its own placement of memory, and rounds within one are not
-independent of each other.
+Within a session, a figure is a median over rounds: a shared machine delays some blocks by any
+amount but never speeds one up. Between sessions, it is a mean. The session is the unit of
+replication: each process has its own memory layout, and its rounds depend on each other.
 """
 
 from __future__ import annotations
@@ -19,18 +18,19 @@ from attn_bench.model.metrics import TIMED, Interval
 from attn_bench.model.run import Block
 
 CONFIDENCE = 0.95
-FAMILY_ERROR = 0.01  # the chance that a run calls anything slower or faster where nothing is
-WARM_UP_ROUNDS = 1  # of each session: stored like all others, and left out of every figure
-DRIFT_ROUNDS = 15  # of a session, to tell its beginning from the rest
-LEAST_ROUNDS = 3  # of a session, for its median to count; a case without such has no figure
+FAMILY_ERROR = 0.01  # the chance that a run calls any case slower or faster although none is
+WARM_UP_ROUNDS = 1  # of each session: stored like the others, but part of no figure
+DRIFT_ROUNDS = 15  # of a session, to compare its beginning with the rest
+LEAST_ROUNDS = 3  # of a session, for its median to count; a case without such a session is skipped
 
-# The standard deviation between sessions, of logarithms, where it cannot be estimated because there
-# is only one session: of paired ratios of identical modules, and of latencies. Measured on a shared
-# 2-core machine: 0.6 to 0.8 %, and a factor of 1.9 between the extremes of twelve processes.
+# The standard deviation of logarithms between sessions, of paired ratios and of latencies. It is
+# used if only one session exists, so that it cannot be estimated. Measured on a shared 2-core
+# machine: 0.6 to 0.8 % for ratios of identical modules; for latencies, a factor of 1.9 between the
+# extremes of twelve processes.
 RATIO_SD, LATENCY_SD = 0.01, 0.2
 SINGLE_SESSION_DF = 2.0
 
-# With fewer variances than this there is nothing to learn about one from the others.
+# A smaller family of variances is not moderated: it says too little about each of them.
 LEAST_FAMILY = 8
 MOST_PRIOR_DF = 8.0
 
@@ -40,13 +40,13 @@ Sessions = Mapping[int, Mapping[int, float]]
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean over sessions on the logarithmic scale, and how far it can be trusted.
+    """A mean over sessions on the logarithmic scale, with its uncertainty.
 
-    between, within: the variance of the sessions' medians among each other, and what of it the
-    scatter of rounds within a session explains.
-    expected_se: what the standard error should be, judged by the scatter within sessions and the
-    variance between them that all cases have in common. It decides when to stop: it hardly depends
-    on whether this case's few sessions happen to agree.
+    between: the variance between the medians of the sessions.
+    within: the part of it that the scatter of rounds within a session explains.
+    expected_se: the standard error that follows from the scatter within sessions and from the
+        variance between sessions that all cases share. It decides when to stop, because it
+        hardly depends on whether the few sessions of this case happen to agree.
     """
 
     log: float
@@ -63,21 +63,21 @@ class Estimate:
         return Interval(float(value), float(lo), float(hi))
 
     def is_within(self, precision: float) -> bool:
-        """Whether the interval is no wider than ± `precision`, and not so by chance alone."""
+        """Whether the interval is at most ± `precision` wide, and not by chance alone."""
         return self.safe_half_width() <= precision
 
     def safe_half_width(self) -> float:
-        """Of the interval of `log`, or of the one that it should have, if that is wider."""
+        """The half-width of the interval of `log`, or the expected half-width if that is larger."""
         return self._quantile() * max(self.se, self.expected_se)
 
     def p_value(self) -> float:
-        """Of no difference, two-sided."""
+        """The two-sided p-value of the hypothesis that the ratio is 1."""
         if self.se == 0:
             return float(self.log == 0)
         return 2 * float(stdtr(self.df, -abs(self.log) / self.se))
 
     def differs_from(self, ratio: float, error: float) -> bool:
-        """Whether the truth lies on the estimate's side of `ratio`, but for a chance of `error`."""
+        """Whether the true value is on the estimate's side of `ratio`; `error` is the risk."""
         return replace(self, log=self.log - float(np.log(ratio))).p_value() < 2 * error
 
     def _quantile(self) -> float:
@@ -85,7 +85,7 @@ class Estimate:
 
 
 class Timings:
-    """The blocks of a run, as far as they have come in: case -> session -> round -> seconds."""
+    """The blocks of a run up to now: case -> session -> round -> seconds."""
 
     def __init__(self, blocks: Iterable[Block] = ()) -> None:
         self._kept: dict[str, dict[str, dict[int, dict[int, float]]]] = {m.name: {} for m in TIMED}
@@ -109,17 +109,19 @@ class Timings:
         return len(self._calls.get(case_id, {}))
 
     def latencies_us(self) -> dict[str, Interval]:
-        """What a caller waits, by case."""
+        """The time that a caller waits for one call, by case."""
         return self.intervals("latency_us")
 
     def intervals(self, metric: str) -> dict[str, Interval]:
-        """A timed metric in µs, by case; empty where it was not taken."""
+        """A timed metric in µs, by case; empty if it was not measured."""
         return _latencies_us(self._kept[metric])
 
     def drift(self) -> float | None:
-        """How much slower the first fifth of a session's rounds was than the rest, as a fraction:
-        the median over cases, of the session where it is largest. None where no case has
-        DRIFT_ROUNDS rounds."""
+        """How much slower the first fifth of a session's rounds was than the rest, as a fraction.
+
+        It is the median over cases, of the session with the largest value. None if no case has
+        DRIFT_ROUNDS rounds.
+        """
         logs: dict[int, list[float]] = {}
         for sessions in self._calls.values():
             for number, rounds in sessions.items():
@@ -133,19 +135,19 @@ class Timings:
         return float(np.expm1(max(np.median(changes) for changes in logs.values())))
 
     def ratios(self, baseline_of: Mapping[str, str]) -> dict[str, Estimate]:
-        """Latency over the baseline's, by case; only blocks of a session's round are compared.
+        """Latency over the baseline's latency, by case, from blocks of the same round.
 
-        A machine that is slow for a while is slow for both; on log ratios, a ratio and its inverse
-        are treated alike.
+        A machine that slows down for a while slows both blocks down. Logarithms treat a ratio and
+        its inverse alike.
         """
         logs = {
-            case_id: _paired_logs(self._calls.get(case_id, {}), self._calls.get(baseline_id, {}))
+            case_id: _pair_logs(self._calls.get(case_id, {}), self._calls.get(baseline_id, {}))
             for case_id, baseline_id in baseline_of.items()
         }
         return _estimates(logs, RATIO_SD)
 
 
-def _paired_logs(mine: Sessions, theirs: Sessions) -> list[Floats]:
+def _pair_logs(mine: Sessions, theirs: Sessions) -> list[Floats]:
     return [
         np.log([mine[s][r] / theirs[s][r] for r in sorted(mine[s].keys() & theirs[s].keys())])
         for s in sorted(mine.keys() & theirs.keys())
@@ -161,7 +163,7 @@ def _latencies_us(timings: Mapping[str, Sessions]) -> dict[str, Interval]:
 
 
 def _estimates(logs: Mapping[str, Sequence[Floats]], single_sd: float) -> dict[str, Estimate]:
-    """An estimate for each case that has any rounds, their variances judged together."""
+    """An estimate for each case with rounds; their variances are moderate together."""
     ids, means, counts, between, within = [], [], [], [], []
     for case_id, sessions in logs.items():
         counted = [session for session in sessions if session.size >= LEAST_ROUNDS]
@@ -173,14 +175,14 @@ def _estimates(logs: Mapping[str, Sequence[Floats]], single_sd: float) -> dict[s
             between.append(float(np.var(medians, ddof=1)) if len(medians) > 1 else np.nan)
             within.append(float(np.mean([_variance_of_median(s) for s in counted])))
     count = np.array(counts, dtype=float)
-    variance, df = moderated(np.array(between), count - 1)
+    variance, df = moderate(np.array(between), count - 1)
     alone = count == 1
     inside = np.array(within)
     variance = np.where(alone, single_sd**2 + inside, variance)
     df = np.where(alone, SINGLE_SESSION_DF, df)
     excess = (np.array(between) - inside)[(~alone) & (np.array(between) > 0)]
     common = max(float(np.median(excess)), 0.0) if excess.size >= LEAST_FAMILY else single_sd**2
-    # A case that is its own baseline has no variance at all.
+    # A case that is its own baseline has zero variance.
     expected = np.where((inside == 0) & (variance == 0), 0.0, common + inside)
     return {
         case_id: Estimate(
@@ -201,14 +203,14 @@ def _variance_of_median(values: Floats) -> float:
     return float(np.pi / 2 * ((high - low) / 1.349) ** 2 / values.size)
 
 
-def moderated(variances: Floats, df: Floats) -> tuple[Floats, Floats]:
-    """Variances of few degrees of freedom, each moved towards what they have in common.
+def moderate(variances: Floats, df: Floats) -> tuple[Floats, Floats]:
+    """Variances of few degrees of freedom, each moved towards their common value.
 
     The empirical Bayes of G. K. Smyth, Linear models and empirical Bayes methods for assessing
     differential expression in microarray experiments, Statistical Applications in Genetics and
     Molecular Biology 3(1), 2004, sections 3 and 6.2. With five sessions a variance has four degrees
-    of freedom: alone, it says little; a run's cases say more together. The prior may count for
-    MOST_PRIOR_DF at most, and a family smaller than LEAST_FAMILY has none.
+    of freedom. One variance says little; all cases of a run together say more. The prior counts
+    for MOST_PRIOR_DF degrees of freedom at most. A family smaller than LEAST_FAMILY has no prior.
 
     Returns the variances and their degrees of freedom.
     """
@@ -242,7 +244,7 @@ def _inverse_trigamma(x: float) -> float:
 
 
 def holm(p_values: Mapping[str, float], error: float = FAMILY_ERROR) -> set[str]:
-    """Whose differences are real, with a chance of at most `error` that any of them is not.
+    """The keys whose differences are real; the chance that any is not is at most `error`.
 
     S. Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of
     Statistics 6(2), 1979.

@@ -1,4 +1,4 @@
-"""Outcomes and timings -> the rows of the table."""
+"""Makes the rows of the table from outcomes and timings."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from attn_bench.model.run import Facts, Outcome, Plan, Rates
 
 @dataclass(frozen=True)
 class Measurements:
-    """What came in of a run.
+    """The results of a run.
 
-    rates: of this machine, by dtype. threads: that PyTorch used.
+    rates: the rates of this machine, by dtype.
+    threads: the number of threads that PyTorch used.
     """
 
     outcomes: Mapping[str, Outcome]
@@ -40,8 +41,11 @@ def make_rows(
     ended: str = "the budget was spent",
     timed: bool = True,
 ) -> list[Row]:
-    """One row a case, in the plan's order; a case without figures is `skipped`, since the run
-    `ended` before it was reached. timed: whether a case without latency lacks anything."""
+    """One row for each case, in the plan's order.
+
+    ended: why the run ended; the reason of the cases that it did not reach, which are `skipped`.
+    timed: whether a case without latency counts as not reached.
+    """
     never = f"{ended} before this case had enough rounds"
     ratios = {i: r.interval() for i, r in measured.timings.ratios(plan.baseline_of).items()}
     return [

@@ -1,7 +1,7 @@
-"""Two versions of a case -> slower, faster, same, undecided; heavier, missing, new, failed. Pure.
+"""Compares two versions of a case and gives a verdict. Pure.
 
-A difference in time is real when Holm's procedure over all cases says so, at this look's share of
-the family error; a verdict, once reached, stands. A difference in an exact metric is real as it is.
+A difference in time is real if Holm's procedure over all cases accepts it, at this look's share of
+the family error. A verdict does not change later. A difference in an exact metric is always real.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ Severity = Literal["fail", "broken", "undecided", "warn", "pass"]
 SEVERITIES: tuple[Severity, ...] = ("fail", "broken", "undecided", "warn", "pass")  # worst first
 
 POWER = 0.9
-BLIND = 10.0  # a logarithm: where a factor of 20,000 is not seen, nothing is
+BLIND = 10.0  # a logarithm: a run that cannot see a factor of 20,000 sees nothing
 
 
 @dataclass(frozen=True)
 class Tolerances:
-    """Rules from general to particular: of those that name a metric and a module, the last holds.
+    """Rules from general to particular: the last rule that matches metric and module applies.
 
     >>> loose, strict = Tolerance("latency", fail=0.05), Tolerance("latency", "ge_*", warn=0.0)
     >>> rules = Tolerances([loose, strict])
@@ -52,7 +52,7 @@ class Tolerances:
     rules: Sequence[Tolerance] = ()
 
     def unmatched(self, modules: Collection[str]) -> str | None:
-        """The first glob that fits none of `modules`."""
+        """The first glob that matches none of `modules`; None if every glob matches one."""
         globs = (rule.module for rule in self.rules)
         return next((g for g in globs if not any(fnmatchcase(m, g) for m in modules)), None)
 
@@ -69,7 +69,7 @@ class Tolerances:
 
 @dataclass(frozen=True)
 class Change:
-    """An exact metric that is not what it was."""
+    """A change of an exact metric."""
 
     metric: str
     old: float
@@ -83,8 +83,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Times:
-    """New over old. `visible`: the slowdown that this measurement would have called slower nine
-    times of ten, as a fraction."""
+    """The times of a pair, and their ratio, new over old.
+
+    visible: the slowdown that this measurement finds nine times of ten, as a fraction.
+    """
 
     ratio: Interval
     old_us: float | None
@@ -94,9 +96,9 @@ class Times:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found about one case: the worst verdict, and why.
+    """The result of a check for one case: the worst verdict, and the reason.
 
-    is_baseline: ratios are relative to this case, so its own ratio has no meaning.
+    is_baseline: whether ratios are relative to this case, so that its own ratio has no meaning.
     """
 
     case_id: str
@@ -112,8 +114,8 @@ class Finding:
         return SEVERITIES.index(self.severity) < SEVERITIES.index(other.severity)
 
 
-# Verdicts that need no figures, and how bad they are.
-FIGURELESS: Mapping[Verdict, Severity] = {
+# The severity of the verdicts that need no figures.
+SEVERITY_WITHOUT_FIGURES: Mapping[Verdict, Severity] = {
     "missing": "fail",
     "failed": "broken",
     "undecided": "undecided",
@@ -121,14 +123,14 @@ FIGURELESS: Mapping[Verdict, Severity] = {
 }
 
 
-def figureless(case_id: str, module: str, verdict: Verdict, reason: str) -> Finding:
-    return Finding(case_id, module, verdict, FIGURELESS[verdict], reason=reason)
+def make_finding(case_id: str, module: str, verdict: Verdict, reason: str) -> Finding:
+    return Finding(case_id, module, verdict, SEVERITY_WITHOUT_FIGURES[verdict], reason=reason)
 
 
 def exact_changes(
     module: str, old: Facts | Row | None, new: Facts | Row | None, tolerances: Tolerances
 ) -> tuple[Change, ...]:
-    """The exact metrics that differ; one that is unknown on either side is not compared."""
+    """The exact metrics that differ. A metric that is unknown on one side is not compared."""
     found = []
     for metric in EXACT:
         before: float | None = getattr(old, metric, None)
@@ -144,7 +146,7 @@ def exact_changes(
 
 
 def exact_finding(case_id: str, module: str, changes: tuple[Change, ...]) -> Finding:
-    """heavier where a change is beyond its tolerance, lighter where all are for the better."""
+    """`heavier` if a change is beyond its tolerance, `lighter` if metrics only shrank."""
     severities: list[Severity] = [change.severity for change in changes]
     worst: Severity = min(severities, key=SEVERITIES.index) if severities else "pass"
     verdict: Verdict = "same"
@@ -157,9 +159,9 @@ def exact_finding(case_id: str, module: str, changes: tuple[Change, ...]) -> Fin
 
 @dataclass
 class Trial:
-    """Looks at the times of all pairs, again and again, until each is decided.
+    """Repeated looks at the times of all pairs, until each pair is decided.
 
-    module_of: the pairs, by case, with the module whose tolerance holds.
+    module_of: the pairs, by case, with the module whose tolerance applies.
     """
 
     module_of: Mapping[str, str]
@@ -168,8 +170,10 @@ class Trial:
     decided: dict[str, Verdict] = field(default_factory=dict)
 
     def look(self, estimates: Mapping[str, Estimate]) -> None:
-        """Decide what can be decided. Look k may spend 1/k(k+1) of the family error: however
-        many looks there are, they spend no more than the whole of it."""
+        """Decide every pair that can be decided.
+
+        Look k spends 1/k(k+1) of the family error, so any number of looks spends at most all of it.
+        """
         self.looks += 1
         level = FAMILY_ERROR / (self.looks * (self.looks + 1))
         different = holm({i: e.p_value() for i, e in estimates.items()}, level)
@@ -192,7 +196,7 @@ class Trial:
     ) -> Finding:
         module = self.module_of[case_id]
         if estimate is None:
-            reason = "the budget was spent before it had enough rounds"
+            reason = "the budget was spent before this case had enough rounds"
             return Finding(case_id, module, "undecided", "undecided", reason=reason)
         fail, _ = self._tolerance(case_id)
         verdict = self.decided.get(case_id, "undecided")
@@ -210,23 +214,21 @@ class Trial:
         return self.tolerances.of(LATENCY, self.module_of[case_id])
 
     def _visible(self, estimate: Estimate, tolerance: float) -> float:
-        """What lies so far beyond both bars, significance and tolerance, that it clears them with
-        probability POWER."""
+        """The smallest slowdown that is significant and beyond the tolerance with chance POWER."""
         level = FAMILY_ERROR / (max(self.looks, 1) * (max(self.looks, 1) + 1))
         bar = float(stdtrit(estimate.df, 1 - level / 2 / max(len(self.module_of), 1))) * estimate.se
         log = max(bar, log1p(tolerance)) + float(stdtrit(estimate.df, POWER)) * estimate.se
         return expm1(min(log, BLIND))
 
 
-def together(exact: Finding, timed: Finding) -> Finding:
-    """One finding of both kinds: the worse names the verdict; of equals, the time does, if it
-    changed."""
+def combine(exact: Finding, timed: Finding) -> Finding:
+    """One finding from both. The worse one gives the verdict; if equal, a change in time does."""
     first = exact if exact.worse_than(timed) or timed.verdict == "same" else timed
     return replace(first, changes=exact.changes, times=timed.times, reason=timed.reason)
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
-    """By severity, then by how much slower."""
+    """The findings sorted by severity, then by slowdown."""
 
     def key(finding: Finding) -> tuple[int, float]:
         slowdown = finding.times.ratio.value if finding.times else 1.0
@@ -238,9 +240,9 @@ def worst_first(findings: Iterable[Finding]) -> list[Finding]:
 def exit_status(
     findings: Sequence[Finding], *, allow_undecided: bool = False, must_see: float | None = None
 ) -> int:
-    """1 a regression, 3 something could not be measured, 4 undecided or nothing compared.
+    """The exit status: 1 regression, 3 not measured, 4 undecided or nothing compared, else 0.
 
-    must_see: 4 also where a slowdown of this fraction could have gone unseen.
+    must_see: the status is also 4 if a slowdown of this fraction could have stayed unseen.
     """
     severities = {finding.severity for finding in findings}
     if "fail" in severities:
@@ -256,7 +258,7 @@ def exit_status(
 
 
 def _is_blind(finding: Finding, must_see: float) -> bool:
-    """Whether a slowdown of that size could have gone unseen; a slowdown found has been seen."""
+    """Whether a slowdown of this size could have stayed unseen. A found slowdown was seen."""
     if finding.verdict in ("new", "slower", "faster") or finding.is_baseline:
         return False
     return finding.times is None or finding.times.visible > must_see

@@ -1,1 +1,1 @@
-"""What exists to measure: the registered modules, the backbones and the places in them."""
+"""The modules, backbones and places that a suite may name."""

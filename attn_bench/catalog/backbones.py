@@ -1,7 +1,7 @@
-"""The backbones that a suite may name, and the places in them; known without loading any.
+"""The facts of the backbones that a suite may name, and the places in them.
 
-What is here for each backbone is what a suite is checked against; `modules/backbones.py` builds
-them.
+A suite is checked against these facts, without loading a backbone. `modules/backbones.py` builds
+the backbones.
 """
 
 from __future__ import annotations
@@ -19,7 +19,11 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 @dataclass(frozen=True, slots=True)
 class Backbone:
-    """stages: how many. has_slot: whether its blocks have a place for attention of their own."""
+    """The facts of a backbone.
+
+    stages: their number.
+    has_slot: whether the blocks have a built-in slot for attention.
+    """
 
     stages: int
     has_slot: bool = True
@@ -45,7 +49,7 @@ BACKBONES: Mapping[str, Backbone] = {
 
 
 def backbone(name: str, place: str = "") -> Backbone:
-    """What is known of `name`; an unknown one is a RequestError that names the nearest."""
+    """The facts of `name`. Raises RequestError, with the nearest name, if it is unknown."""
     if name not in BACKBONES:
         prefix = f"{place}: " if place else ""
         raise RequestError(f"{prefix}unknown backbone {name!r}{nearest(name, BACKBONES)}")
@@ -54,10 +58,12 @@ def backbone(name: str, place: str = "") -> Backbone:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a module goes: the kind of place, and in which stages; None is all of them.
+    """Where a module goes: the kind of place, and the stages; None means all stages.
 
-    block: in each block, before the sum with the shortcut. inner: in each block, after its spatial
-    convolution. slot: in the blocks' own place for attention. stage: after the stage's last block.
+    block: in each block, before the sum with the shortcut.
+    inner: in each block, after its spatial convolution.
+    slot: in the built-in attention slot of each block.
+    stage: after the last block of the stage.
 
     >>> Place.read("block"), Place.read("stage 1-3, 4")
     (Place(kind='block', stages=None), Place(kind='stage', stages=(1, 2, 3, 4)))
@@ -68,27 +74,27 @@ class Place:
 
     @classmethod
     def read(cls, text: str) -> Place:
-        """Raises ValueError for what is no place."""
+        """The place that `text` names. Raises ValueError if it is not a place."""
         word, _, rest = text.strip().partition(" ")
         kind = next((known for known in KINDS if known == word), None)
         if kind is None:
-            raise ValueError(f"no place is called {word!r}{nearest(word, KINDS)}")
+            raise ValueError(f"unknown place {word!r}{nearest(word, KINDS)}")
         if not rest:
             return cls(kind)
         stages: set[int] = set()
         for part in rest.split(","):
             match = re.fullmatch(r"\s*(\d{1,2})(?:-(\d{1,2}))?\s*", part)
             if match is None or int(match[2] or match[1]) < int(match[1]):
-                raise ValueError(f"{rest!r} names no stages ({word} 3,4 or {word} 1-3?)")
+                raise ValueError(f"{rest!r} is not a list of stages ({word} 3,4 or {word} 1-3?)")
             stages |= set(range(int(match[1]), int(match[2] or match[1]) + 1))
         return cls(kind, tuple(sorted(stages)))
 
     def __str__(self) -> str:
-        """As it is written: one spelling for one place."""
+        """The one spelling of this place."""
         return self.kind if self.stages is None else f"{self.kind} {_ranges(self.stages)}"
 
     def within(self, name: str) -> Place:
-        """The same in the backbone called `name`, where all stages need no naming.
+        """The same place in the backbone called `name`; all stages become None.
 
         >>> str(Place.read("block 1,2,3, 4").within("resnet50")), str(Place.read("inner 2,3,4"))
         ('block', 'inner 2-4')
@@ -97,10 +103,10 @@ class Place:
         return Place(self.kind) if self.stages == whole else self
 
     def problem_in(self, name: str) -> str | None:
-        """Why the backbone called `name` has no such place; None if it has."""
+        """Why the backbone called `name` lacks this place; None if it has it."""
         there = BACKBONES[name]
         if self.kind == "slot" and not there.has_slot:
-            return f"{name} has no attention slot of its own (block, inner or stage?)"
+            return f"{name} has no attention slot (block, inner or stage?)"
         outside = [stage for stage in self.stages or () if not 1 <= stage <= there.stages]
         if outside:
             return f"{name} has stages 1 to {there.stages}, not {outside[0]}"
@@ -108,13 +114,14 @@ class Place:
 
 
 def one_spelling(place: str, backbone: str) -> str:
-    """`place` as it is always written in that backbone. Raises ValueError for what is no place."""
+    """The one spelling of `place` in that backbone. Raises ValueError if it is not a place."""
     found = Place.read(place)
     return str(found.within(backbone) if backbone in BACKBONES else found)
 
 
 def _ranges(stages: tuple[int, ...]) -> str:
-    """
+    """Stage numbers as text, with ranges.
+
     >>> _ranges((1, 3, 4, 5)), _ranges((3, 4))
     ('1,3-5', '3,4')
     """

@@ -17,7 +17,7 @@ from attn_bench.catalog.registry import (
     builtin,
     entry_points,
     register,
-    registering,
+    register_into,
 )
 from attn_bench.model.case import BASELINE
 from attn_bench.model.errors import RequestError, in_one_line
@@ -27,9 +27,9 @@ BASELINE_PACKAGE = "attn_bench_base"
 
 
 def code_hash(files: Iterable[str] = ()) -> str:
-    """Of all code that can be registered: stored figures hold for the code that was measured.
+    """A hash of all code that can be registered. Stored figures are valid for one code only.
 
-    It covers the built-ins, `files`, and the packages that declare modules, by their versions.
+    It covers the built-ins, `files`, and the versions of the packages that declare modules.
     """
     folder = MODULES
     content = [path.read_bytes() for path in sorted(folder.glob("*.[pc]*"))]
@@ -41,18 +41,18 @@ def code_hash(files: Iterable[str] = ()) -> str:
 
 
 def load_all(files: Iterable[str] = ()) -> Registry:
-    """Built-ins, entry points and `files`. Runs the code of the last two: for workers.
+    """Built-ins, entry points and `files`. It runs code, so only workers call it.
 
     Raises RequestError, with file and line, for a file that raises or registers nothing. An entry
-    point that cannot be loaded is registered all the same, and building it says why.
+    point that cannot be loaded is still registered; building it raises the reason.
     """
     registry = builtin()
     for point in entry_points():
-        with registering(registry, f"package {point.dist.name if point.dist else '?'}"):
+        with register_into(registry, f"package {point.dist.name if point.dist else '?'}"):
             _load_entry_point(point, registry)
     for file in files:
         known = len(list(registry))
-        with registering(registry, file):
+        with register_into(registry, file):
             _load_module(f"attn_bench_user_{Path(file).stem}", Path(file))
         if len(list(registry)) == known:
             raise RequestError(f'{file}: registers no module (@register("name") above a class?)')
@@ -60,18 +60,19 @@ def load_all(files: Iterable[str] = ()) -> Registry:
 
 
 def load_baseline(registry: Registry, package: str | None, files: Iterable[str]) -> None:
-    """Load another version of modules beside the current one, as NAME@base. For workers.
+    """Load another version of the modules as NAME@base, beside the current one. Workers call it.
 
-    package: a folder like `modules/`, loaded under a package name of its own, so that its files
-    import each other and not the current ones. files: as for `load_all`.
-    Raises RequestError for what cannot be loaded.
+    package: a folder like `modules/`. It gets another package name, so that its files import each
+        other and not the current ones.
+    files: as for `load_all`.
+    Raises RequestError if a file cannot be loaded.
     """
     baseline = Registry()
     if package is not None:
-        with registering(baseline, BUILTIN):
+        with register_into(baseline, BUILTIN):
             _load_module(BASELINE_PACKAGE, Path(package, "__init__.py"), [package]).register_all()
     for file in files:
-        with registering(baseline, file):
+        with register_into(baseline, file):
             _load_module(f"{BASELINE_PACKAGE}_{Path(file).stem}", Path(file))
     for entry in baseline:
         registry.add(replace(entry, name=entry.name + BASELINE))
@@ -107,7 +108,7 @@ def _load_module(name: str, path: Path, folders: list[str] | None = None) -> Any
 
 
 def _line_in(path: Path, error: BaseException) -> int:
-    """Where in the file at `path` the error came up; 1 if nowhere in it."""
+    """The line of the file at `path` that raised the error; 1 if it is elsewhere."""
     if isinstance(error, SyntaxError) and error.lineno:
         return error.lineno
     frames = traceback.extract_tb(error.__traceback__)

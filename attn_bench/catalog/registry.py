@@ -1,10 +1,9 @@
-"""The registered modules by name: the only door to the modules under test.
+"""The registered modules by name: the only way to the modules under test.
 
-They come from three sources with equal rights: the built-ins of `attn_bench.modules`, installed
-packages that declare the entry point group `attn_bench.modules`, and files named with
-`--modules-from`. All register through the same decorator. Registering by import path loads nothing,
-so a process without torch can list the built-ins. The other two are code: `loading` runs it, in
-workers only, which describe what was registered.
+Modules come from three sources: the built-ins of `attn_bench.modules`, installed packages that
+declare the entry point group `attn_bench.modules`, and files named with `--modules-from`. All
+sources use the same decorator. The built-ins register by import path, which loads nothing, so a
+process without torch can list them. The code of the other two runs in workers only (`loading`).
 """
 
 from __future__ import annotations
@@ -36,9 +35,9 @@ T = TypeVar("T", bound=Target)
 class Entry(Description):
     """A registered module: its description, and where its code is.
 
-    target: the factory or its import path; empty for a module that a worker only described.
-    arguments: what the factory is always given.
-    reference: the formula that `verify` holds the module to, or its import path.
+    target: the factory or its import path; empty if only a worker has the code.
+    arguments: arguments of every call of the factory.
+    reference: the formula that `verify` compares with, or its import path.
     """
 
     target: Target = ""
@@ -47,29 +46,29 @@ class Entry(Description):
 
     @classmethod
     def of(cls, description: Description) -> Entry:
-        """The entry of a module whose code only a worker has."""
+        """The entry of a module whose code is in a worker only."""
         return cls(**{item.name: getattr(description, item.name) for item in fields(Description)})
 
     @property
     def description(self) -> Description:
-        """What other processes may know of it."""
+        """The description, without the code, for other processes."""
         return Description(**{item.name: getattr(self, item.name) for item in fields(Description)})
 
     def factory(self) -> Callable[..., Any]:
-        """The callable behind the entry. Imports it, and torch with it: for workers only."""
-        return _imported(self.target)
+        """The factory, imported. The import loads torch, so only workers call this."""
+        return _import(self.target)
 
     def formula(self) -> Callable[..., Any] | None:
         """The formula that `verify` compares with, imported; None if none is registered."""
-        return None if self.reference is None else _imported(self.reference)
+        return None if self.reference is None else _import(self.reference)
 
     def build(
         self, channels: int, feat_size: tuple[int, int], extent: Extent | None, **arguments: Any
     ) -> Any:
         """An instance for maps of `channels` × `feat_size`; raises whatever the constructor raises.
 
-        `feat_size` and `extent` are passed only where the factory's signature takes them; a global
-        extent is passed as 0, timm's convention.
+        `feat_size` is passed only if the factory has this parameter. A global extent is passed as
+        0, as in timm.
         """
         factory = self.factory()
         parameters = inspect.signature(factory).parameters
@@ -81,7 +80,7 @@ class Entry(Description):
         return factory(channels, **given)
 
 
-def _imported(target: Target) -> Callable[..., Any]:
+def _import(target: Target) -> Callable[..., Any]:
     if not isinstance(target, str):
         return target
     module, _, attribute = target.partition(":")
@@ -92,7 +91,7 @@ def _imported(target: Target) -> Callable[..., Any]:
 
 
 class Registry:
-    """Entries by name, in the order of registration. A name is given once."""
+    """Entries by name, in the order of registration. Each name belongs to one entry."""
 
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
@@ -109,7 +108,7 @@ class Registry:
         self._entries[entry.name] = entry
 
     def get(self, name: str, place: str = "") -> Entry:
-        """The entry called `name`; an unknown one is a RequestError that names the nearest."""
+        """The entry called `name`. Raises RequestError, with the nearest name, if it is unknown."""
         if name not in self._entries:
             prefix = f"{place}: " if place else ""
             raise RequestError(f"{prefix}unknown module {name!r}{nearest(name, self._entries)}")
@@ -117,7 +116,7 @@ class Registry:
 
 
 def union(*many: Iterable[Entry]) -> Registry:
-    """All of them together. Of two entries of one name, the later counts."""
+    """One registry of all entries. If two entries have one name, the later one counts."""
     found = Registry()
     for entry in {entry.name: entry for entries in many for entry in entries}.values():
         found.add(entry)
@@ -144,21 +143,21 @@ def register(
     The factory is called as `factory(channels, feat_size=(height, width), extent=e, **arguments)`
     (see `Entry.build`) and returns an `nn.Module` that maps NCHW to the same shape.
 
-    extents: what the module takes: a list, "any" or "power_of_two"; None for a module without one.
-    paper: where it was published, as "arXiv:1810.12348".
+    extents: the valid extents: a list, "any" or "power_of_two"; None for a module without extents.
+    paper: the paper that published it, as "arXiv:1810.12348".
     summary: one line for `list modules`; by default the first line of the docstring.
-    arguments: arguments fixed by this name.
-    reference: the formula that `verify` holds the module to, or its import path: a function
+    arguments: arguments that this name fixes.
+    reference: the formula that `verify` compares with, or its import path: a function
         `reference(x, state, **arguments)` of an input and the module's state dict, in evaluation.
     probes: sets of arguments that `verify` tries besides the defaults and the extents.
-    refuses: sets of arguments for which the constructor has to raise ValueError.
+    refuses: sets of arguments for which the constructor must raise ValueError.
 
     >>> @register("doctest_only", extents=[2, 4], paper="arXiv:2601.00001")
     ... def build(channels, extent=2):
     ...     "Two extents."
     """
     _check_name(name)
-    extents = _checked_extents(name, extents)
+    extents = _check_extents(name, extents)
 
     def add(target: T) -> T:
         if not callable(target) and not isinstance(target, str):
@@ -183,7 +182,7 @@ def register(
 
 
 def _first_line(target: Target) -> str:
-    """Of the docstring of `target`; empty for an import path."""
+    """The first line of the docstring of `target`; empty for an import path."""
     docstring = "" if isinstance(target, str) else inspect.cleandoc(target.__doc__ or "")
     return docstring.partition("\n")[0]
 
@@ -192,16 +191,16 @@ def _check_name(name: object) -> None:
     if not isinstance(name, str) or not re.fullmatch(r"[\w./+-]+", name):
         raise ValueError(f"register: {name!r} is not a valid name (use letters, digits, _ . / + -)")
     if name == PLAIN:
-        raise ValueError(f"register: {name!r} is the name of a backbone without a module")
+        raise ValueError(f"register: the name {name!r} is reserved for backbones without a module")
 
 
-def _checked_extents(
+def _check_extents(
     name: str, extents: Iterable[Extent] | Literal["any", "power_of_two"] | None
 ) -> Extents | None:
     if extents is None or extents == "any" or extents == "power_of_two":
         return extents
     if isinstance(extents, str):
-        raise ValueError(f"register({name!r}): extents are a list, 'any' or 'power_of_two'")
+        raise ValueError(f"register({name!r}): extents must be a list, 'any' or 'power_of_two'")
     listed = tuple(extents)
     if wrong := [e for e in listed if e != "global" and type(e) is not int]:
         raise ValueError(
@@ -211,8 +210,8 @@ def _checked_extents(
 
 
 @contextmanager
-def registering(registry: Registry, origin: str) -> Iterator[None]:
-    """Inside, `register` adds to `registry` in the name of `origin`."""
+def register_into(registry: Registry, origin: str) -> Iterator[None]:
+    """Inside this context, `register` adds entries of `origin` to `registry`."""
     global _target_registry, _origin
     before = _target_registry, _origin
     _target_registry, _origin = registry, origin
@@ -223,14 +222,14 @@ def registering(registry: Registry, origin: str) -> Iterator[None]:
 
 
 def builtin() -> Registry:
-    """The registry of the built-ins. Loads none of them."""
+    """The registry of the built-ins. Loads none of their code."""
     modules = importlib.import_module(BUILTIN_PACKAGE)
     registry = Registry()
-    with registering(registry, BUILTIN):
+    with register_into(registry, BUILTIN):
         modules.register_all()
     return registry
 
 
 def entry_points() -> list[importlib.metadata.EntryPoint]:
-    """What installed packages declare in the group `attn_bench.modules`. Loads nothing."""
+    """The entry points of installed packages in the group `attn_bench.modules`. Loads nothing."""
     return list(importlib.metadata.entry_points(group=ENTRY_POINT_GROUP))

@@ -1,1 +1,1 @@
-"""Words in, exit status out: one file a command."""
+"""The command line: one file a command, which returns an exit status."""

@@ -1,4 +1,4 @@
-"""The options of the commands that give verdicts, and where their answer goes."""
+"""The options of the commands that give verdicts, and the output of their answers."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Strictness:
-    """What the options of `strictness` ask for.
+    """The values of the options of `strictness`.
 
-    must_see: a fraction. files: where to write the answer, by the name of the format.
+    must_see: a fraction.
+    files: where to write the answer, by the name of the format.
     """
 
     tolerances: tuple[Tolerance, ...]
@@ -38,7 +39,7 @@ class Strictness:
 
 
 def strictness(function: F) -> F:
-    """The options of every command that gives verdicts."""
+    """Add the options of every command that gives verdicts."""
     options = [
         click.option(
             "--tolerance",
@@ -84,7 +85,7 @@ def _parameter(name: str) -> str:
 
 
 def strictness_of(options: Mapping[str, Any]) -> Strictness:
-    """What the options of `strictness` ask for. Raises RequestError."""
+    """Read the options of `strictness`. Raises RequestError."""
     files = {name: file for name in FORMATS if (file := options[_parameter(name)])}
     check_writable(files.values())
     must_see = options["must_see"]
@@ -97,7 +98,10 @@ def strictness_of(options: Mapping[str, Any]) -> Strictness:
 
 
 def _tolerances(effect: str, words: Sequence[str]) -> list[Tolerance]:
-    """`GLOB:METRIC=PERCENT`. effect: the field of `Tolerance` that it sets."""
+    """Read tolerances like `GLOB:METRIC=PERCENT`.
+
+    effect: the field of `Tolerance` to set.
+    """
     option = {"fail": "--tolerance", "warn": "--warn"}[effect]
     found = []
     for word in words:
@@ -120,12 +124,12 @@ def _tolerances(effect: str, words: Sequence[str]) -> list[Tolerance]:
     return found
 
 
-def show_answer(answer: Answer, wanted: Strictness) -> int:
-    """Show the answer to the person, and write it for the programs that asked for it."""
+def show_answer(answer: Answer, rules: Strictness) -> int:
+    """Show the answer on the console, and write the requested files."""
     from attn_bench.view.console import check as view
 
     view.show(answer)
-    for name, file in wanted.files.items():
+    for name, file in rules.files.items():
         write_file(Path(file), FORMATS[name].write(answer))
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         write_file(Path(summary), write_markdown(answer), "a")

@@ -8,12 +8,12 @@ from typing import Any
 import click
 
 from attn_bench.cli.answers import show_answer, strictness, strictness_of
-from attn_bench.cli.options import measuring, request_of
+from attn_bench.cli.options import measuring_options, request_of
 from attn_bench.model.errors import RequestError
 
 
 @click.command()
-@measuring("check")
+@measuring_options("check")
 @click.option("--against", metavar="REV", help="Compare with the modules of this git revision.")
 @click.option("--against-modules", metavar="FILE.py", help="Compare with the modules of this file.")
 @click.option(
@@ -30,7 +30,7 @@ def command(
     baseline: str | None,
     **options: Any,
 ) -> int:
-    """The CI gate: is a module slower, heavier, broken or gone?
+    """Check for CI: is a module slower, heavier, broken or missing?
 
     Status 0: no. 1: slower, heavier or missing. 3: some cases could not be measured. 4: undecided,
     or nothing to compare.
@@ -47,7 +47,7 @@ def command(
     }
     if options["suite"] is None:
         raise RequestError("check needs --suite NAME")
-    wanted = strictness_of(options)
+    rules = strictness_of(options)
     if sum(value is not None for value in others.values()) != 1:
         raise RequestError(f"check needs exactly one of {', '.join(others)}")
     question = CheckRequest(
@@ -56,10 +56,10 @@ def command(
         against_modules,
         against_python,
         baseline,
-        wanted.tolerances,
-        wanted.allow_undecided,
-        wanted.must_see,
+        rules.tolerances,
+        rules.allow_undecided,
+        rules.must_see,
     )
     with closing(LiveProgress()) as progress:
         answer = job.check(question, progress)
-    return show_answer(answer, wanted)
+    return show_answer(answer, rules)

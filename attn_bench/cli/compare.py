@@ -1,4 +1,4 @@
-"""`compare`: two stored runs."""
+"""`compare`: compare two stored runs."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def command(old: str, new: str, **options: Any) -> int:
     """
     from attn_bench.jobs.check import check as job
 
-    wanted = strictness_of(options)
+    rules = strictness_of(options)
     answer = job.compare(
         old,
         new,
-        wanted.tolerances,
-        allow_undecided=wanted.allow_undecided,
-        must_see=wanted.must_see,
+        rules.tolerances,
+        allow_undecided=rules.allow_undecided,
+        must_see=rules.must_see,
     )
-    return show_answer(answer, wanted)
+    return show_answer(answer, rules)

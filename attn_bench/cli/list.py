@@ -1,4 +1,4 @@
-"""`list`: the modules, suites and metrics."""
+"""`list`: list the modules, suites or metrics."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _modules(modules_from: tuple[str, ...]) -> list[dict[str, Any]]:
 
 
 def _ask_worker(modules_from: tuple[str, ...]) -> Registry:
-    """Everything registered, the user's files included: a worker loads them."""
+    """All registered modules, including the user's files, which a worker loads."""
     from attn_bench.engine.progress import Unseen
     from attn_bench.engine.session import open_session
     from attn_bench.model.axes import HOST
@@ -67,7 +67,7 @@ def _ask_worker(modules_from: tuple[str, ...]) -> Registry:
 
 
 def _declared() -> list[dict[str, Any]]:
-    """What installed packages declare. Only a worker loads their code."""
+    """The modules that installed packages declare. Only a worker loads their code."""
     from attn_bench.catalog import registry
 
     return [

@@ -1,4 +1,4 @@
-"""The program: finds the command that a word names, and turns every ending into an exit status."""
+"""The program: finds the command by its name, and turns every outcome into an exit status."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from attn_bench.model.errors import AttnBenchError, RequestError, nearest
 from attn_bench.model.status import Exit
 from attn_bench.view.console import plain
 
-# Every other file of this room is a command: its name is the word, its `command` is run.
+# Every other file of this room is a command; the file has the name of the command.
 SHARED_FILES = frozenset({"answers", "main", "options"})
 
 
 class Commands(click.Group):
-    """Commands by the files of this room; only what is asked for is imported."""
+    """The commands, one for each file of this room; only the requested one is imported."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         names = {module.name for module in pkgutil.iter_modules(cli.__path__)}
@@ -42,11 +42,11 @@ class Commands(click.Group):
 @click.version_option(__version__, prog_name="attn-bench")
 @click.option("--debug", is_flag=True, help="Show a traceback with an error.")
 def commands(debug: bool) -> None:
-    """Which attention module, with which extent, at which stage, and what it costs here."""
+    """Find the attention module, extent and stage to use, and what they cost on this machine."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The program. Returns the exit status; see `attn-bench --help`."""
+    """Run the program. Returns the exit status; see `attn-bench --help`."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     _make_streams_usable()
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -61,8 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         plain.error(str(problem))
         return problem.exit_status
-    except (BrokenPipeError, SystemExit):  # click makes the one the other
-        # The reader of our output, such as `head`, has stopped; there is nothing left to flush to.
+    except (BrokenPipeError, SystemExit):  # click turns a BrokenPipeError into a SystemExit
+        # The reader of our output, such as `head`, has stopped; a flush at exit would fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.GOOD
     except OSError as problem:
@@ -83,9 +83,9 @@ def _run_command(words: Sequence[str]) -> int:
 
 
 def _make_streams_usable() -> None:
-    """Closed streams lead to nowhere; a character that a terminal cannot show is replaced."""
+    """Replace closed streams by the null device, and characters that a terminal cannot show."""
     if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - for the life of the process
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - open until the process ends
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123
     for stream in (sys.stdout, sys.stderr):

@@ -1,4 +1,4 @@
-"""The options that several commands share, from the facts that `model/request.py` states."""
+"""The options that several commands share, made from the facts in `model/request.py`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ class FiniteRange(click.FloatRange):
 
 
 def run_option(name: str, **changes: Any) -> Callable[[F], F]:
-    """The option of a run of this name, for one command. changes: what differs there."""
+    """The option of a run with this name, for one command.
+
+    changes: the attributes that differ for this command.
+    """
     fact = RUN_OPTIONS[name]
     attributes: dict[str, Any] = {
         "type": _click_type(fact),
@@ -46,7 +49,7 @@ def run_option(name: str, **changes: Any) -> Callable[[F], F]:
 
 
 def _click_type(fact: RunOption) -> Any:
-    """How click reads a word of this option."""
+    """The click type of this option."""
     if fact.choices:
         return click.Choice(fact.choices)
     if fact.kind is tuple:
@@ -60,8 +63,8 @@ def _click_type(fact: RunOption) -> Any:
     return fact.kind
 
 
-def measuring(command: str) -> Callable[[F], F]:
-    """The options of a command that measures a suite."""
+def measuring_options(command: str) -> Callable[[F], F]:
+    """Add the options of a command that measures a suite."""
     names = [fact.name for fact in RUN_OPTIONS.values() if fact.only in (None, command)]
 
     def decorate(function: F) -> F:
@@ -73,13 +76,16 @@ def measuring(command: str) -> Callable[[F], F]:
 
 
 def request_of(options: Mapping[str, Any], **changes: Any) -> RunRequest:
-    """The request that the options of `measuring` make. changes: by the option's name."""
+    """The request of the options of `measuring_options`.
+
+    changes: other values, by the name of the option.
+    """
     given = {name: options[name] for name in RUN_OPTIONS if name in options}
     return make_request(given | changes, sys.argv[1:])
 
 
 def typed_options(context: click.Context) -> set[str]:
-    """The names of the parameters that stand on the command line."""
+    """The names of the parameters that the user typed."""
     return {
         name
         for name in context.params
@@ -88,7 +94,7 @@ def typed_options(context: click.Context) -> set[str]:
 
 
 def check_writable(files: Iterable[str | None]) -> None:
-    """Complain, before anything is measured, of a file that cannot be written."""
+    """Raise RequestError, before measuring, for a file that cannot be written."""
     for file in (*files, os.environ.get("GITHUB_STEP_SUMMARY")):
         if file:
             path = Path(file)
@@ -102,7 +108,7 @@ def check_writable(files: Iterable[str | None]) -> None:
 
 
 def write_file(file: Path, content: str, mode: str = "w") -> Path:
-    """Write text. Raises RequestError where the file cannot be written."""
+    """Write text. Raises RequestError if the file cannot be written."""
     try:
         with file.open(mode, encoding="utf-8") as stream:
             stream.write(content)

@@ -1,4 +1,4 @@
-"""`recommend`: which module to take."""
+"""`recommend`: recommend a module."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 
 from attn_bench.cli.options import (
     check_writable,
-    measuring,
+    measuring_options,
     request_of,
     typed_options,
     write_file,
@@ -32,8 +32,8 @@ USUAL_SUITE = "choose"
 USUAL_STAGE_BATCH = 8
 
 
-def choosing(function: F) -> F:
-    """The options that say what to choose for, and within which limits."""
+def choice_options(function: F) -> F:
+    """Add the options for the question and its limits."""
     options = [
         click.option("--backbone", metavar="NAME", help="Choose for this network: resnet50, …"),
         click.option("--shape", metavar="CxHxW", help="Or for a single stage: 256x56x56."),
@@ -78,8 +78,8 @@ def choosing(function: F) -> F:
 
 
 @click.command()
-@measuring("recommend")
-@choosing
+@measuring_options("recommend")
+@choice_options
 @click.option("--json", "json_file", metavar="FILE", help="Write the answer as JSON.")
 @click.pass_context
 def command(context: click.Context, /, json_file: str | None, **options: Any) -> int:
@@ -109,7 +109,10 @@ def command(context: click.Context, /, json_file: str | None, **options: Any) ->
 
 
 def question_of(options: Mapping[str, Any], typed: Collection[str]) -> RecommendRequest:
-    """The question that the options make. typed: those that stand on the command line."""
+    """The question of the options.
+
+    typed: the names of the options on the command line.
+    """
     from attn_bench.jobs.recommend.answer import RecommendRequest
 
     backbone, shape, side = options["backbone"], options["shape"], options["input"]
@@ -133,7 +136,10 @@ def question_of(options: Mapping[str, Any], typed: Collection[str]) -> Recommend
 
 
 def _limits(options: Mapping[str, Any], *, is_whole: bool) -> Iterator[Limit]:
-    """The limits of `--max-*`. is_whole: of a whole backbone, not of a stage."""
+    """The limits of `--max-*`.
+
+    is_whole: whether the question is about a whole backbone, not a stage.
+    """
     from attn_bench.jobs.recommend.limits import Limit, has_meaning
 
     for name in LIMITS:

@@ -1,4 +1,4 @@
-"""`report`: the page of a run."""
+"""`report`: write the page of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`run`: measure a suite."""
+"""`run`: measure a suite, or resume an interrupted run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from attn_bench.cli.options import measuring, request_of, typed_options, write_file
+from attn_bench.cli.options import measuring_options, request_of, typed_options, write_file
 from attn_bench.model.errors import RequestError
 from attn_bench.model.request import RunRequest
 from attn_bench.model.status import Exit
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@measuring("run")
+@measuring_options("run")
 @click.option("--resume", metavar="RUN", help="Resume a run that was interrupted.")
 @click.option("--dry-run", is_flag=True, help="List what would be measured, and measure nothing.")
 @click.option(
@@ -70,7 +70,7 @@ def _show_plan(request: RunRequest) -> int:
 
 
 def _show(job: Callable[[Progress], Finished], format_: str | None) -> int:
-    """Do the job under the progress line and show what it found. Returns the exit status."""
+    """Do the job with a progress line, and show the result. Returns the exit status."""
     from attn_bench.view.console import run as view
     from attn_bench.view.console.progress import LiveProgress
 

@@ -1,4 +1,4 @@
-"""`selfcheck`: the error rates of this tool on this machine."""
+"""`selfcheck`: measure the error rates of this tool on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`show`: the table of an earlier run."""
+"""`show`: show the table of an earlier run."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ def command(
     rows = select_rows(stored.rows, where, sort)
     if not rows:
         raise RequestError(f"--where {where!r}: matches no row of {stored.path.name}")
-    chosen, wanted = replace(stored, rows=tuple(rows)), read_columns(columns)
+    selected, names = replace(stored, rows=tuple(rows)), read_columns(columns)
     if format_ != TABLE:
-        plain.text(FORMATS[format_](chosen, wanted or COLUMNS))
+        plain.text(FORMATS[format_](selected, names or COLUMNS))
     else:
-        _show_table(chosen, wanted, is_sorted=sort is not None)
+        _show_table(selected, names, is_sorted=sort is not None)
     return Exit.GOOD
 
 

@@ -1,4 +1,4 @@
-"""`verify`: what every attention module must do."""
+"""`verify`: check what every attention module must do."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def command(
     timeout: float,
     memory: float,
 ) -> int:
-    """Verify what every attention module must do.
+    """Check what every attention module must do.
 
     The answer is a matrix of passed and failed checks.
 

@@ -1,1 +1,1 @@
-"""One run from start to end: worker processes, rounds, stopping, saving."""
+"""Runs a plan from start to end: worker processes, rounds, stopping, saving."""

@@ -1,7 +1,7 @@
-"""Sends cases and blocks to workers, decides when to stop, and replaces a worker that is lost.
+"""Sends cases and blocks to workers, decides when to stop, and replaces lost workers.
 
-A worker that dies, hangs or runs out of memory costs the case it was on, not the run. Everything
-that comes in goes to `keep` at once: the journal.
+A worker that dies, hangs or runs out of memory costs only its current case, not the run. Every
+result goes to `keep`, the journal, at once.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from attn_bench.model.run import Block, Outcome, Plan, Rates, Settings
 from attn_bench.plan.order import calls_in_a_block, round_order
 
 LEAST_ROUNDS = 10  # of each session before the first look
-LOOK_GROWTH = 1.3  # from look to look, so that they cost ever less of the time between them
-ROUNDS_WORTH_A_SESSION = 6  # a budget too small for that many rounds a session has fewer sessions
+LOOK_GROWTH = 1.3  # from look to look, so that looks cost a shrinking share of the time
+ROUNDS_WORTH_A_SESSION = 6  # a budget that is too small for these rounds uses fewer sessions
 LEAST_SESSIONS = 2
 LEAST_SHARE_RESUMED = 0.2  # of the budget
 
 
 @dataclass(slots=True)
 class Session:
-    """A worker and what it has done: `round` counts up from 0, the warm-up.
+    """A worker and its rounds; round 0 is the warm-up.
 
-    A session whose worker is lost ends there; its place is taken by a new one, with a new number.
+    If the worker is lost, the session ends. A new session with a new number takes its place.
     """
 
     number: int
@@ -45,7 +45,7 @@ class Session:
 
 @dataclass(slots=True)
 class Progressed:
-    """What is known of a run so far: nothing, or what a journal kept."""
+    """The results of a run so far: none, or those of a journal."""
 
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     blocks: list[Block] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Progressed:
 
 
 class Coordinator:
-    """One run's measuring: the plan, the sessions that are on it, and what has come in."""
+    """Measures the plan of one run with several sessions."""
 
     def __init__(
         self,
@@ -71,11 +71,11 @@ class Coordinator:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`worker` is open; the coordinator ends it, and all those that it starts, in `stop`.
+        """Take an open worker; `stop` ends it and all workers that the coordinator starts.
 
-        before: what an earlier, interrupted part of the same run has kept. judge: when a case is
-        done; by default, when its ratio is as precise as the settings ask. clock: seconds that
-        pass; the budget is counted by it.
+        before: the results of an earlier, interrupted part of the same run.
+        judge: decides when a case is done; by default, when its ratio is precise enough.
+        clock: the time in seconds, which also counts the budget.
         """
         known = before or Progressed()
         self._plan = plan
@@ -101,13 +101,13 @@ class Coordinator:
         for session in self._sessions:
             session.worker.end()
 
-    # --- what a case is -----------------------------------------------------------------------
+    # --- inspecting cases ---------------------------------------------------------------------
 
     def inspect(self) -> None:
-        """Build, check and count every case once: fills `outcomes`.
+        """Build, check and count every case once, and fill `outcomes`.
 
-        The rates come first, on a machine of one's own. Nothing else is timed here, so the workers
-        of the later sessions start up meanwhile.
+        The rates are measured first, while no other worker runs. Nothing else is timed here, so
+        the workers of the later sessions start meanwhile.
         """
         self._measure_rates()
         if self._judge.is_sure_to_time:
@@ -122,36 +122,38 @@ class Coordinator:
                 reason = self._plan.unsupported[case.id]
                 self._settle(Outcome(case.id, "unsupported", reason))
             else:
-                self._settle(self._inspected(case))
+                self._settle(self._inspect_case(case))
 
     def _start_others(self) -> None:
         for _ in range(self._settings.sessions - len(self._sessions)):
             self._sessions.append(self._session(self._sessions[0].worker.another(self._load)))
 
     def _measure_rates(self) -> None:
-        """In each dtype of the plan; one that the device cannot do has none, and no bounds."""
+        """Measure the rates in each dtype of the plan; an unsupported dtype has none."""
         for dtype in dict.fromkeys(case.dtype for case in self._plan.cases):
             reply = self._ask(self._sessions[0], protocol.MeasureRates(dtype))
             if isinstance(reply, protocol.RatesMeasured):
                 self.rates[dtype] = reply.rates
 
-    def _inspected(self, case: Case) -> Outcome:
+    def _inspect_case(self, case: Case) -> Outcome:
         reply = self._ask(self._sessions[0], protocol.Inspect(case), _patience(case))
         if isinstance(reply, protocol.Failure):
             return Outcome(case.id, reply.status, reply.error)
         assert isinstance(reply, protocol.Inspected), reply
         return Outcome(case.id, "ok", facts=reply.facts)
 
-    # --- how long it takes --------------------------------------------------------------------
+    # --- timing cases -------------------------------------------------------------------------
 
     def measure(self) -> None:
-        """Rounds in every session in turn, until the judge has no case left, or the budget is
-        spent. Cases that are done early leave their time to the others."""
+        """Measure rounds in every session in turn, until every case is done or the budget is spent.
+
+        Cases that are done early leave their time to the others.
+        """
         ok = [case for case in self._plan.cases if self._is_ok(case)]
         waiting = self._judge.begin(ok, self.outcomes)
         whole_s = self._settings.budget_s
         budget_s = whole_s - self._measured_before_s
-        if self._measured_before_s:  # new sessions begin anew: a few rounds of each, or none count
+        if self._measured_before_s:  # new sessions need a few rounds before they count
             budget_s = max(budget_s, whole_s * LEAST_SHARE_RESUMED)
         if not waiting:
             return
@@ -177,12 +179,14 @@ class Coordinator:
             self.measuring_s = self._clock() - self._started
 
     def _spent_s(self) -> float:
-        """Of the budget; the start of a worker that replaces a lost one is not charged."""
+        """The spent part of the budget, without the time to start replacement workers."""
         return self._clock() - self._started - self._replacing_s
 
     def _warm_up(self, waiting: Sequence[Case], budget_s: float) -> bool:
-        """A first round in each session, which also tells how many calls make a block: as many of
-        one version of a case as of the other."""
+        """Measure a first round in each session; it also determines the calls of a block.
+
+        Both versions of a case get the same number of calls. False if the budget is spent.
+        """
         begun = len(self.blocks)
         for index in range(len(self._sessions)):
             if index < len(self._sessions) and not self._round(index, waiting, budget_s):
@@ -200,7 +204,7 @@ class Coordinator:
         return True
 
     def _round(self, index: int, waiting: Sequence[Case], budget_s: float) -> bool:
-        """One block of every case; False if the budget was spent in the midst of it."""
+        """Measure one block of every case. False if the budget ends before the round does."""
         for position, case in enumerate(round_order(waiting, self._sessions[index].rng)):
             if self._spent_s() > budget_s:
                 return False
@@ -210,7 +214,7 @@ class Coordinator:
         return True
 
     def _keep_affordable(self, first_round_s: float, budget_s: float) -> None:
-        """After the very first round: no more sessions than the budget has rounds for."""
+        """After the first round, end the sessions for which the budget has too few rounds."""
         affordable = int(budget_s / (ROUNDS_WORTH_A_SESSION * first_round_s))
         kept = max(LEAST_SESSIONS, affordable)
         for session in self._sessions[kept:]:
@@ -241,15 +245,14 @@ class Coordinator:
         self.timings.add(block)
 
     def hold(self, blocks: list[Block], measuring_s: float) -> None:
-        """Take the blocks of several coordinators, and the time that they measured, for one's own:
-        of a run that was measured in parts."""
+        """Take over the blocks and the measuring time of other coordinators of the same run."""
         self.blocks = blocks
         self.timings = Timings(blocks)
         self.measuring_s = measuring_s
 
     @property
     def calling_share(self) -> float | None:
-        """The part of the measuring time that was spent calling modules; None before any."""
+        """The share of the measuring time spent in modules; None before the first block."""
         if not self.measuring_s:
             return None
         return (calling_s(self.blocks) - self._measured_before_s) / self.measuring_s
@@ -257,7 +260,7 @@ class Coordinator:
     # --- sessions -----------------------------------------------------------------------------
 
     def _session(self, worker: AnyWorker, is_open: bool = False) -> Session:
-        """A session of its own number and, after that, its own random order."""
+        """A new session; its number seeds its random order."""
         number = self.next_session
         self.next_session += 1
         return Session(number, worker, Random(f"{self._settings.seed} {number}"), is_open)
@@ -270,9 +273,9 @@ class Coordinator:
     def _ask(
         self, session: Session, message: protocol.Message, patience: float = 1.0
     ) -> protocol.Reply:
-        """The worker's reply. A worker that is lost is replaced, and what it was on has failed.
+        """The worker's reply. If the worker is lost, replace it; its current case has failed.
 
-        The others wait for the new one to start: it would disturb them.
+        All sessions wait while the new worker starts, because it would disturb them.
         """
         try:
             return session.worker.ask(message, patience * self._settings.timeout_s)
@@ -293,7 +296,7 @@ class Coordinator:
 
 
 def calling_s(blocks: Iterable[Block]) -> float:
-    """The seconds spent in modules: timed blocks, and the untimed first calls."""
+    """The seconds spent in modules: timed blocks and untimed first calls."""
     return sum(block.seconds + block.first_call_seconds for block in blocks)
 
 

@@ -1,4 +1,4 @@
-"""Which cases are worth another round: those that are not precise yet, or none."""
+"""Judges decide which cases need another round: the imprecise ones, or none."""
 
 from __future__ import annotations
 
@@ -14,26 +14,29 @@ SURE = 0.001  # the chance of error at which a case counts as beyond a limit
 
 
 class Judge(Protocol):
-    """Which cases are worth another round.
+    """Decides which cases need another round.
 
-    is_sure_to_time: whether workers may start before it is known what there is to time.
+    is_sure_to_time: whether it always times cases, so that workers may start early.
     """
 
     is_sure_to_time: ClassVar[bool]
 
     def begin(self, ok: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Case]:
-        """Of the cases that can be timed, those that are to be; `outcomes` has their facts."""
+        """Select the cases to time from those that can be timed; `outcomes` has their facts."""
 
     def unfinished(self, waiting: Sequence[Case], timings: Timings) -> list[Case]:
-        """Called now and then: of the cases still waiting, those that are not done."""
+        """The cases of `waiting` that are not done yet. It is called now and then."""
 
     def known(self) -> str:
-        """How far it is, in a few words."""
+        """The progress in a few words."""
 
 
 class Precision:
-    """A case is done when its ratio to its baseline is as precise as was asked; where there is a
-    limit, when it surely takes more, or is precise and known to be on this side."""
+    """A case is done when its ratio to its baseline is precise enough.
+
+    With a limit, a case is done when it is certainly beyond the limit, or when it is precise and
+    certainly within the limit.
+    """
 
     is_sure_to_time: ClassVar[bool] = True
 
@@ -47,7 +50,7 @@ class Precision:
         return list(ok)
 
     def unfinished(self, waiting: Sequence[Case], timings: Timings) -> list[Case]:
-        """Those that are not precise yet, and their baselines."""
+        """The cases that are not precise yet, and their baselines."""
         ratios = timings.ratios(self._baseline_of)
         precise = {i for i, ratio in ratios.items() if self._is_done(ratio)}
         still = {case.id for case in waiting if case.id not in precise}
@@ -67,7 +70,7 @@ class Precision:
 
 
 class Untimed:
-    """Where times are not asked for, or cannot be compared, nothing is timed."""
+    """Times no case: time is not requested, or cannot be compared."""
 
     is_sure_to_time: ClassVar[bool] = False
 

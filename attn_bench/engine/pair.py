@@ -1,7 +1,7 @@
-"""Two workers that count as one: for versions that one process cannot hold.
+"""Two workers that act as one, for versions that one process cannot hold.
 
-Their interpreters differ, and with them torch and timm. Each has its own placement of memory, so
-that identical modules differ by 3 to 26 % between the two: it takes many pairs to see less.
+Their interpreters differ, and so do torch and timm. Each process has its own memory layout, so
+identical modules differ by 3 to 26 % between the two. Many pairs are needed to see less.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from attn_bench.model.protocol import Message, Reply
 
 
 class AnyWorker(Protocol):
-    """What the engine needs of a worker: a process, a pair of them, or a script in the tests."""
+    """The interface of a worker: a process, a pair of processes, or a script in the tests."""
 
     def open(self) -> protocol.Hello:
-        """Wait until it is ready. Raises RequestError where it cannot be started."""
+        """Wait until it is ready. Raises RequestError if it cannot be started."""
 
     def another(self, load: Sequence[str]) -> AnyWorker:
-        """A fresh worker that opens in the same way; `load` names the modules it will need."""
+        """Start a new worker with the same settings; `load` names the modules to import."""
 
     def ask(self, message: Message, timeout_s: float) -> Reply:
-        """The reply to `message`. Raises WorkerLost, with the worker ended, after `timeout_s`."""
+        """The reply to `message`. After `timeout_s`, ends the worker and raises WorkerLost."""
 
     def end(self) -> None:
-        """End it and all that it started; safe to call twice."""
+        """End it and its children; safe to call twice."""
 
 
 class WorkerPair:
-    """What is asked of a baseline case is answered by the second worker, all else by the first."""
+    """Sends the requests about baseline cases to the second worker, all others to the first."""
 
     def __init__(self, current: Worker, baseline: Worker) -> None:
         self._current = current
@@ -42,7 +42,7 @@ class WorkerPair:
         self.baseline_hello: protocol.Hello | None = None
 
     def open(self) -> protocol.Hello:
-        """Raises RequestError where one of the two cannot be started."""
+        """Open both workers. Raises RequestError if one of them cannot be started."""
         hello = self._current.open()
         try:
             self.baseline_hello = self._baseline.open()
@@ -51,7 +51,7 @@ class WorkerPair:
         here, there = hello, self.baseline_hello
         if (here.device, here.threads) != (there.device, there.threads):
             raise RequestError(
-                f"{self._baseline.python}: {there.device} with {there.threads} threads, and here "
+                f"{self._baseline.python}: {there.device} with {there.threads} threads, but here "
                 f"{here.device} with {here.threads}: give --device and --threads"
             )
         return hello
@@ -61,7 +61,7 @@ class WorkerPair:
         return WorkerPair(self._current.another(names), self._baseline.another(names))
 
     def ask(self, message: Message, timeout_s: float) -> Reply:
-        """Raises WorkerLost, with both ended, when one is lost: neither is any use alone."""
+        """The reply of one worker. If it is lost, ends both workers and raises WorkerLost."""
         try:
             if (
                 isinstance(message, protocol.Inspect | protocol.RunBlock)

@@ -1,4 +1,4 @@
-"""One worker, seen from outside: start it, ask it, notice that it died or hangs, end it."""
+"""Handles one worker process: starts it, asks it, detects that it died or hangs, ends it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from attn_bench.model.protocol import Message, Reply
 from attn_bench.model.status import Status
 
 START_TIMEOUT_S = 180.0
-# Each OpenMP thread stays on a core of its own. Left to itself, a busy system may put two on one,
-# where each spins through whole time slices waiting for the other: an SE block that takes 0.6 ms
-# then takes 64 ms (benchmarks/openmp_binding.py). What the user has set is left as it is.
+# Bind each OpenMP thread to a separate core. A busy system may otherwise put two threads on one
+# core, where each spins through whole time slices waiting for the other: an SE block of 0.6 ms then
+# takes 64 ms (benchmarks/openmp_binding.py). The user's own settings stay.
 OPENMP = {"OMP_PROC_BIND": "true", "OMP_PLACES": "cores"}
-# glibc keeps what is freed. Left to itself, it gives large blocks back to the system in some
-# processes and not in others, depending on what lies behind them on the heap, and each call then
-# waits for fresh pages: at 8×256×56×56 one module took 29 ms in one process and 106 in another.
+# Make glibc keep freed memory. By default, some processes return large blocks to the system and
+# others do not, depending on the layout of the heap. Each call then waits for fresh pages: at
+# 8×256×56×56 one module took 29 ms in one process and 106 ms in another.
 MALLOC = {
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),  # the most that glibc takes
     "MALLOC_TRIM_THRESHOLD_": str(16 * 2**30),
@@ -35,12 +35,12 @@ MALLOC = {
 
 
 def worker_environment() -> dict[str, str]:
-    """Our own, and the settings above where the user has set nothing."""
+    """Our environment, plus the settings above unless the user has set them."""
     return {**OPENMP, **MALLOC, **os.environ}
 
 
 class WorkerLost(Exception):
-    """The worker died or hung: what it was asked is lost, and so is the worker."""
+    """The worker died or hung; its current request is lost, too."""
 
     def __init__(self, status: Status, error: str) -> None:
         super().__init__(error)
@@ -48,10 +48,11 @@ class WorkerLost(Exception):
 
 
 class Worker:
-    """A worker process of its own session, so that ending it ends what it started too.
+    """A worker process. It leads a process session, so that `end` also ends its children.
 
-    Constructing starts it and returns at once; `open` waits until it is ready, with what `load`
-    (names of modules) needs imported. python: the interpreter, its torch and timm with it.
+    The constructor starts the process and returns at once. `open` waits until it is ready.
+    load: names of modules whose code the worker imports first.
+    python: the interpreter, which brings its torch and timm.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Worker:
         self._alone: tempfile.TemporaryDirectory[str] | None = None
         root = str(PACKAGE.parent)
         if python != sys.executable:
-            # Another interpreter is to find this package, and not what is installed beside it.
+            # Another interpreter must find this package, and not another version installed there.
             self._alone = tempfile.TemporaryDirectory(prefix="attn-bench-")
             root = self._alone.name
             Path(root, PACKAGE.name).symlink_to(PACKAGE)
@@ -80,7 +81,7 @@ class Worker:
             env=environment,
         )
         self._unread = b""
-        with suppress(OSError):  # it has ended already: `open` will tell
+        with suppress(OSError):  # it has ended already: `open` reports that
             self._post(opening)
             if load:
                 self._post(protocol.Load(self._load))
@@ -90,24 +91,27 @@ class Worker:
         return self._process.pid
 
     def open(self) -> protocol.Hello:
-        """Raises RequestError where there is no such device, or a user's file cannot be loaded."""
+        """Wait until the worker is ready.
+
+        Raises RequestError if the device does not exist, or a user's file cannot be loaded.
+        """
         try:
             reply = self._reply(START_TIMEOUT_S)
             if isinstance(reply, protocol.Hello) and self._load:
                 self._reply(START_TIMEOUT_S)
         except WorkerLost as lost:
-            raise RequestError(f"no worker could be started: {lost}") from None
+            raise RequestError(f"a worker cannot be started: {lost}") from None
         if isinstance(reply, protocol.Failure):
             raise RequestError(reply.error)
         assert isinstance(reply, protocol.Hello), reply
         return reply
 
     def another(self, load: Sequence[str]) -> Worker:
-        """A fresh worker that opens in the same way as this one."""
+        """Start a new worker with the same settings as this one."""
         return Worker(self.opening, load, self.python)
 
     def ask(self, message: Message, timeout_s: float) -> Reply:
-        """The worker's reply. Raises WorkerLost, with the worker ended, after `timeout_s`."""
+        """The worker's reply. After `timeout_s`, ends the worker and raises WorkerLost."""
         try:
             self._post(message)
         except OSError:
@@ -123,8 +127,8 @@ class Worker:
         return protocol.decode(self._line(timeout_s))  # type: ignore[return-value]
 
     def end(self) -> None:
-        """Kill the worker and everything it started; safe to call twice."""
-        if self._process.returncode is None:  # not waited for: its group is still its own
+        """Kill the worker and its children; safe to call twice."""
+        if self._process.returncode is None:  # not reaped yet, so its process group still exists
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
@@ -132,7 +136,7 @@ class Worker:
             self._alone.cleanup()
         for stream in (self._process.stdin, self._process.stdout, self._log):
             if stream is not None:
-                with suppress(OSError):  # a pipe whose other end is gone cannot be flushed
+                with suppress(OSError):  # a pipe without a reader cannot be flushed
                     stream.close()
 
     def _line(self, timeout_s: float) -> bytes:
@@ -153,21 +157,21 @@ class Worker:
         return line
 
     def _died(self) -> WorkerLost:
-        """Why the worker closed its end; it is ended, if it has not done so itself."""
+        """Why the worker closed its pipe. Ends the worker if it still runs."""
         ended = self._how_it_ended()
-        said = self._last_words()
+        message = self._last_words()
         self.end()
         if ended is None:
             return WorkerLost("failed", "the worker process closed its connection")
         if ended.si_code == os.CLD_EXITED:
             status = f"the worker process ended with status {ended.si_status}"
-            return WorkerLost("failed", f"{status}: {said}" if said else status)
+            return WorkerLost("failed", f"{status}: {message}" if message else status)
         name = signal.Signals(ended.si_status).name
         hint = " (the kernel's out-of-memory killer?)" if name == "SIGKILL" else ""
         return WorkerLost("failed", f"the worker process was killed by {name}{hint}")
 
     def _how_it_ended(self) -> os.waitid_result | None:
-        """Without waiting for it for good: what it started may still be there to be ended."""
+        """How the process ended, without reaping it: its children may still need to be ended."""
         for _ in range(50):
             ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
             if ended is not None:

@@ -1,4 +1,4 @@
-"""Where a user sees what happens: the engine reports here, the console draws it."""
+"""The progress of a run: the engine reports it, and the console draws it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from typing import Protocol
 
 class Progress(Protocol):
     def stage(self, title: str, total: float, unit: str) -> None:
-        """A new stage begins, of `total` cases or seconds."""
+        """Report that a stage of `total` cases or seconds begins."""
 
     def step(self, done: float, doing: str, known: str = "") -> None:
-        """`done` of the total; `doing` is measured now; `known` says how precise it is by now."""
+        """Report that `done` of the total is complete.
+
+        doing: the current case. known: the precision reached, in words.
+        """
 
 
 class Unseen:
-    """Nobody watches."""
+    """A progress that shows nothing."""
 
     def stage(self, title: str, total: float, unit: str) -> None:
         pass

@@ -1,4 +1,4 @@
-"""One run from start to end: prepare, begin, measure, save."""
+"""The stages of one run: prepare, begin, measure, save."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from attn_bench.model.run import Plan, Settings
 from attn_bench.model.status import FAULTS, Exit
 from attn_bench.model.suite import Suite
 from attn_bench.plan import suite_file
-from attn_bench.plan.cases import make_plan, only, settle
+from attn_bench.plan.cases import make_plan, make_settings, only
 from attn_bench.store.info import Kind, RunInfo, State
 from attn_bench.store.runs import RunFolder
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Everything that is decided before anything is measured, and the session that waits."""
+    """The decisions before measuring, and the open session."""
 
     session: OpenSession
     suite: Suite
@@ -41,7 +41,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Begun:
-    """The folder of a run, and run.json as far as it is known."""
+    """The folder of a run, and run.json as far as it is known yet."""
 
     folder: RunFolder
     info: RunInfo
@@ -49,7 +49,10 @@ class Begun:
 
 @dataclass(frozen=True)
 class Measured:
-    """What came in, and how it ended; the workers are gone. trouble: why it ended early."""
+    """The results, and how measuring ended; the workers have ended.
+
+    trouble: why it ended early; None if it did not.
+    """
 
     prepared: Prepared
     coordinator: Coordinator
@@ -60,9 +63,9 @@ class Measured:
 
 @dataclass(frozen=True)
 class Finished:
-    """A run that is measured and saved; `exit_status` is what the command ends with.
+    """A run that is measured and saved; the command ends with `exit_status`.
 
-    trouble: why it ended early, where it did.
+    trouble: why it ended early; None if it did not.
     """
 
     path: Path
@@ -73,30 +76,31 @@ class Finished:
 
 
 def complain_early(request: RunRequest, gone: Sequence[Entry] = ()) -> None:
-    """Raise RequestError for what is wrong with the suite, before a worker takes its seconds."""
+    """Raise RequestError for an error in the suite before a worker starts, which takes seconds."""
     known = modules_without_worker(request.modules_from)
     if known is not None:
         load_suite(request, union(gone, known))
 
 
 def load_suite(request: RunRequest, known: Registry) -> Suite:
-    """The suite that is asked for, at what the request aims at. Raises RequestError."""
-    return suite_file.aimed(suite_file.load(request.suite, known), request.aim)
+    """The suite of the request, with its aim. Raises RequestError."""
+    return suite_file.aim_suite(suite_file.load(request.suite, known), request.aim)
 
 
 def prepare(session: OpenSession, request: RunRequest, gone: Sequence[Entry] = ()) -> Prepared:
-    """Check the request and plan. Raises RequestError.
+    """Check the request and make the plan. Raises RequestError.
 
-    gone: modules that a suite may name and that may be missing; there are no cases of these.
+    gone: modules that the suite may name although the current version lacks them; the plan has no
+        cases of them.
     """
     suite = load_suite(request, union(gone, session.modules))
     plan = make_plan(suite, session.hello.device, modules=request.modules, where=request.where)
     plan = only(plan, {entry.name for entry in session.modules})
-    return Prepared(session, suite, plan, settle(suite, plan, request))
+    return Prepared(session, suite, plan, make_settings(suite, plan, request))
 
 
 def begin(prepared: Prepared, request: RunRequest, started: datetime, kind: Kind = "run") -> Begun:
-    """Make the run folder, and write what is known before anything is measured."""
+    """Create the run folder, and write what is known before measuring."""
     hello, suite = prepared.session.hello, prepared.suite
     name = suite.name if kind == "run" else f"{kind}-{suite.name}"
     folder = RunFolder.create(name, hello.device, started, request.out)
@@ -115,7 +119,7 @@ def begin(prepared: Prepared, request: RunRequest, started: datetime, kind: Kind
 
 
 def environment_of(hello: protocol.Hello) -> Environment:
-    """This machine, and the worker's device and software."""
+    """The facts of this machine, and of the worker's device and software."""
     here = machine.capture()
     return Environment(
         **vars(here),
@@ -135,9 +139,10 @@ def measure(
     before: Progressed | None = None,
     judge: Judge | None = None,
 ) -> Measured:
-    """Inspect, then time, until the judge is content. Whatever ends it early is in the answer.
+    """Inspect the cases, then time them until the judge is satisfied.
 
-    From here on signals are ignored, until the next `measure` or `renew` of the session.
+    If something ends this early, the result states the reason. Afterwards, signals are ignored
+    until the next `measure` or `renew` of the session.
     """
     session = prepared.session
     if not prepared.suite.timed:
@@ -167,7 +172,10 @@ def measure(
 
 
 def save(measured: Measured, begun: Begun, ended: str = "the budget was spent") -> Finished:
-    """The run folder, complete. `ended`: why a case without figures has none."""
+    """Complete the run folder.
+
+    ended: the reason for cases without figures.
+    """
     coordinator, state = measured.coordinator, measured.state
     rows = make_rows(
         measured.prepared.plan,
@@ -180,14 +188,14 @@ def save(measured: Measured, begun: Begun, ended: str = "the budget was spent") 
         ended if state == "finished" else f"the run was {state}",
         timed=measured.prepared.suite.timed,
     )
-    info = _ended(measured, begun.info)
+    info = _complete_info(measured, begun.info)
     begun.folder.finish(rows, coordinator.blocks, info)
     status = exit_status(rows, state)
     return Finished(begun.folder.path, tuple(rows), info, status, measured.trouble)
 
 
-def _ended(measured: Measured, info: RunInfo) -> RunInfo:
-    """run.json when measuring is over."""
+def _complete_info(measured: Measured, info: RunInfo) -> RunInfo:
+    """run.json after measuring."""
     coordinator = measured.coordinator
     facts = {i: outcome.facts for i, outcome in coordinator.outcomes.items() if outcome.facts}
     seen = replace(
@@ -213,7 +221,7 @@ def _ended(measured: Measured, info: RunInfo) -> RunInfo:
 
 
 def exit_status(rows: Sequence[Row], state: State) -> Exit:
-    """What a command ends with that measured these rows."""
+    """The exit status of a command that measured these rows."""
     if state == "interrupted":
         return Exit.INTERRUPTED
     is_measured = any(row.status == "ok" for row in rows)

@@ -1,4 +1,4 @@
-"""A worker that is open, for as long as it is needed: the one way to start and end one."""
+"""Opens a worker for as long as it is needed: the one way to start and end workers."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from attn_bench.model.request import TIMEOUT_S, RunRequest
 
 @dataclass
 class OpenSession:
-    """An open worker and what it said of itself.
+    """An open worker and its greeting.
 
-    signals: heard until `deafen`. modules: all that is registered, the user's files included, and
-    the baseline's as NAME@base where the worker holds a baseline.
+    signals: handled until `deafen`.
+    modules: all registered modules, including the user's files, and the modules of a baseline as
+        NAME@base.
     """
 
     worker: AnyWorker
@@ -31,7 +32,7 @@ class OpenSession:
     signals: Interruptible
 
     def renew(self) -> None:
-        """End the worker, and open another like it. Raises RequestError where that fails."""
+        """End the worker and open another like it. Raises RequestError if that fails."""
         self.worker.end()
         self.signals.listen()
         self.worker = self.worker.another([])
@@ -46,11 +47,11 @@ def open_session(
     baseline: protocol.BaselineCode | None = None,
     python: str | None = None,
 ) -> Iterator[OpenSession]:
-    """A session for `request`; its worker is ended at the end, whatever happened.
+    """A session for `request`; its worker always ends with the context.
 
-    baseline: another version of the modules, loaded beside the current one. python: another
-    interpreter, whose worker answers for the baseline. Raises RequestError where no worker can be
-    started, or a file of the user cannot be loaded.
+    baseline: another version of the modules, loaded beside the current one.
+    python: another interpreter, whose worker measures the baseline.
+    Raises RequestError if a worker cannot be started, or a user's file cannot be loaded.
     """
     with Interruptible() as signals:
         worker = _start(request, baseline, python)
@@ -69,7 +70,7 @@ def open_session(
 
 
 def modules_without_worker(modules_from: Sequence[str]) -> Registry | None:
-    """What is registered, where no code has to run to tell; None where a worker has to be asked."""
+    """The registered modules; None if only a worker can find them, because code must run."""
     return None if modules_from or entry_points() else builtin()
 
 
@@ -78,12 +79,12 @@ def _start(
 ) -> AnyWorker:
     for file in request.modules_from:
         if not Path(file).is_file():
-            raise RequestError(f"--modules-from {file}: there is no such file")
+            raise RequestError(f"--modules-from {file}: file not found")
     memory = request.memory_gib
     first = Worker(
         protocol.Open(
             protocol.VERSION,
-            request.device,  # type: ignore[arg-type]  # its choices are those of the command
+            request.device,  # type: ignore[arg-type]  # the command has checked it
             request.threads,
             list(dict.fromkeys(request.modules_from)),
             None if memory is None else round(memory * 2**30),

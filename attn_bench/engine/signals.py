@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: heard once, and not at all while results are saved."""
+"""Handles Ctrl-C, SIGTERM and SIGHUP: once, and not while results are saved."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interruptible:
-    """Inside, the first Ctrl-C, SIGTERM or SIGHUP raises KeyboardInterrupt, and only the first.
+    """Inside this context, the first Ctrl-C, SIGTERM or SIGHUP raises KeyboardInterrupt.
 
-    After `deafen`, or after that first one, signals are ignored until the end: results are being
-    saved. Outside the main thread, where Python allows no handlers, it does nothing.
+    After it, or after `deafen`, signals are ignored until the end, so that results can be saved.
+    Outside the main thread it does nothing, because Python allows no handlers there.
     """
 
     def __enter__(self) -> Interruptible:
         self._listening = True
         self._before = {}
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._heard) for number in SIGNALS}
+            self._before = {number: signal.signal(number, self._handle) for number in SIGNALS}
         return self
 
     def __exit__(self, *problem: object) -> None:
@@ -32,7 +32,7 @@ class Interruptible:
     def deafen(self) -> None:
         self._listening = False
 
-    def _heard(self, number: int, frame: object) -> None:
+    def _handle(self, number: int, frame: object) -> None:
         if self._listening:
             self._listening = False
             raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""What else the machine does while a run measures: other work, stolen time, throttling."""
+"""Watches what else the machine does during a run: other work, stolen time, throttling."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from attn_bench.model.machine import CPU_FOLDER, read_text
 
 @dataclass(frozen=True)
 class Seen:
-    """What happened between `start` and `stop`; None where the watch never began."""
+    """What happened between `start` and `stop`; None if the watch never started."""
 
     other_load_cores: float | None = None
     stolen_share: float | None = None
@@ -22,7 +22,7 @@ class Seen:
 
 
 class Watch:
-    """What else the machine did between `start` and `stop`."""
+    """Watches the machine between `start` and `stop`."""
 
     def __init__(self) -> None:
         self.seen = Seen()
@@ -32,7 +32,7 @@ class Watch:
         self._before = self._now()
 
     def stop(self) -> None:
-        """Call while the workers are alive: their own work is told from that of others."""
+        """Stop watching. Call it while the workers live, since their work must be subtracted."""
         if self._before is None:
             return
         now = self._now()
@@ -49,7 +49,7 @@ class Watch:
     def _now(self) -> dict[str, float]:
         times = psutil.cpu_times()
         own = psutil.Process()
-        own_s = sum(own.cpu_times()[:4])  # of this process and of children that have ended
+        own_s = sum(own.cpu_times()[:4])  # of this process and of its ended children
         for child in own.children(recursive=True):
             with suppress(psutil.Error):  # it ended while we looked
                 own_s += sum(child.cpu_times()[:4])

@@ -1,1 +1,1 @@
-"""What each command decides: one file or folder a command, no sentences for people."""
+"""The decisions of each command: one file or folder a command, without sentences for people."""

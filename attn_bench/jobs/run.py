@@ -31,18 +31,18 @@ from attn_bench.store.runs import RunFolder
 
 
 def run(request: RunRequest, progress: Progress) -> Finished:
-    """Measure a suite and write its run folder. Raises AttnBenchError for what cannot be done."""
+    """Measure a suite and write its run folder. Raises AttnBenchError."""
     started = datetime.now(UTC)
     complain_early(request)
     with open_session(request, progress) as session:
         prepared = prepare(session, request)
         begun = begin(prepared, request, started)
         measured = measure(prepared, begun.folder, progress)
-        return _compared(save(measured, begun))
+        return _judge_published(save(measured, begun))
 
 
 def plan(request: RunRequest, progress: Progress) -> tuple[Plan, Settings]:
-    """What `run` would measure, and how. Raises AttnBenchError likewise."""
+    """The cases that `run` would measure, and the settings. Raises AttnBenchError."""
     complain_early(request)
     with open_session(request, progress) as session:
         prepared = prepare(session, request)
@@ -50,32 +50,34 @@ def plan(request: RunRequest, progress: Progress) -> tuple[Plan, Settings]:
 
 
 def resume(name: str, progress: Progress) -> Finished:
-    """Resume an interrupted run: its table is what an uninterrupted one's would be.
+    """Resume an interrupted run; its table is equivalent to that of an uninterrupted run.
 
-    Raises RequestError where it is finished, or was begun on another machine or software.
+    Raises RequestError if the run is finished, or began on another machine or software.
     """
     path = runs.find(name)
     info = run_json.read(path)
     if info.kind == "check" or info.request is None:
         raise RequestError(f"{path}: check runs cannot be resumed; run `check` again")
     if info.state == "finished":
-        raise RequestError(f"{path}: the run is finished; there is nothing to resume")
+        raise RequestError(f"{path}: the run is finished; nothing to resume")
     request = replace(info.request, suite=info.suite.source)
     with open_session(request, progress) as session:
         now = environment_of(session.hello)
         for key in ("fingerprint", "software"):
             if getattr(now, key) != getattr(info.environment, key):
-                raise RequestError(f"{path}: begun on another machine or software ({key})")
+                raise RequestError(f"{path}: started on another machine or software ({key})")
         device = session.hello.device
         cases = make_plan(info.suite, device, modules=request.modules, where=request.where)
         prepared = Prepared(session, info.suite, cases, info.settings)
         before = Progressed(*runs.read_journal(path))
         folder = RunFolder(path)
-        return _compared(save(measure(prepared, folder, progress, before), Begun(folder, info)))
+        return _judge_published(
+            save(measure(prepared, folder, progress, before), Begun(folder, info))
+        )
 
 
-def _compared(finished: Finished) -> Finished:
-    """A run of the papers' networks is bad where a figure differs from the published one."""
+def _judge_published(finished: Finished) -> Finished:
+    """Set a bad exit status if a figure of a published network differs from the paper's."""
     info = finished.info
     if not info.suite.published or finished.exit_status != Exit.GOOD:
         return finished

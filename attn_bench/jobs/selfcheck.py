@@ -1,8 +1,8 @@
-"""The tool's own error rates on this machine: false alarms, power, coverage, what it can see.
+"""Measures the error rates of the tool: false alarms, power, coverage, smallest visible slowdown.
 
-Pairs of `probe` variants whose true ratio is known, identical ones and ones with 1, 2, 5 and 10 %
-more real work, are measured as any suite is: default precision, default number of sessions, the
-usual stopping rule. Each trial has sessions of its own. What was found is compared with the truth.
+The `probe` variants come in pairs of known true ratio: identical ones, and ones with 1, 2, 5 and
+10 % more work. They are measured like any suite, with the default precision, number of sessions and
+stopping rule. Each trial uses new sessions. The measured ratios are compared with the true ones.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ from attn_bench.plan.cases import PRECISION, SECONDS_PER_CASE, SESSIONS
 
 PASSES = 100
 SHAPE = Shape(1, 64, 28, 28)
-# Modules whose ratio to a copy is followed from trial to trial: they do another kind of work.
+# The ratio of these modules to a copy is compared across trials, since their work is unlike a copy.
 UNLIKE = ("se", "cbam", "ge_theta_minus")
 LEAST_TRIALS = 4  # for a deviation from run to run
-BUDGETS_S = (1.0, 5.0, 20.0)  # of a case, for which the smallest visible slowdown is told
+BUDGETS_S = (1.0, 5.0, 20.0)  # of a case, for which the smallest visible slowdown is reported
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """How many pairs of each true slowdown (in percent) a trial holds."""
+    """The number of pairs of each true slowdown (in percent) in a trial."""
 
     of: Mapping[int, int]
 
     def plan(self, device: DeviceName) -> tuple[Plan, dict[str, int]]:
-        """The cases, and the true slowdown of each pair by the id of its slower half."""
+        """The cases, and the true slowdown of each pair by the id of its slower case."""
         copies = count()
         cases: list[Case] = []
         baseline_of: dict[str, str] = {}
@@ -79,7 +79,7 @@ DEFAULT_PAIRS = Pairs({0: 12, 1: 3, 2: 3, 5: 3, 10: 3})
 
 @dataclass(frozen=True)
 class PairTrial:
-    """One pair in one trial: what is true of it, and what was found."""
+    """One pair in one trial: its true ratio and its estimate."""
 
     percent: int
     estimate: Estimate
@@ -94,13 +94,13 @@ class PairTrial:
 
 @dataclass(frozen=True)
 class Rate:
-    """How often, of how many."""
+    """A rate: the number of hits of all tries."""
 
     hits: int
     trials: int
 
     def interval(self) -> Interval:
-        """Wilson's: E. B. Wilson, Probable inference, JASA 22, 1927. Holds for rates near 0 and 1.
+        """Wilson's interval (Probable inference, JASA 22, 1927), valid for rates near 0 and 1, too.
 
         >>> [round(x, 3) for x in (Rate(0, 100).interval().lo, Rate(0, 100).interval().hi)]
         [0.0, 0.037]
@@ -113,8 +113,9 @@ class Rate:
 
 @dataclass(frozen=True)
 class Report:
-    """What a selfcheck found; `seconds_a_case` is what a pair's half had on average.
+    """The results of a selfcheck.
 
+    seconds_a_case: the mean time for one case of a pair.
     unlike: the ratios of UNLIKE modules to a copy, trial by trial.
     """
 
@@ -130,7 +131,7 @@ class Report:
         return Rate(sum(f.is_called_different for f in identical), len(identical))
 
     def power(self) -> dict[int, Rate]:
-        """Planted slowdowns that were called slower, by percent."""
+        """The true slowdowns that were called slower, by percent."""
         found = {}
         for percent in sorted({f.percent for f in self.findings} - {0}):
             slowed = [f for f in self.findings if f.percent == percent]
@@ -139,12 +140,14 @@ class Report:
         return found
 
     def coverage(self) -> Rate:
-        """95 % intervals of ratios that hold the true one."""
+        """The 95 % intervals of ratios that contain the true ratio."""
         return Rate(sum(f.is_covered for f in self.findings), len(self.findings))
 
     def run_to_run_sd(self) -> float | None:
-        """The standard deviation, from trial to trial, of the logarithm of a ratio of unlike
-        modules, beyond what each trial's own standard error tells. None for few trials."""
+        """The standard deviation between trials of the logarithm of a ratio of unlike modules.
+
+        The standard errors of the trials are subtracted. None for fewer than LEAST_TRIALS trials.
+        """
         if len(self.unlike) < LEAST_TRIALS:
             return None
         excess = []
@@ -157,10 +160,11 @@ class Report:
         return sqrt(max(0.0, float(np.mean(excess))))
 
     def smallest_visible(self, budget_s: float, sessions: int = SESSIONS) -> Interval:
-        """The slowdown that one comparison finds nine times of ten in `budget_s` a case, as a
-        fraction, with an interval from resampling the pairs.
+        """The slowdown that one comparison finds nine times of ten, as a fraction.
 
-        From the variance between sessions and that of rounds within them, as they were found here.
+        budget_s: the budget of a case.
+        It follows from the measured variances between sessions and between rounds. The interval
+        comes from resampling the pairs.
         """
         rounds = max(1.0, budget_s / sessions / self.seconds_a_round)
         df = float(sessions - 1)
@@ -170,9 +174,9 @@ class Report:
         excess = total - inside / np.array([f.rounds for f in self.findings])
         rng = np.random.default_rng(0)
 
-        def visible(chosen: Any) -> float:
-            variance = max(float(np.mean(excess[chosen])), 0.0) + float(
-                np.mean(inside[chosen]) / rounds
+        def visible(sample: Any) -> float:
+            variance = max(float(np.mean(excess[sample])), 0.0) + float(
+                np.mean(inside[sample]) / rounds
             )
             return exp(quantiles * sqrt(variance / sessions)) - 1
 
@@ -182,7 +186,7 @@ class Report:
         return Interval(visible(everything), float(lo), float(hi))
 
     def as_json(self) -> dict[str, Any]:
-        """For run.json."""
+        """The results for run.json."""
         return {
             "trials": self.trials,
             "seconds_a_case": self.seconds_a_case,
@@ -202,10 +206,11 @@ def _rate_json(rate: Rate) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class SelfcheckRequest:
-    """How long, and what a trial holds.
+    """The length of a selfcheck and the content of a trial.
 
-    minutes: trials go on for so long, or for `most_trials`; there is at least one.
-    seconds_a_case: the budget of a trial, for each of its cases.
+    minutes: the time for all trials; at least one trial runs.
+    most_trials: the largest number of trials.
+    seconds_a_case: the budget of a trial for each of its cases.
     """
 
     minutes: float
@@ -218,10 +223,10 @@ class SelfcheckRequest:
 
 
 def selfcheck(request: SelfcheckRequest, progress: Progress) -> tuple[Finished, Report]:
-    """Trials, kept as one run. Raises RequestError for a device that is not there."""
+    """Run trials and store them as one run. Raises RequestError if the device does not exist."""
     deadline, began = time.monotonic() + 60 * request.minutes, datetime.now(UTC)
-    asked = RunRequest("selfcheck", device=request.device, command=request.command)
-    with open_session(asked, progress) as session:
+    run_request = RunRequest("selfcheck", device=request.device, command=request.command)
+    with open_session(run_request, progress) as session:
         plan, truth = request.pairs.plan(session.hello.device)
         settings = Settings(
             budget_s=request.seconds_a_case * len(plan.cases),
@@ -232,7 +237,7 @@ def selfcheck(request: SelfcheckRequest, progress: Progress) -> tuple[Finished, 
             timeout_s=TIMEOUT_S,
         )
         prepared = Prepared(session, _as_suite(plan), plan, settings)
-        begun = begin(prepared, asked, began)
+        begun = begin(prepared, run_request, began)
         trials = Trials(prepared, begun, truth)
         while trials.seconds is None or _has_time(trials, deadline, request.most_trials):
             trials.measure(progress)
@@ -250,7 +255,7 @@ def _has_time(trials: Trials, deadline: float, most: int | None) -> bool:
 
 
 class Trials:
-    """The trials of one selfcheck, each with sessions of its own, on the engine of every run."""
+    """The trials of one selfcheck, each with new sessions, on the engine of `run`."""
 
     def __init__(self, prepared: Prepared, begun: Begun, truth: Mapping[str, int]) -> None:
         self._prepared, self._begun, self._truth = prepared, begun, truth
@@ -263,16 +268,16 @@ class Trials:
 
     @property
     def count(self) -> int:
-        """Those that were measured to their end."""
+        """The number of complete trials."""
         return len(self._passed_s)
 
     @property
     def seconds(self) -> float | None:
-        """Of a trial, in the mean; None before the first."""
+        """The mean time of a trial; None before the first."""
         return float(np.mean(self._passed_s)) if self._passed_s else None
 
     def measure(self, progress: Progress) -> None:
-        """One trial: what is known of the cases stays, and the blocks begin anew."""
+        """Measure one trial. The facts of the cases stay, and the blocks start anew."""
         began, before = time.monotonic(), Progressed()
         if self._passed_s:
             done = self.measured.coordinator
@@ -288,7 +293,7 @@ class Trials:
             self._passed_s.append(time.monotonic() - began)
 
     def renew(self) -> bool:
-        """Open the first worker of the next trial; False where that was interrupted or failed."""
+        """Open the first worker of the next trial. False if that was interrupted or failed."""
         try:
             self._prepared.session.renew()
         except KeyboardInterrupt:
@@ -298,7 +303,7 @@ class Trials:
         return self.measured.state == "finished"
 
     def whole(self) -> Measured:
-        """All trials as one run."""
+        """The results of all trials as one run."""
         self.measured.coordinator.hold(self._blocks, self._measuring_s)
         return self.measured
 
@@ -308,7 +313,7 @@ class Trials:
 
 
 def judge(timings: Timings, plan: Plan, truth: Mapping[str, int]) -> list[PairTrial]:
-    """What one trial says of each pair, all pairs being one family."""
+    """The result of one trial for each pair; all pairs form one family."""
     ratios = timings.ratios({slow: plan.baseline_of[slow] for slow in truth})
     different = holm({slow: ratio.p_value() for slow, ratio in ratios.items()})
     return [
@@ -324,12 +329,12 @@ def _unlike(timings: Timings, plan: Plan) -> dict[str, Estimate]:
 
 def _as_suite(plan: Plan) -> Suite:
     grid = Grid(modules=("probe", *UNLIKE, "identity"))
-    title = "Selfcheck: pairs of known ratio, compared as any two variants are"
+    title = "Selfcheck: pairs of known ratio, compared like any two variants"
     return Suite("selfcheck", title, "selfcheck", (grid,), (SHAPE,), "identity")
 
 
 def _costs(blocks: Iterable[Block], trials: int, cases: int) -> tuple[float, float]:
-    """Seconds a case and trial, and seconds a block, untimed calls included."""
+    """Seconds for a case in a trial, and seconds for a block, including untimed calls."""
     seconds = [block.seconds + block.first_call_seconds for block in blocks]
     if not seconds:
         return 0.0, 0.0

@@ -1,4 +1,4 @@
-"""`verify` as a contents page: which variants, ask a worker about each, collect, exit status."""
+"""The job of `verify`: choose variants, let a worker check each, collect the results."""
 
 from __future__ import annotations
 
@@ -19,20 +19,23 @@ from attn_bench.model.request import RunRequest
 from attn_bench.model.status import Exit
 from attn_bench.plan.cases import matches
 
-# What stands for a rule: the smallest, one more of each kind, the global extent.
+# The extents that stand for a rule: the smallest, one more of each kind, and the global extent.
 EXTENTS: Mapping[str, tuple[Extent, ...]] = {
     "any": (2, 3, 4, "global"),
     "power_of_two": (2, 4, 8, "global"),
 }
 NO_POWER_OF_TWO = 6
-GATES: tuple[Check, ...] = ("builds", "forward")  # who fails these has no result to check
+GATES: tuple[Check, ...] = (
+    "builds",
+    "forward",
+)  # a variant that fails these has no result to check
 SLOW: tuple[Check, ...] = ("compiles", "exports")
 USUAL: tuple[Check, ...] = tuple(check for check in CHECKS if check != "refuses")
 
 
 @dataclass(frozen=True)
 class VerifyRequest:
-    """What `verify` was asked for."""
+    """The request of `verify`."""
 
     globs: str
     device: str
@@ -43,7 +46,7 @@ class VerifyRequest:
 
 @dataclass(frozen=True)
 class Subject:
-    """One row of the matrix: a variant, and the checks that it is to be put to, in order."""
+    """One row of the matrix: a variant and its checks, in order."""
 
     variant: Variant
     checks: tuple[Check, ...] = USUAL
@@ -51,7 +54,10 @@ class Subject:
 
 @dataclass(frozen=True)
 class VerifiedVariant:
-    """What came of it. Checks after a failed gate, a lost worker or Ctrl-C are not in `checked`."""
+    """A variant and its results.
+
+    checked: without the checks after a failed gate, a lost worker or Ctrl-C.
+    """
 
     variant: Variant
     checked: Mapping[Check, Checked]
@@ -68,7 +74,7 @@ class Verification:
 
     @property
     def exit_status(self) -> Exit:
-        """A failed check is a bad answer; a worker lost over a check is a case not measured."""
+        """1 if a check failed; 3 if a worker was lost during a check."""
         if self.state == "interrupted":
             return Exit.INTERRUPTED
         verdicts = {checked.verdict for row in self.rows for checked in row.checked.values()}
@@ -78,11 +84,10 @@ class Verification:
 
 
 def verify(request: VerifyRequest, progress: Progress) -> Verification:
-    """Hold every variant that `request` names to every check. Raises AttnBenchError for what
-    cannot be done."""
+    """Apply every check to every variant that `request` names. Raises AttnBenchError."""
     known = modules_without_worker(request.modules_from)
     if known is not None:
-        choose_subjects(known, request.globs)  # complain before a worker takes its seconds
+        choose_subjects(known, request.globs)  # reports errors before a worker starts
     rows: list[VerifiedVariant] = []
     state = "finished"
     with open_session(_as_run(request), progress) as session:
@@ -107,13 +112,13 @@ def _as_run(request: VerifyRequest) -> RunRequest:
         suite="",
         device=request.device,
         modules_from=request.modules_from,
-        threads=1,  # the maps are small: a second thread is mostly waited for
+        threads=1,  # the maps are small: a second thread would mostly wait
         memory_gib=request.memory_gib,
     )
 
 
 def choose_subjects(known: Registry, globs: str) -> list[Subject]:
-    """The rows of the matrix. Raises RequestError where no module matches `globs`."""
+    """The rows of the matrix. Raises RequestError if no module matches `globs`."""
     entries = [entry for entry in known if matches(entry.name, globs)]
     if not entries:
         hint = nearest(globs, [entry.name for entry in known])
@@ -122,7 +127,7 @@ def choose_subjects(known: Registry, globs: str) -> list[Subject]:
 
 
 def subjects_of(entry: Entry) -> Iterator[Subject]:
-    """The variants of one module: its extents, its probes, and what it has to refuse."""
+    """The variants of one module: its extents, its probes, and those that it must refuse."""
     extents = (
         entry.extents if isinstance(entry.extents, tuple) else EXTENTS.get(entry.extents or "")
     )
@@ -146,7 +151,7 @@ def _variant(entry: Entry, arguments: Mapping[str, Scalar]) -> Variant:
 def _results(
     workers: _Workers, subject: Subject, timeout_s: float
 ) -> Iterator[tuple[Check, Checked]]:
-    """Each check with its result, up to the first that leaves nothing to go on with."""
+    """Each check with its result, up to the first failed gate."""
     for check in subject.checks:
         patience = EXECUTION["compile"].patience if check in SLOW else 1.0
         result = workers.ask(protocol.Verify(subject.variant, check), patience * timeout_s)
@@ -156,7 +161,7 @@ def _results(
 
 
 class _Workers:
-    """One worker at a time: one that is lost is replaced when the next check comes."""
+    """One worker at a time; the next check replaces a lost worker."""
 
     def __init__(self, session: OpenSession) -> None:
         self._session = session

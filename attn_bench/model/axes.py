@@ -1,8 +1,8 @@
-"""The axes: the conditions of a case, each with a closed list of values. The one home of an axis.
+"""The axes: the conditions of a case, each with a closed list of values.
 
-A field of `Conditions` is an axis: its type lists the values, its default is the usual one, and
-its metadata says what it is. Case ids, columns, TOML keys, command line choices, the plan's
-product, titles and the words beside a name follow from it.
+A field of `Conditions` is an axis. Its type lists the values, its default is the usual value, and
+its metadata describes it. It defines case ids, columns, TOML keys, command line choices, the plan's
+product, titles and the words beside a name. This is the one home of an axis.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ ITEM_BYTES: Mapping[str, int] = {"float64": 8, "float32": 4, "bfloat16": 2, "flo
 
 @dataclass(frozen=True, slots=True)
 class ExecutionFacts:
-    """What is known of an execution without torch; `worker/executions/` has its code.
+    """The facts of an execution that need no torch; `worker/executions/` has its code.
 
-    patience: how long it may take to prepare a case, as a multiple of the timeout.
-    needs: the distributions that it needs beside torch. Without one, its cases are unsupported.
+    patience: the most time to prepare a case, as a multiple of the timeout.
+    needs: the distributions that it needs besides torch. If one is missing, its cases are
+        unsupported.
     """
 
     patience: float = 1.0
@@ -34,11 +35,11 @@ class ExecutionFacts:
 
 @dataclass(frozen=True, slots=True)
 class DeviceFacts:
-    """What is known of a device without torch; `worker/devices/` has its code.
+    """The facts of a device that need no torch; `worker/devices/` has its code.
 
-    drivers: files, one of which exists where the device may exist; empty if it always exists.
-    identity: the device facts that belong to a machine's fingerprint; one that is missing counts
-        as None.
+    drivers: files of its drivers. The device may exist if one of them exists, or if this is empty.
+    identity: the device facts that are part of a machine's fingerprint. A missing fact counts as
+        None.
     """
 
     drivers: tuple[str, ...] = ()
@@ -68,12 +69,13 @@ def axis(
     beside_name: bool = False,
     in_every_id: bool = False,
 ) -> Any:
-    """A field of `Conditions`. words: how people read a value, where the value itself is not it.
+    """A field of `Conditions`.
 
-    in_suite: whether a suite lists its values; the device is chosen by the command.
-    beside_name: whether a value that is not usual stands beside the name of a variant; all others
-    stand in the title of a table, since cases that differ in them have another baseline.
-    in_every_id: whether its usual value stands in case ids, too. A new axis leaves old ids alone.
+    words: value -> words for people; a value without an entry is shown as it is.
+    in_suite: whether a suite lists its values. The command chooses the device.
+    beside_name: whether an unusual value stands beside the name of a variant. The values of other
+        axes stand in the title of a table, since cases that differ in them have other baselines.
+    in_every_id: whether case ids contain its usual value, too. False for a new axis keeps old ids.
     """
     facts = {
         "about": about,
@@ -108,7 +110,7 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """An axis as code that runs over all of them reads it."""
+    """The facts of an axis, for code that handles all axes alike; `axis` documents them."""
 
     name: str
     values: tuple[str, ...]
@@ -139,14 +141,14 @@ DEVICE_CHOICES: tuple[str, ...] = (*DEVICES, AUTO)  # what `--device` takes
 
 
 def conditions_of(value: Conditions) -> dict[str, Any]:
-    """The value of every axis, by name; of a case or a row, too."""
+    """The value of every axis by its name; `value` may be a case or a row."""
     return {name: getattr(value, name) for name in AXIS_NAMES}
 
 
 def unusual_words(
-    value: Conditions, wanted: Callable[[Axis], bool] = lambda axis: True
+    value: Conditions, includes: Callable[[Axis], bool] = lambda axis: True
 ) -> list[str]:
-    """The values that are not the usual ones, as people read them.
+    """The words for the values that are not the usual ones.
 
     >>> unusual_words(Conditions(mode="training", execution="compile"))
     ['training', 'compiled']
@@ -154,5 +156,5 @@ def unusual_words(
     return [
         axis.in_words(getattr(value, axis.name))
         for axis in AXES
-        if wanted(axis) and getattr(value, axis.name) != axis.usual
+        if includes(axis) and getattr(value, axis.name) != axis.usual
     ]

@@ -16,8 +16,8 @@ PLAIN = "plain"
 USUAL_PLACE = "block"
 LEAST_IMAGE, USUAL_IMAGE = 32, 224  # sides of the images of networks
 
-# The version that `check` compares with is registered under the module's name and this. It stands
-# in stored case ids.
+# `check` registers the baseline version of a module under the module's name and this suffix. Stored
+# case ids contain it, so it must not change.
 BASELINE = "@base"
 
 
@@ -44,7 +44,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A registered module with its arguments fixed; in a network, its extent may be one a stage."""
+    """A registered module with fixed arguments. In a network, extents may vary by stage."""
 
     module: str
     extent: Extent | StageExtents | None = None
@@ -52,31 +52,31 @@ class Variant:
 
     @property
     def label(self) -> str:
-        """`ge_theta(extent=4, rd_ratio=0.25)`; the bare name where nothing is fixed."""
+        """`ge_theta(extent=4, rd_ratio=0.25)`; only the name if nothing is fixed."""
         extent = None if self.extent is None else f"extent={self.extent_in_words}"
         inside = ", ".join(part for part in (extent, self.arguments_in_words) if part)
         return f"{self.module}({inside})" if inside else self.module
 
     @property
     def arguments_in_words(self) -> str | None:
-        """As a cell has them: `rd_ratio=0.25`; None for the defaults."""
+        """The arguments as a table shows them: `rd_ratio=0.25`; None for the defaults."""
         return ", ".join(f"{name}={value!r}" for name, value in self.arguments) or None
 
     @property
     def extent_in_words(self) -> Extent | str | None:
-        """As a cell has it: one extent a stage is `8-4-2-global`."""
+        """The extent as a table shows it; one extent for each stage is `8-4-2-global`."""
         if isinstance(self.extent, tuple):
             return "-".join(str(extent) for extent in self.extent)
         return self.extent
 
     def at_stage(self, stage: int) -> Extent | None:
-        """The extent in stage `stage` of a network, from 1."""
+        """The extent in stage `stage` of a network; the first stage is 1."""
         return self.extent[stage - 1] if isinstance(self.extent, tuple) else self.extent
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A backbone and the place in it that a variant is put into, as `backbones.Place` reads it."""
+    """A backbone, and the place in it where a variant goes, as `backbones.Place` reads it."""
 
     backbone: str
     place: str = USUAL_PLACE
@@ -90,8 +90,8 @@ class Network:
 class Case(Conditions):
     """A variant at one shape, dtype, memory format, mode, execution and device.
 
-    With a network, the whole network is measured, and `shape` is its images. The variant called
-    PLAIN is the backbone without a module.
+    With a network, the whole network is measured, and `shape` is the shape of its images. The
+    variant called PLAIN is the backbone without a module.
     """
 
     variant: Variant
@@ -100,9 +100,10 @@ class Case(Conditions):
 
     @property
     def id(self) -> str:
-        """Stable and readable: `se/8x256x56x56/float32/contiguous/inference/eager/cpu`.
+        """A stable, readable name: `se/8x256x56x56/float32/contiguous/inference/eager/cpu`.
 
-        Of a network: `resnet50+se/1x3x224x224/…`, or `resnet50/1x3x224x224/…` without a module.
+        The id of a network begins with `resnet50+se/1x3x224x224/`, or `resnet50/1x3x224x224/`
+        without a module.
         """
         if self.network is None:
             what = self.variant.label
@@ -125,18 +126,18 @@ class Case(Conditions):
 
     @property
     def baseline(self) -> Case:
-        """The same case of the version that is compared with."""
+        """The same case of the baseline version."""
         return replace(self, variant=replace(self.variant, module=self.variant.module + BASELINE))
 
     @property
     def current(self) -> Case:
-        """The same case of the version that is not the baseline."""
+        """The same case of the current version."""
         name = self.variant.module.removesuffix(BASELINE)
         return replace(self, variant=replace(self.variant, module=name))
 
     @property
     def input_key(self) -> tuple[Shape, DType, MemoryFormat]:
-        """What an input depends on: cases that share it are measured on the same tensor."""
+        """The facts that an input depends on: cases with the same key share one input tensor."""
         return self.shape, self.dtype, self.memory_format
 
     @property

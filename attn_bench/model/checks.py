@@ -1,11 +1,11 @@
-"""The checks of `verify`: what every attention module must do, and what came of it."""
+"""The checks of `verify`: what every attention module must do, and the result of a check."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-# What `verify` holds a variant to, in the order of its columns: docs/verify.md explains them.
+# The checks of a variant, in the order of the columns of `verify`; docs/verify.md explains them.
 Check = Literal[
     "builds",
     "forward",
@@ -28,9 +28,10 @@ CheckVerdict = Literal["passed", "failed", "not_applicable", "lost"]
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What came of one check of a variant, and why.
+    """The result of one check of a variant, and the reason.
 
-    not_applicable: there is nothing to hold it to. lost: the worker died or hung over it.
+    not_applicable: the check has no meaning for this variant.
+    lost: the worker died or hung during the check.
     """
 
     verdict: CheckVerdict

@@ -1,7 +1,7 @@
-"""`--where` and `leave_out`: a condition on columns, in Python's syntax and none of its powers.
+"""`--where` and `leave_out`: a condition on columns, in a small part of Python's syntax.
 
-Comparisons, `in`, `and`, `or`, `not`, parentheses, numbers and strings; nothing is ever executed.
-A comparison with an empty cell, or between a number and a word, is false.
+It may contain comparisons, `in`, `and`, `or`, `not`, parentheses, numbers and strings. Nothing is
+executed. A comparison with an empty cell, or between a number and a word, is false.
 """
 
 from __future__ import annotations
@@ -26,26 +26,27 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
 
 
 class Condition:
-    """
+    """A condition on the columns of a row.
+
     >>> wide = Condition("channels >= 256 and module != 'se'", ["channels", "module"])
     >>> wide({"channels": 512, "module": "cbam"}), wide({"channels": None, "module": "cbam"})
     (True, False)
     """
 
     def __init__(self, text: str, columns: Iterable[str], place: str = "--where") -> None:
-        """Raises RequestError, with `place`, for what is not a condition on `columns`."""
+        """Parse `text`. Raises RequestError unless it is a condition on `columns`."""
         self.text = text
         self._place = place
         try:
             self._tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-            said = error.args[0] if error.args else "nested too deeply"
-            raise self._wrong(f"cannot be read ({said})") from None
+            reason = error.args[0] if error.args else "nested too deeply"
+            raise self._wrong(f"cannot be read ({reason})") from None
         known = set(columns)
         for node in ast.walk(self._tree):
             if isinstance(node, ast.Name) and node.id not in known:
                 raise self._wrong(f"unknown column {node.id!r}{nearest(node.id, known)}")
-        self(dict.fromkeys(known))  # every kind of node is visited once, so bad ones are told now
+        self(dict.fromkeys(known))  # visits every node once, so that a bad one is reported now
 
     def __call__(self, row: Mapping[str, Any]) -> bool:
         return bool(self._value(self._tree, row))
@@ -70,7 +71,7 @@ class Condition:
                 return all(
                     self._holds(op, a, b) for op, a, b in zip(ops, sides, sides[1:], strict=False)
                 )
-        raise self._wrong(f"{ast.unparse(node)!r} is no comparison of columns with values")
+        raise self._wrong(f"{ast.unparse(node)!r} is not a comparison of columns with values")
 
     def _holds(self, op: ast.cmpop, left: Any, right: Any) -> bool:
         if type(op) not in _COMPARISONS:

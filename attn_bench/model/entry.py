@@ -1,4 +1,4 @@
-"""What is known of a registered module without its code."""
+"""The description of a registered module; it needs no code of the module."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 from attn_bench.model.case import Extent, Scalar
 
-BUILTIN = "built-in"  # the origin of what this repository registers
+BUILTIN = "built-in"  # the origin of the modules of this repository
 Extents = tuple[Extent, ...] | Literal["any", "power_of_two"]
 
 
@@ -15,9 +15,9 @@ Extents = tuple[Extent, ...] | Literal["any", "power_of_two"]
 class Description:
     """A registered module, as a worker describes it.
 
-    extents: None for a module without an extent; the extents it was registered for; or a rule:
+    extents: None for a module without an extent; a list of extents; or a rule:
         "any" (whole numbers from 2, and global) or "power_of_two" (2, 4, 8, …, and global).
-    origin: who registered it.
+    origin: the package or file that registered it.
     probes: sets of arguments that `verify` tries.
     refuses: sets of arguments that its constructor must refuse.
     """
@@ -31,7 +31,7 @@ class Description:
     refuses: tuple[dict[str, Scalar], ...] = ()
 
     def extents_in_words(self) -> str:
-        """For people: "2, 4, global"; empty for a module without an extent."""
+        """The extents in words: "2, 4, global"; empty for a module without an extent."""
         match self.extents:
             case None:
                 return ""
@@ -43,7 +43,7 @@ class Description:
                 return ", ".join(str(extent) for extent in listed)
 
     def extent_problem(self, extent: Extent) -> str | None:
-        """Why this module cannot take `extent`, with the nearest that it can; None if it can."""
+        """Why this module cannot take `extent`, and the nearest valid extent; None if it can."""
         if self.extents is None:
             return f"{self.name} takes no extent"
         if isinstance(self.extents, tuple):

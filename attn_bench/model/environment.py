@@ -10,13 +10,13 @@ from typing import Any, Literal
 
 from attn_bench.model.axes import DEVICE, DeviceName
 
-# What a machine is, as opposed to how it is at the moment.
+# The facts that identify a machine; its other facts change with time.
 FINGERPRINTED = ("cpu", "cores_physical", "cores_logical", "cores_usable", "machine", "system")
-BUSY_CORES = 0.15  # of other work, while measuring, is worth a warning; so much is always going on
+BUSY_CORES = 0.15  # of other work while measuring; below this, background work is normal
 STOLEN_SHARE = 0.02
 DRIFT = 0.1  # between the beginning of a session and the rest
 
-# What may disturb the figures of a run: a closed list, which `view` turns into advice.
+# What may disturb the figures of a run: a closed list. `view` turns each into advice.
 Disturbance = Literal[
     "other_load",
     "stolen_time",
@@ -34,7 +34,7 @@ Disturbance = Literal[
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What the machine is and how it is set up. Nothing names the user, the host or a path."""
+    """The facts and settings of a machine. Nothing names the user, the host or a path."""
 
     cpu: str | None = None
     cores_physical: int | None = None
@@ -55,10 +55,11 @@ class Machine:
 
 @dataclass(frozen=True, kw_only=True)
 class Environment(Machine):
-    """The machine, the device and software of the worker, and what else went on meanwhile.
+    """The machine, the worker's device and software, and other work during the run.
 
-    worker_settings: variables that decide how a worker computes. load: processes that wanted to
-    run, over the last minute. warm_up_drift: how much slower a session began than it went on.
+    worker_settings: variables that decide how a worker computes.
+    load: the load average over the last minute.
+    warm_up_drift: how much slower the beginning of a session was than the rest, as a fraction.
     """
 
     device: DeviceName
@@ -78,7 +79,7 @@ class Environment(Machine):
 
 
 def fingerprint_of(machine: Machine, device: DeviceName, device_facts: Mapping[str, Any]) -> str:
-    """The same for the same machine, whatever its clocks, its load and its kernel's version are."""
+    """A hash that identifies a machine; clocks, load and kernel version do not change it."""
     described = asdict(machine)
     facts = [described[key] for key in FINGERPRINTED]
     facts += [round(machine.memory_bytes / 2**30)]
@@ -87,7 +88,7 @@ def fingerprint_of(machine: Machine, device: DeviceName, device_facts: Mapping[s
 
 
 def find_disturbances(seen: Environment) -> tuple[Disturbance, ...]:
-    """What may have disturbed the figures."""
+    """The disturbances of a run, in the order of `Disturbance`."""
     gpu = seen.device_facts
     cores, threads = seen.cores_usable or 1, seen.threads or 1
     is_crowded = threads > cores

@@ -12,7 +12,7 @@ from attn_bench.model.status import Exit
 
 
 class AttnBenchError(Exception):
-    """A problem told to the user in one line; `exit_status` is what the command ends with."""
+    """A problem to report to the user in one line; the command ends with `exit_status`."""
 
     exit_status = Exit.BAD_REQUEST
 
@@ -22,35 +22,35 @@ class RequestError(AttnBenchError):
 
 
 class CannotWrite(AttnBenchError):
-    """The disk is full, or was taken away, in the midst of a run."""
+    """A file of a run cannot be written, because the disk is full or gone."""
 
     exit_status = Exit.NOT_MEASURED
 
     def __init__(self, path: str, error: OSError) -> None:
         super().__init__(
-            f"{path}: cannot be written: {error.strerror}; what was written before is kept, and "
-            "run --resume goes on from it"
+            f"{path}: cannot be written: {error.strerror}; earlier results are kept, and "
+            "`run --resume` continues from them"
         )
 
 
 def in_one_line(error: BaseException) -> str:
-    r"""Somebody else's error: its kind and the first line of what it says, safe to print.
+    r"""The type of `error` and the first line of its message, with printable characters only.
 
     >>> in_one_line(ValueError("no such width\nand more"))
     'ValueError: no such width'
     """
-    said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    shown = "".join(char if char.isprintable() else "?" for char in said[:300])
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    shown = "".join(char if char.isprintable() else "?" for char in first[:300])
     return f"{type(error).__name__}: {shown}" if shown else type(error).__name__
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint to append to an error: the nearest known words, or some of those there are.
+    """A hint to append to an error: the nearest known word, or a list of known words.
 
     >>> nearest("ge_extent", ["smoke", "ge_extents"])
     " (did you mean 'ge_extents'?)"
     >>> nearest("zzz", ["smoke", "ge_extents"])
-    ' (there are: ge_extents, smoke)'
+    ' (known: ge_extents, smoke)'
     """
     names = sorted(set(known))
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
@@ -59,4 +59,4 @@ def nearest(word: str, known: Iterable[str]) -> str:
     if not names:
         return ""
     shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
-    return f" (there are: {shown})"
+    return f" (known: {shown})"

@@ -1,4 +1,4 @@
-"""git, asked about a repository that is named, whatever a hook's variables say."""
+"""Runs git in a named repository, independent of a hook's variables."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import os
 import subprocess
 from pathlib import Path
 
-# What git tells a hook of the repository that it runs for. They would name another repository than
-# the one that is asked about, and a worktree would be checked out into the index of the commit that
-# is being made.
+# git sets these for a hook, to name the repository that the hook runs for. They would override the
+# folder that we name, and a worktree would be checked out into the index of the commit in progress.
 OF_A_HOOK = (
     *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR"),
     *("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_IMPLICIT_WORK_TREE"),

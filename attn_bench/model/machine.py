@@ -1,4 +1,7 @@
-"""What the machine is, without loading torch. Nothing here names the user, the host or a path."""
+"""Reads the facts of the machine, without loading torch.
+
+Nothing here names the user, the host or a path.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,13 @@ from attn_bench.model.git import run_git
 from attn_bench.model.paths import PACKAGE
 
 GIT_TIMEOUT_S = 5
-# What a figure depends on.
+# The distributions that a figure depends on.
 SOFTWARE = ("attn-bench", "torch", "torchvision", "timm", "fvcore", "triton", "numpy")
 CPU_FOLDER = Path("/sys/devices/system/cpu")
 
 
 def capture() -> Machine:
-    """What the machine is and how it is set up."""
+    """The facts and the settings of this machine."""
     memory, swap = psutil.virtual_memory(), psutil.swap_memory()
     commit, is_dirty = _git_state()
     return Machine(
@@ -47,7 +50,7 @@ def capture() -> Machine:
 
 
 def software() -> dict[str, str]:
-    """The versions of what the figures depend on, by distribution; loads none of it."""
+    """The version of each distribution that the figures depend on; loads none of them."""
     found = {}
     for name in (*SOFTWARE, *chain.from_iterable(facts.needs for facts in EXECUTION.values())):
         with suppress(importlib.metadata.PackageNotFoundError):
@@ -56,17 +59,17 @@ def software() -> dict[str, str]:
 
 
 def load_average() -> float | None:
-    """Processes that wanted to run, on average over the last minute."""
+    """The load average: the mean number of runnable processes over the last minute."""
     try:
         return os.getloadavg()[0]
     except OSError:
         return None
 
 
-def possible_devices(asked: str) -> tuple[DeviceName, ...]:
-    """The devices that `--device asked` may choose here, as far as is known without torch."""
-    if asked != AUTO:
-        return tuple(name for name in DEVICE if name == asked)
+def possible_devices(name: str) -> tuple[DeviceName, ...]:
+    """The devices that `--device NAME` may open here, as far as can be known without torch."""
+    if name != AUTO:
+        return tuple(known for known in DEVICE if known == name)
     return tuple(
         name
         for name, facts in DEVICE.items()
@@ -75,7 +78,7 @@ def possible_devices(asked: str) -> tuple[DeviceName, ...]:
 
 
 def usable_cores() -> int:
-    """The cores that this process may use; a container or `taskset` may leave fewer than all."""
+    """The number of cores that this process may use; a container or `taskset` may limit it."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return psutil.cpu_count() or 1
@@ -96,8 +99,10 @@ def read_text(path: Path) -> str | None:
 
 
 def _git_state() -> tuple[str | None, bool | None]:
-    """The commit of the repository that the command runs in, which the measured code is from, and
-    whether it has changes; else that of attn-bench's own checkout."""
+    """The commit of the repository around the current folder, and whether it has changes.
+
+    The measured code is usually from there. Outside a repository, it is attn-bench's own checkout.
+    """
     here = [Path.cwd(), *Path.cwd().parents, PACKAGE.parent]
     root = next((folder for folder in here if (folder / ".git").exists()), None)
     if root is None:

@@ -1,8 +1,8 @@
-"""The metrics: named quantities of a case. The one home of a metric.
+"""The metrics: named quantities of a case. This is the one home of a metric.
 
-A field of `Exact` or `Timed` is a metric. The table's columns, what `check` gates, the limits of
-`recommend`, the headings on console and page, `list metrics` and the table of results/README.md
-follow from it. `worker/metrics/` measures the exact ones; a timed one is read from a block.
+A field of `Exact` or `Timed` is a metric. It defines the table's column, the gate of `check`, the
+limit of `recommend`, the headings on console and page, the line of `list metrics` and the row in
+results/README.md. `worker/metrics/` measures the exact metrics. A timed metric comes from blocks.
 """
 
 from __future__ import annotations
@@ -36,10 +36,11 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """`calls` back-to-back calls timed as one, after one untimed call of `first_call_seconds`.
+    """The time of several back-to-back calls as one, after one untimed call.
 
-    device_seconds: the time on the device alone, where it was taken. throttled: whether the device
-    held its clocks down meanwhile.
+    first_call_seconds: the time of the untimed call.
+    device_seconds: the time on the device alone; None if it was not measured.
+    throttled: whether the device reduced its clocks meanwhile.
     """
 
     seconds: float
@@ -50,13 +51,17 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric as code that runs over all of them reads it.
+    """The facts of a metric, for code that handles all metrics alike.
 
-    name: its column. heading: on console and page; None for one that stands in the table alone.
-    show: its figure as people read it. per_input: whether it is shown as a multiple of the input,
-    where a module is measured alone. gated: whether `check` fails where it grows. limit: its name
-    in `--max-*` and in tolerances; example: of such a limit.
-    sample: seconds of all calls of a block, of a timed metric. lo, hi: the columns of its interval.
+    name: its column.
+    heading: its heading on console and page; None if only the table shows it.
+    show: formats a value for people.
+    per_input: whether a module's value is shown as a multiple of its input.
+    gated: whether `check` fails when it grows.
+    limit: its name in `--max-*` and in tolerances.
+    example: an example of such a limit.
+    sample: the seconds of all calls of a block, if the metric is timed.
+    lo, hi: the columns of its interval.
     """
 
     name: str
@@ -75,18 +80,18 @@ class Metric:
 
 
 def column(unit: str, about: str, **metric: Any) -> Any:
-    """A field of a row, empty unless given; `metric` has what else a `Metric` says of it."""
+    """A field of a row, empty by default; `metric` holds the other facts of a `Metric`."""
     return field(default=None, metadata={"unit": unit, "about": about, **metric})
 
 
 def end(which: str, unit: str) -> Any:
-    """The lower or upper end of the interval of the field before."""
+    """The lower or upper end of the interval of the metric above it."""
     return column(unit, f"{which} end of its 95 % interval")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exact:
-    """The metrics that need no clock: the same in every run. None where one is not known."""
+    """The metrics that need no clock and are the same in every run; None if unknown."""
 
     params: int | None = column(
         "",
@@ -132,7 +137,7 @@ class Exact:
 
 @dataclass(frozen=True, kw_only=True)
 class Timed:
-    """The metrics that are read from a clock, each with its 95 % interval, and what follows."""
+    """The metrics that a clock measures, with their 95 % intervals, and what follows from them."""
 
     latency_us: float | None = column(
         "µs",
@@ -162,9 +167,9 @@ class Timed:
     ratio_lo: float | None = end("lower", "×")
     ratio_hi: float | None = end("upper", "×")
     bound_us: float | None = column(
-        "µs", "what bytes_min and the arithmetic take at this machine's measured rates"
+        "µs", "time for bytes_min and the arithmetic at this machine's measured rates"
     )
-    bound_fraction: float | None = column("", "bound_us over latency_us: 1 is as fast as can be")
+    bound_fraction: float | None = column("", "bound_us over latency_us: 1 is as fast as possible")
 
 
 def ends_of(name: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Where the package lies: the one baseline of every path that depends on it."""
+"""The folder of the package: every path that depends on it starts here."""
 
 from pathlib import Path
 

@@ -1,9 +1,9 @@
 """The messages between coordinator and worker: one JSON object a line, one reply a message.
 
 The coordinator's first message is `Open`. The worker answers each message with its result, or with
-`Failure` where the module under test could not do what was asked. A fault of the worker itself has
-no reply: the worker dies, and the coordinator reads why from its standard error. VERSION changes
-with any message.
+`Failure` where the module under test failed. A fault of the worker itself gets no reply: the worker
+dies, and the coordinator reads the reason from its standard error. VERSION changes with any
+message.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SETTINGS = ("OMP_", "GOMP_", "KMP_", "MKL_", "MALLOC_")
 
 
 def settings_in(environment: Mapping[str, str]) -> dict[str, str]:
-    """Those variables of `environment` that change how a worker computes."""
+    """The variables of `environment` that change how a worker computes."""
     return {name: value for name, value in environment.items() if name.startswith(SETTINGS)}
 
 
@@ -36,7 +36,8 @@ def settings_in(environment: Mapping[str, str]) -> dict[str, str]:
 class BaselineCode:
     """Another version of the modules, to be loaded beside the current one.
 
-    package: the folder of the built-ins, `modules/` of another revision. files: users' files.
+    package: the folder of the built-ins, `modules/` of another revision.
+    files: users' files.
     """
 
     package: str | None
@@ -45,9 +46,10 @@ class BaselineCode:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """The first message: which device ("auto" leaves it to the worker), which modules. -> Hello
+    """The first message: which device and which modules to open. -> Hello
 
-    memory_bytes: what the worker may take; None leaves it to the device.
+    device: "auto" lets the worker choose.
+    memory_bytes: the most memory that the worker may take; None uses the device's default.
     """
 
     version: int
@@ -74,14 +76,14 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Describe:
-    """Describe what is registered, entry points and files included. -> Described"""
+    """Describe every registered module, including entry points and files. -> Described"""
 
     kind: Literal["describe"] = "describe"
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Import what these modules need before the first round. -> Loaded"""
+    """Import the code of these modules before the first round. -> Loaded"""
 
     modules: list[str]
     kind: Literal["load"] = "load"
@@ -128,7 +130,7 @@ class Inspected:
 
 @dataclass(frozen=True, slots=True)
 class RunBlock:
-    """One untimed call, then `calls` timed as one. -> Timed"""
+    """Make one untimed call, then time `calls` calls as one. -> Timed"""
 
     case: Case
     calls: int
@@ -143,7 +145,7 @@ class Timed:
 
 @dataclass(frozen=True, slots=True)
 class Verify:
-    """Hold the variant to one rule of conformance. -> Verified"""
+    """Check one rule of conformance on the variant. -> Verified"""
 
     variant: Variant
     check: Check
@@ -158,7 +160,7 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The module under test could not do it: `status`, with the reason in one line."""
+    """The module under test failed: the status, and the reason in one line."""
 
     status: Status
     error: str
@@ -185,5 +187,5 @@ def encode(message: Message | Reply) -> bytes:
 
 
 def decode(line: bytes) -> Message | Reply:
-    """Raises ValueError (pydantic's) for what is not a message of this version."""
+    """The message in `line`. Raises pydantic's ValueError if it is not one of this version."""
     return _adapter().validate_json(line)

@@ -1,6 +1,6 @@
-"""What a run is asked for: one value from the command line or Python to the plan.
+"""The request for a run: one value from the command line or Python to the plan.
 
-A field of `RunRequest` that is an `option` is an option of the command line and a keyword of
+A field of `RunRequest` made by `option` is an option of the command line and a keyword of
 `attn_bench.run`. Its metadata is the one home of its name, its range, its unit and its help.
 """
 
@@ -28,21 +28,21 @@ WHERE = "comparisons of columns, as in \"channels >= 256 and module in ['se', 'c
 
 
 def option(default: Any = MISSING, **facts: Any) -> Any:
-    """A field of `RunRequest` that the user sets. facts: those of `RunOption`."""
+    """A field of `RunRequest` that the user sets; `facts` are fields of `RunOption`."""
     return field(default=default, metadata={"option": facts})
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What to measure and how; None is left to the suite or the defaults.
+    """What to measure and how; None takes the value of the suite or the default.
 
-    command: the words that were typed. aim: what the suite's variants are measured in, instead of
-    its own shapes. most_ratio: a limit of the ratio; time goes where it decides on which side of
-    it a case lies.
+    command: the words of the command line.
+    aim: replaces the shapes and networks of the suite.
+    most_ratio: a limit of the ratio; more time goes to cases that may lie on either side of it.
     """
 
     suite: str = option(metavar="NAME", help="A suite's name, or a TOML file.")
-    device: str = option(AUTO, choices=DEVICE_CHOICES, help="auto takes a GPU where there is one.")
+    device: str = option(AUTO, choices=DEVICE_CHOICES, help="'auto' takes a GPU if one exists.")
     modules: str | None = option(
         None, metavar="GLOB,…", help="Only these modules (and their baselines): 'ge_*,se'."
     )
@@ -94,7 +94,7 @@ class RunRequest:
         metavar="GIB",
         least=LEAST_MEMORY_GIB,
         most=MOST_MEMORY_GIB,
-        help="The most memory that a worker may take; nine tenths of what is free.",
+        help="The most memory that a worker may take; nine tenths of the free memory.",
     )
     quick: bool = option(False, only="run", help="Use a fifth of the time, for a first look.")
     command: tuple[str, ...] = ()
@@ -105,7 +105,7 @@ class RunRequest:
 class RunKeywords(TypedDict, total=False):
     """The settings as keywords of `attn_bench.run`, for editors and type checkers.
 
-    They cannot be derived from `RunRequest` for these tools; a test holds the two equal.
+    These tools cannot derive them from `RunRequest`, so a test keeps the two equal.
     """
 
     device: str
@@ -127,13 +127,13 @@ class RunKeywords(TypedDict, total=False):
 class RunOption:
     """The facts of one option of a run, as the command line and Python read them.
 
-    field: of `RunRequest`.
-    name: of the option and of the keyword.
+    field: the name of the field of `RunRequest`.
+    name: the name of the option and of the keyword.
     kind: str, int, float, bool, or tuple for several words.
-    default: MISSING where it must be given.
-    choices: the only values; none where any will do.
+    default: MISSING if the option is required.
+    choices: the only valid values; empty if any value is valid.
     least, more_than, most: the range of a number.
-    per: a given number divided by this is the field; 100 for percent.
+    per: the number is divided by this to get the field; 100 for percent.
     only: the one command that has the option; None for every command that measures a suite.
     """
 
@@ -152,7 +152,7 @@ class RunOption:
 
     @property
     def rule(self) -> str:
-        """What a value must be, in words."""
+        """What a valid value is, in words."""
         if self.choices:
             return f"one of {', '.join(self.choices)}"
         if self.kind not in (int, float):
@@ -165,9 +165,9 @@ class RunOption:
         return " ".join(words)
 
     def read(self, value: Any) -> Any:
-        """The field's value from what was given.
+        """The field's value from the value of the option.
 
-        Raises RequestError where it breaks the rule.
+        Raises RequestError if it breaks the rule.
         """
         if value is None and self.default is None:
             return None
@@ -180,7 +180,7 @@ class RunOption:
         return found
 
     def _convert(self, value: Any) -> Any:
-        """None or an error where the value breaks the rule."""
+        """The converted value. None or an error means that the value breaks the rule."""
         if self.kind is bool:
             return value if isinstance(value, bool) else None
         if self.kind is tuple:

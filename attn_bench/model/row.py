@@ -1,4 +1,4 @@
-"""A row of the table: one case, and all that is known of it."""
+"""A row of the table: one case with all its figures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from attn_bench.model.status import Status
 
 @dataclass(frozen=True, kw_only=True)
 class Named:
-    """What a case is, but for its conditions."""
+    """The names and sizes of a case; its conditions are in `Conditions`."""
 
     case_id: str = column("", "stable, readable name of the case")
     module: str = column("", "name in the registry")
@@ -32,8 +32,10 @@ class Named:
 
 @dataclass(frozen=True, kw_only=True)
 class Row(Timed, Exact, Conditions, Named):
-    """One case in a table. Its columns, in order: `Named`, `Conditions`, `Exact`, `Timed`, and
-    what stands behind the figures."""
+    """One case in a table.
+
+    The order of its columns is `Named`, `Conditions`, `Exact`, `Timed`, and then the fields below.
+    """
 
     threads: int | None = column("", "threads that PyTorch used")
     rounds: int | None = column("", "rounds behind the figures, the warm-up round left out")
@@ -42,7 +44,7 @@ class Row(Timed, Exact, Conditions, Named):
     error: str | None = column("", "the reason, where status is not ok")
 
     def interval(self, metric: str) -> Interval | None:
-        """A timed metric with its 95 % interval; None where it was not measured."""
+        """A timed metric with its 95 % interval; None if it was not measured."""
         names = (metric, METRIC[metric].lo, METRIC[metric].hi)
         value, lo, hi = (getattr(self, str(name)) for name in names)
         return None if value is None else Interval(value, lo, hi)
@@ -63,8 +65,10 @@ class Row(Timed, Exact, Conditions, Named):
 
     @property
     def name(self) -> str:
-        """The variant without its extent, which has a column of its own, and what sets it apart
-        from other cases of the same table: its place, and how it is executed."""
+        """The variant without its extent, with its place and its execution.
+
+        The extent has a separate column. Place and execution distinguish cases of one table.
+        """
         words = [f"{self.module}({self.arguments})" if self.arguments else self.module]
         if self.place not in (None, USUAL_PLACE):
             words.append(f"at {self.place}")

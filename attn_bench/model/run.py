@@ -1,4 +1,4 @@
-"""How a run measures, and what comes in: settings, plan, facts, outcomes, blocks."""
+"""How a run measures and what it collects: settings, plan, facts, outcomes, blocks."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from attn_bench.model.status import Status
 class Settings:
     """How to measure.
 
-    precision: the half-width of a ratio's 95 % interval at which a case is done, as a fraction.
-    sessions: worker processes, each with its own placement of memory: the unit of replication.
-    threads: None leaves PyTorch its default. timeout_s: how long one step of a case may take.
-    most_ratio: a limit of the ratio; time goes where it decides on which side of it a case lies.
+    precision: a case is done at this half-width of its ratio's 95 % interval, as a fraction.
+    sessions: worker processes, each with its own memory layout: the unit of replication.
+    threads: None keeps PyTorch's default.
+    timeout_s: the most time that one step of a case may take.
+    most_ratio: a limit of the ratio; more time goes to cases that may lie on either side of it.
     """
 
     budget_s: float
@@ -33,7 +34,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The cases in the table's order, the baseline of each, and those ruled out with a reason."""
+    """The cases in the table's order, the baseline of each, and why some are unsupported."""
 
     cases: tuple[Case, ...]
     baseline_of: Mapping[str, str]
@@ -46,10 +47,11 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts(Exact):
-    """The exact metrics of a case, and what goes to run.json beside them.
+    """The exact metrics of a case, and the details that run.json holds.
 
-    uncounted: operator -> calls that nobody counted. operations: what each operator adds to the
-    work. notes: why a metric is not known, and what the module warned of.
+    uncounted: operator -> number of calls whose work is not counted.
+    operations: operator -> what it adds to the work.
+    notes: why a metric is unknown, and the warnings of the module.
     """
 
     uncounted: Mapping[str, int] = field(default_factory=dict)
@@ -60,10 +62,10 @@ class Facts(Exact):
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What this machine attains in one dtype: the roofs that the bound is computed from.
+    """The rates that this machine attains in one dtype; the bound follows from them.
 
-    copy: (bytes read and written, bytes a second), from small to large. macs_per_s: of a matrix
-    product.
+    copy: (bytes read and written, bytes a second), from small to large.
+    macs_per_s: the rate of a matrix product.
     """
 
     dtype: DType
@@ -73,7 +75,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a case: its status with the reason, and its facts if it got that far."""
+    """The result of inspecting a case: its status, the reason, and its facts if it was built."""
 
     case_id: str
     status: Status
@@ -83,7 +85,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block(Timing):
-    """The timing of `calls` calls of one case, and where in the run it stands."""
+    """The timing of one block of a case, and its position in the run."""
 
     case_id: str
     session: int

@@ -1,4 +1,4 @@
-"""How things end: what became of a case, and what a command ends with."""
+"""The status of a case, and the exit status of a command."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from enum import IntEnum
 from typing import Literal
 
 Status = Literal["ok", "failed", "timeout", "out_of_memory", "unsupported", "skipped"]
-# A case that its suite's shapes rule out is nobody's fault, and one that was not reached is not
-# broken: BROKEN cases have been tried and could not be measured, FAULTS lack their figures.
+# BROKEN cases were tried and could not be measured. FAULTS also include cases that the run did not
+# reach. An unsupported case is neither: its suite combines values that do not fit together.
 BROKEN: tuple[Status, ...] = ("failed", "timeout", "out_of_memory")
 FAULTS: tuple[Status, ...] = (*BROKEN, "skipped")
 

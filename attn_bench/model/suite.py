@@ -1,4 +1,4 @@
-"""What is to be measured: a suite, its grids and tolerances."""
+"""A suite: what to measure, with its grids and tolerances."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from attn_bench.model.case import Extent, Network, Scalar, Shape, StageExtents, 
 from attn_bench.model.metrics import TOLERABLE
 
 USUAL_BASELINE = "identity"
-LATENCY_TOLERANCE = 0.03  # the growth of latency that `check` lets pass, unless told otherwise
+LATENCY_TOLERANCE = 0.03  # the growth of latency that `check` accepts by default
 
 
 def usual_axes() -> dict[str, tuple[str, ...]]:
@@ -22,14 +22,14 @@ def usual_axes() -> dict[str, tuple[str, ...]]:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """One `[[grid]]` of a suite: every module with every extent and every argument."""
+    """One `[[grid]]` of a suite: each module with each extent and each argument."""
 
     modules: tuple[str, ...]
     extents: tuple[Extent | StageExtents, ...] | None = None
     arguments: tuple[tuple[str, tuple[Scalar, ...]], ...] = ()
 
     def variants(self) -> Iterator[Variant]:
-        """In the order in which they are written, the last argument changing fastest."""
+        """The variants in the order of the file; the last argument changes fastest."""
         names = [name for name, _ in self.arguments]
         fixed = list(product(*(values for _, values in self.arguments)))
         for module, extent, values in product(self.modules, self.extents or (None,), fixed):
@@ -38,9 +38,11 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How much `metric` of the modules that match the glob may grow, as fractions.
+    """How much a metric may grow, as fractions, for the modules that match the glob.
 
-    Beyond `fail` a check fails; beyond `warn` it says so. None leaves that to the rules before.
+    fail: a check fails beyond this growth.
+    warn: a check warns beyond this growth.
+    None keeps the value of an earlier rule.
     """
 
     metric: str
@@ -52,15 +54,18 @@ class Tolerance:
         if self.metric not in TOLERABLE:
             raise ValueError(f"unknown metric {self.metric!r}")
         if any(limit is not None and not 0 <= limit < inf for limit in (self.fail, self.warn)):
-            raise ValueError("a tolerance is a fraction from 0")
+            raise ValueError("a tolerance must be a fraction of 0 or more")
 
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """A checked suite; `source` is the file that errors point to.
+    """A checked suite. It measures its variants alone, in networks, or both.
 
-    Its variants are measured alone at `shapes`, and in each of `networks` at `images`. published:
-    its cases are the networks of the papers. timed: whether latency is wanted at all.
+    source: the file that errors point to.
+    shapes: where the variants are measured alone.
+    networks, images: where the variants are measured inside a network.
+    published: whether its cases are the networks of the papers.
+    timed: whether latency is measured.
     """
 
     name: str
@@ -83,8 +88,11 @@ class Suite:
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """What the variants of a suite are to be measured in, instead of the suite's own shapes and
-    networks. name: of the suite that it makes. mode: None leaves that to the suite."""
+    """The shapes or networks that replace those of a suite.
+
+    name: the name of the new suite.
+    mode: None keeps the suite's mode.
+    """
 
     name: str
     shapes: tuple[Shape, ...] = ()

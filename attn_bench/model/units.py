@@ -1,4 +1,4 @@
-"""The only rounding: numbers as people read them, with no more digits than they are known to."""
+"""Numbers as people read them: the one home of rounding. No digit is shown that is not known."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 UNKNOWN = "–"
-WIDE = 0.25  # of the value: beyond, ± would pretend that both sides are alike
+WIDE = 0.25  # of the value: a wider interval is rarely symmetric, so ± would mislead
 
 
 def count(value: float | None) -> str:
@@ -24,7 +24,8 @@ def count(value: float | None) -> str:
 
 
 def number(value: int, noun: str) -> str:
-    """
+    """A count with its noun.
+
     >>> number(1, "thread"), number(2, "thread")
     ('1 thread', '2 threads')
     """
@@ -54,7 +55,8 @@ def seconds(value: float) -> str:
 
 
 def percent(fraction: float) -> str:
-    """
+    """A fraction in percent.
+
     >>> percent(0.0213), percent(0.34)
     ('2.1 %', '34 %')
     """
@@ -62,7 +64,7 @@ def percent(fraction: float) -> str:
 
 
 def change(ratio: float | None) -> str:
-    """A ratio as what it adds.
+    """A ratio as a change in percent.
 
     >>> change(1.0990), change(0.997), change(1.0), change(3.5), change(None)
     ('+9.9 %', '-0.3 %', '0', '+250 %', '–')
@@ -76,7 +78,7 @@ def change(ratio: float | None) -> str:
 
 
 def change_with_interval(interval: tuple[float, float, float] | None) -> str:
-    """(ratio, lo, hi) as what it adds ± half-width, in the digits that `with_interval` gives.
+    """(ratio, lo, hi) as a change in percent ± half-width, with the digits of `with_interval`.
 
     >>> change_with_interval((1.0231, 1.018, 1.028)), change_with_interval((0.98, 0.96, 1.0))
     ('+2.3 ± 0.5 %', '-2 ± 2 %')
@@ -110,7 +112,7 @@ def microseconds(value: float | None) -> str:
 
 
 def multiple(value: float | None) -> str:
-    """How many times something exact is contained.
+    """An exact multiple with two decimal places.
 
     >>> multiple(1.0025), multiple(3.0), multiple(None)
     ('1.00', '3.00', '–')
@@ -119,10 +121,10 @@ def multiple(value: float | None) -> str:
 
 
 def with_interval(interval: tuple[float, float, float] | None) -> str:
-    """(value, lo, hi) as value ± half-width, cut where the interval says nothing more.
+    """(value, lo, hi) as value ± half-width, rounded to the digits that the interval supports.
 
-    The half-width is given to one digit, or to two where it begins with a 1. An interval that is
-    wide or lopsided is given by its ends.
+    The half-width has one digit, or two if it begins with a 1. A wide or asymmetric interval is
+    shown by its two ends.
 
     >>> with_interval((40345.2, 39420.0, 41250.0)), with_interval((1.2345, 1.2221, 1.2469))
     ('40300 ± 900', '1.234 ± 0.012')
@@ -154,7 +156,7 @@ def plain(value: Any) -> str:
 
 
 def _places(half_width: float) -> int:
-    """Decimal places for a half-width in one digit, or in two where it begins with a 1."""
+    """Decimal places for a half-width of one digit, or of two if it begins with a 1."""
     places = -math.floor(math.log10(half_width))
     return places + 1 if half_width * 10**places < 1.95 else places
 

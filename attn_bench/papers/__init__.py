@@ -1,1 +1,1 @@
-"""The published figures: the data, our figures beside them, the gains they state."""
+"""The published figures: the data, the comparison with ours, and the gains that papers report."""

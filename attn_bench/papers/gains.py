@@ -1,4 +1,4 @@
-"""The gains that papers publish for our variants, and the place of each in a backbone."""
+"""The published gains of our variants, and the place of each variant in a backbone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from attn_bench.model.row import Row
 from attn_bench.papers import published
 from attn_bench.papers.published import Provenance, Published
 
-BACKBONE = "resnet50"  # whose gains stand for a module that is measured alone
+BACKBONE = "resnet50"  # a module measured alone is shown with its gains in this backbone
 PAPERS = {
     "1807.06514": "BAM",
     "1903.06586": "SKNet",
@@ -31,10 +31,10 @@ SUREST: tuple[Provenance, ...] = ("read", "secondary", "recalled")
 
 @dataclass(frozen=True, slots=True)
 class Paper:
-    """One training of one paper: gains compare only within it.
+    """One training of one paper; gains of different trainings are not comparable.
 
-    name: of the paper, or its source where it has no arXiv number. plain_error: the top-1 error of
-    the plain backbone, in percent.
+    name: the name of the paper, or its source if it has no arXiv number.
+    plain_error: the top-1 error of the plain backbone, in percent.
 
     >>> paper = Paper("Gather-Excite", "1810.12348", "ResNet-50", 23.3)
     >>> print(paper)
@@ -55,7 +55,7 @@ class Paper:
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """Percentage points of top-1 over the plain backbone of the same paper and training."""
+    """The published top-1 gain over the plain backbone of the same training, in percent points."""
 
     points: float
     paper: Paper
@@ -64,10 +64,10 @@ class Gain:
 
 
 def gains_of(variant: str, backbone: str = BACKBONE, place: str | None = None) -> tuple[Gain, ...]:
-    """What the papers print for our variant at `place` in our backbone.
+    """The published gains of our variant at `place` in our backbone; empty if no paper has one.
 
-    place: by default where the papers put it. Of each paper (and training) the surest figure; empty
-    where no paper has one.
+    place: by default, the place that the papers use.
+    Each paper (and training) contributes its most reliable figure.
 
     >>> for gain in gains_of("ge_theta(extent=8)"):
     ...     print(gain.points, gain.paper)
@@ -80,9 +80,9 @@ def gains_of(variant: str, backbone: str = BACKBONE, place: str | None = None) -
 
 @cache
 def published_place(variant: str, backbone: str = BACKBONE) -> str:
-    """Where the papers put the variant in `backbone`.
+    """The place where the papers put the variant in `backbone`.
 
-    Where they do not say: their place in ResNet-50, if `backbone` has it; else USUAL_PLACE.
+    If no paper names one, it is their place in ResNet-50 if `backbone` has it, else USUAL_PLACE.
 
     >>> published_place("bam"), published_place("simam"), published_place("se", "convnext_tiny")
     ('stage 1-3', 'inner', 'block')
@@ -135,7 +135,7 @@ def _paper(row: Published) -> Paper:
 
 
 def label_of(row: Row) -> str:
-    """The variant, with its place in a network where that is not the papers'."""
+    """The variant, and its place in the network unless it is the place of the papers."""
     if row.backbone and row.place != published_place(row.variant, row.backbone):
         return f"{row.variant} at {row.place}"
     return row.variant

@@ -1,8 +1,8 @@
-"""The papers' figures, with where each was read; no figure here was measured by this program.
+"""The papers' figures and their sources; this program measured none of them.
 
-`data/published.csv` has the rows, `data/published.toml` what belongs together: a row and its
-baseline, a row and our variant. A `recalled` figure was written down from memory, and agrees with
-what can be checked; a ranking by such a figure states that.
+`data/published.csv` has the rows. `data/published.toml` links a row to its baseline and to our
+variant. A `recalled` figure was written from memory and agrees with every figure that can be
+checked. A ranking by such a figure states its source.
 """
 
 from __future__ import annotations
@@ -26,10 +26,13 @@ NO_MODULE = "none"
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """One row of a paper's table; errors in percent, what the paper does not print is None.
+    """One row of a paper's table; a value that the paper does not print is None.
 
-    provenance: "read" in the source itself, "secondary" where somebody else quotes it, "recalled"
-    from memory. gflops: in the paper's own convention, as params_m in millions.
+    top1_err, top5_err: in percent.
+    params_m: in millions, counted as the paper counts.
+    gflops: counted as the paper counts.
+    provenance: "read" in the source itself, "secondary" if quoted elsewhere, "recalled" from
+        memory.
     """
 
     backbone: str
@@ -51,7 +54,7 @@ class Published:
 
 @cache
 def load() -> tuple[Published, ...]:
-    """Every row, in the file's order.
+    """Every row, in the order of the file.
 
     >>> row = load()[1]
     >>> row.backbone, row.module, row.variant, row.top1_err, row.params_m
@@ -62,10 +65,10 @@ def load() -> tuple[Published, ...]:
 
 
 def gains() -> dict[Published, float | None]:
-    """The top-1 gain of each row in percentage points, against the same paper's own baseline.
+    """The top-1 gain of each row over the baseline of the same paper, in percentage points.
 
-    None where that paper has no baseline for it, and for the baselines themselves. Two gains of
-    different papers are not to be compared: their training differs.
+    It is None for baselines and for rows whose paper has no baseline. Gains of different papers
+    are not comparable, because their training differs.
 
     >>> found = gains()
     >>> found[load()[1]]
@@ -75,10 +78,10 @@ def gains() -> dict[Published, float | None]:
 
 
 def baseline_of(row: Published) -> Published | None:
-    """The plain backbone in the same paper and the same training, if the paper has exactly one."""
-    if row.is_baseline or any(fits(rule, row) for rule in links()["taken_over"]):
+    """The plain backbone of the same paper and training, if the paper has exactly one."""
+    if row.is_baseline or any(fits(rule, row) for rule in read_links()["taken_over"]):
         return None
-    moved = [rule["of"] for rule in links()["baseline"] if fits(rule, row)]
+    moved = [rule["of"] for rule in read_links()["baseline"] if fits(rule, row)]
     source = moved[0] if moved else row.source
     found = [
         other
@@ -91,7 +94,9 @@ def baseline_of(row: Published) -> Published | None:
 
 
 def our_variant(row: Published) -> str | None:
-    """The label of our variant that is the row's module, PLAIN for none; None for none of ours.
+    """The label of our variant of the row's module; PLAIN for a row without a module.
+
+    None if we do not have the module.
 
     >>> [our_variant(row) for row in load() if row.variant == "GE-theta E4"]
     ['ge_theta(extent=4)']
@@ -101,8 +106,8 @@ def our_variant(row: Published) -> str | None:
 
 
 def ours(row: Published) -> tuple[Variant, str] | None:
-    """Our variant that is the row's module, and its place in the backbone; None for none."""
-    rule = next((rule for rule in links()["ours"] if fits(rule, row)), None)
+    """Our variant of the row's module, and its place in the backbone; None if we have none."""
+    rule = next((rule for rule in read_links()["ours"] if fits(rule, row)), None)
     if rule is None:
         return None
     what = rule["ours"]
@@ -111,13 +116,13 @@ def ours(row: Published) -> tuple[Variant, str] | None:
 
 
 def our_backbone(row: Published) -> str | None:
-    """Our name of the row's backbone; None for one that we have not."""
-    found: str | None = links()["backbones"].get(row.backbone)
+    """Our name of the row's backbone; None if we do not have it."""
+    found: str | None = read_links()["backbones"].get(row.backbone)
     return found
 
 
 def published_as(variant: str, backbone: str | None = None) -> tuple[Published, ...]:
-    """The rows that are our variant of that label, in one of our backbones or in all.
+    """The published rows of our variant with that label, in one of our backbones or in all.
 
     >>> sorted({row.top1_err for row in published_as("ge_theta_minus(extent=4)", "resnet50")})
     [22.87]
@@ -130,23 +135,23 @@ def published_as(variant: str, backbone: str | None = None) -> tuple[Published, 
 
 
 @cache
-def links() -> Mapping[str, Any]:
-    """What published.toml says."""
+def read_links() -> Mapping[str, Any]:
+    """The content of published.toml."""
     return tomllib.loads((DATA / "published.toml").read_text(encoding="utf-8"))
 
 
 def fits(rule: Mapping[str, Any], row: Published) -> bool:
-    """Whether every pattern of the rule fits the row's column of that name."""
-    wanted = {
+    """Whether every pattern of the rule matches the row's column of that name."""
+    columns = {
         name: rule[name] for name in ("backbone", "module", "variant", "source") if name in rule
     }
     return all(
-        any(fnmatchcase(getattr(row, name), pattern) for pattern in _listed(patterns))
-        for name, patterns in wanted.items()
+        any(fnmatchcase(getattr(row, name), pattern) for pattern in _as_list(patterns))
+        for name, patterns in columns.items()
     )
 
 
-def _listed(patterns: str | Sequence[str]) -> Sequence[str]:
+def _as_list(patterns: str | Sequence[str]) -> Sequence[str]:
     return [patterns] if isinstance(patterns, str) else patterns
 
 
@@ -171,6 +176,6 @@ def _row(cells: Mapping[str, str]) -> Published:
         top5_err=number("top5_err"),
         dataset=cells["dataset"],
         crop=int(cells["crop"]),
-        provenance=cells["provenance"],  # type: ignore[arg-type]  # the tests hold the file to it
+        provenance=cells["provenance"],  # type: ignore[arg-type]  # a test checks the file
         source=cells["source"],
     )

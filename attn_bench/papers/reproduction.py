@@ -1,9 +1,9 @@
-"""The published networks, rebuilt: our parameters and GFLOPs beside the papers', figure by figure.
+"""The published networks, rebuilt: our parameters and GFLOPs beside those of the papers.
 
-A figure is a *match* if ours, counted as that paper counts, is the paper's in every digit that it
-prints. One that is not is *explained*, where `data/published.toml` says why for the figure that we
-get, or it *differs*. How a paper counts is a convention of that file: weights on our own counts, a
-unit, the digits printed, and whose strides.
+A figure *matches* if ours, counted as that paper counts, equals every digit that the paper prints.
+Otherwise it is *explained*, if `data/published.toml` gives the reason for our figure, or it
+*differs*. That file also has the convention of each paper: the weights of our counts, the unit, the
+digits printed, and whose strides.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from attn_bench.catalog.backbones import BACKBONES
 from attn_bench.model.axes import DeviceName
 from attn_bench.model.case import PLAIN, Case, Network, Shape, Variant
 from attn_bench.model.row import Row
-from attn_bench.papers.published import DATA, Published, fits, links, load, our_backbone, ours
+from attn_bench.papers.published import DATA, Published, fits, load, our_backbone, ours, read_links
 
 Verdict = Literal["match", "explained", "differs"]
 
@@ -28,7 +28,10 @@ ROW_COUNTS = ("params", "buffers", "macs", "macs_fvcore", "elementwise_ops", "ac
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One count, ours and theirs, in the digits that they print; `why` it is not theirs."""
+    """One count, ours and the paper's, in the digits that the paper prints.
+
+    why: the reason if the two differ.
+    """
 
     name: str
     ours: str
@@ -39,7 +42,10 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One published network: `model` and `source` for people, with the figures that it prints."""
+    """One published network and the figures that its paper prints.
+
+    model, source: names for people.
+    """
 
     model: str
     source: str
@@ -50,14 +56,14 @@ class Comparison:
 
 
 def published_cases(device: DeviceName) -> Iterator[Case]:
-    """Every network that `compare` needs, once."""
+    """Every network that `compare` needs, each once."""
     found = [case for row in load() if (case := case_of(row, device)) is not None]
-    found += [case for line in _counts() for case in _cases_of(line, device)]
+    found += [case for line in _read_counts() for case in _cases_of(line, device)]
     yield from {case.id: case for case in found}.values()
 
 
 def case_of(row: Published, device: DeviceName) -> Case | None:
-    """The network of a row that prints parameters or GFLOPs; None where it is not rebuilt."""
+    """The network of a row that prints parameters or GFLOPs; None if it is not rebuilt."""
     backbone, known = our_backbone(row), ours(row)
     is_counted = row.params_m is not None or row.gflops is not None
     if not is_counted or backbone is None or known is None or _reason_against(row) is not None:
@@ -73,47 +79,47 @@ def case_of(row: Published, device: DeviceName) -> Case | None:
 def compare(
     rows: Iterable[Row], operations: Mapping[str, Mapping[str, int]], device: DeviceName
 ) -> list[Comparison]:
-    """What the measured `rows` say of the published figures; those of other networks are left out.
+    """Compare the measured `rows` with the published figures; other networks are left out.
 
-    operations: case -> operator -> operations, as run.json has it.
+    operations: case -> operator -> operations, from run.json.
     """
     measured = {row.case_id: row for row in rows if row.status == "ok" and row.macs is not None}
-    found = [_with_expected(line, measured, device) for line in _counts()]
+    found = [_compare_with_expected(line, measured, device) for line in _read_counts()]
     for row in load():
         case = case_of(row, device)
         if case is not None and case.id in measured:
-            found.append(_with_paper(row, measured[case.id], operations.get(case.id, {})))
+            found.append(_compare_with_paper(row, measured[case.id], operations.get(case.id, {})))
     return [comparison for comparison in found if comparison is not None]
 
 
 def any_differs(
     rows: Iterable[Row], operations: Mapping[str, Mapping[str, int]], device: DeviceName
 ) -> bool:
-    """Whether some published figure is neither ours nor explained."""
+    """Whether a published figure differs from ours without an explanation."""
     found = compare(rows, operations, device)
     return any(figure.verdict == "differs" for one in found for figure in one.figures)
 
 
-def left_out() -> Counter[str]:
-    """Why the other rows are not rebuilt, and how many for each reason."""
+def count_left_out() -> Counter[str]:
+    """The reasons why the other rows are not rebuilt, and the number of rows for each."""
     reasons = [_reason_against(row) for row in load() if case_of(row, "cpu") is None]
     return Counter(reason or "no module here corresponds to it" for reason in reasons)
 
 
 def convention(row: Published) -> Mapping[str, Any]:
-    """How the row's paper counts."""
-    found: Mapping[str, Any] = next(rule for rule in links()["convention"] if fits(rule, row))
+    """The convention by which the row's paper counts."""
+    found: Mapping[str, Any] = next(rule for rule in read_links()["convention"] if fits(rule, row))
     return found
 
 
 def _reason_against(row: Published) -> str | None:
     if row.params_m is None and row.gflops is None:
         return "the row prints accuracy alone"
-    rule = next((rule for rule in links()["not_rebuilt"] if fits(rule, row)), None)
+    rule = next((rule for rule in read_links()["not_rebuilt"] if fits(rule, row)), None)
     return None if rule is None else str(rule["why"])
 
 
-def _with_paper(row: Published, measured: Row, operations: Mapping[str, int]) -> Comparison:
+def _compare_with_paper(row: Published, measured: Row, operations: Mapping[str, int]) -> Comparison:
     rules = convention(row)
     counts = {name: getattr(measured, name) or 0 for name in ROW_COUNTS} | dict(operations)
     figures = []
@@ -141,23 +147,23 @@ def _with_paper(row: Published, measured: Row, operations: Mapping[str, int]) ->
 
 
 def _explanation(row: Published, name: str, shown: str) -> str | None:
-    """Why our figure is `shown` and the paper's another; written for that very figure."""
-    for rule in links()["explained"]:
+    """Why the paper's figure differs from ours; valid only if ours is `shown`."""
+    for rule in read_links()["explained"]:
         if fits(rule, row) and rule.get(name) == shown:
             return str(rule["why"])
     return None
 
 
-# --- the counts of FACTS: the same networks, counted in four ways ---------------------------------
+# --- expected counts: the same networks, counted in four ways -------------------------------------
 
 
-def _counts() -> list[dict[str, str]]:
+def _read_counts() -> list[dict[str, str]]:
     with (DATA / "counts.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
 def _cases_of(line: Mapping[str, str], device: DeviceName) -> tuple[Case, Case]:
-    """The network with the papers' strides, and with timm's."""
+    """The network with the papers' strides, and with timm's strides."""
     variant = Variant(line["module"], "global" if line["extent"] else None)
     backbones = (line["backbone"] + PAPERS_STRIDES, line["backbone"])
     papers, timms = (
@@ -166,7 +172,7 @@ def _cases_of(line: Mapping[str, str], device: DeviceName) -> tuple[Case, Case]:
     return papers, timms
 
 
-def _with_expected(
+def _compare_with_expected(
     line: Mapping[str, str], measured: Mapping[str, Row], device: DeviceName
 ) -> Comparison | None:
     papers, timms = _cases_of(line, device)
@@ -195,7 +201,7 @@ def _with_expected(
 
 
 def _counted_at(row: Published) -> int:
-    """The side of the images whose GFLOPs are printed; a row of another crop has those of 224."""
+    """The side of the images for which the row prints GFLOPs; 224 for a row of another crop."""
     return 224 if row.crop > 224 else row.crop
 
 

@@ -1,1 +1,1 @@
-"""From a TOML file and a request to a suite, its cases and their order."""
+"""Turns a TOML file and a request into a suite, its cases and their order."""

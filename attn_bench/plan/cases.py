@@ -1,4 +1,4 @@
-"""Suite -> cases -> the order in which they are measured. Pure: same input, same plan."""
+"""Plans the cases of a suite and the settings of a run. Pure: same input, same plan."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PRECISION = 0.02
 QUICK_FACTOR = 0.2
 QUICK_PRECISION = 0.05
 SESSIONS = 5
-ALIKE = 1.1  # latencies within this factor may be one and the same, measured twice
+
 MOST_CALLS = 10_000
 
 
@@ -33,29 +33,30 @@ def make_plan(
 ) -> Plan:
     """The cases of `suite` on `device`, each with its baseline.
 
-    modules: globs on module names, with commas between; where: a condition on a case's columns.
-    Neither removes the baselines of what remains. Raises RequestError where nothing remains.
+    modules: globs on module names, separated by commas.
+    where: a condition on the columns of a case.
+    The baselines of the selected cases always remain. Raises RequestError if no case remains.
     """
     rules = [
         Condition(rule, CASE_COLUMNS, f"{suite.source}: leave_out") for rule in suite.leave_out
     ]
-    selected = selection(modules, where)
-    chosen = []
+    is_selected = make_selection(modules, where)
+    selected = []
     for case in _all_cases(suite, device):
         columns = case.columns()
         if any(rule(columns) for rule in rules):
             continue
-        if selected(columns):
-            chosen.append(case)
-    if not chosen:
+        if is_selected(columns):
+            selected.append(case)
+    if not selected:
         raise RequestError(_nothing_left(suite, modules, where))
     variants = {variant.label: variant for grid in suite.grids for variant in grid.variants()}
     baseline = variants.get(suite.baseline, Variant(suite.baseline))
-    baselines = {case.id: _baseline_case(case, baseline) for case in chosen}
-    # By id: a case named twice is measured once. The sort is stable: the suite's order holds within
-    # a shape or a backbone, and its baselines stand last.
-    cases = {case.id: case for case in [*chosen, *baselines.values()]}
-    at = {group: index for index, group in enumerate(dict.fromkeys(map(_where, chosen)))}
+    baselines = {case.id: _baseline_case(case, baseline) for case in selected}
+    # Keyed by id, so that a case named twice is measured once. The sort is stable: within a shape
+    # or backbone, the order of the suite stays, and baselines come last.
+    cases = {case.id: case for case in [*selected, *baselines.values()]}
+    at = {group: index for index, group in enumerate(dict.fromkeys(map(_where, selected)))}
     ordered = sorted(
         cases.values(),
         key=lambda case: (at[_where(case)], case.is_plain or case.variant == baseline),
@@ -73,20 +74,20 @@ def only(plan: Plan, modules: Collection[str]) -> Plan:
     return replace(plan, cases=cases)
 
 
-def selection(modules: str | None, where: str | None) -> Callable[[Mapping[str, Any]], bool]:
-    """Whether a case, by its columns, is one of those asked for."""
-    wanted = Condition(where, CASE_COLUMNS) if where else None
+def make_selection(modules: str | None, where: str | None) -> Callable[[Mapping[str, Any]], bool]:
+    """A function that tells, from the columns of a case, whether the request selects it."""
+    condition = Condition(where, CASE_COLUMNS) if where else None
 
-    def selected(columns: Mapping[str, Any]) -> bool:
+    def is_selected(columns: Mapping[str, Any]) -> bool:
         if modules and not matches(columns["module"], modules):
             return False
-        return wanted is None or wanted(columns)
+        return condition is None or condition(columns)
 
-    return selected
+    return is_selected
 
 
-def settle(suite: Suite, plan: Plan, request: RunRequest) -> Settings:
-    """How to measure `plan`: what was asked for, else what the suite says, else the defaults."""
+def make_settings(suite: Suite, plan: Plan, request: RunRequest) -> Settings:
+    """How to measure `plan`: the values of the request, else of the suite, else the defaults."""
     usual_s = suite.budget_s or max(LEAST_BUDGET_S, SECONDS_PER_CASE * len(plan.measurable))
     usual = suite.precision or PRECISION
     quick = request.quick
@@ -102,7 +103,7 @@ def settle(suite: Suite, plan: Plan, request: RunRequest) -> Settings:
 
 
 def _baseline_case(case: Case, baseline: Variant) -> Case:
-    """The baseline of `case`: of a network, the backbone as it is."""
+    """The baseline of `case`; for a network, the plain backbone."""
     if case.network is None:
         return replace(case, variant=baseline, execution="eager")
     network = Network(case.network.backbone)
@@ -110,7 +111,7 @@ def _baseline_case(case: Case, baseline: Variant) -> Case:
 
 
 def _where(case: Case) -> tuple[str | None, str]:
-    """What a table is about: a shape, or a backbone at the size of its images."""
+    """The subject of a table: a shape, or a backbone at the size of its images."""
     return case.network.backbone if case.network else None, str(case.shape)
 
 
@@ -118,9 +119,9 @@ def _all_cases(suite: Suite, device: DeviceName) -> Iterator[Case]:
     if suite.published:
         yield from published_cases(device)
     values = product(*suite.axes.values())
-    for chosen, grid in product(list(values), suite.grids):
+    for combination, grid in product(list(values), suite.grids):
         conditions: dict[str, Any] = {
-            **dict(zip(suite.axes, chosen, strict=True)),
+            **dict(zip(suite.axes, combination, strict=True)),
             "device": device,
         }
         for variant in grid.variants():
@@ -137,7 +138,7 @@ def matches(name: str, globs: str) -> bool:
 def _unsupported(case: Case) -> str | None:
     extent, shape = case.variant.extent, case.shape
     if case.network is not None:
-        return None  # an extent beyond a stage's map gathers all of it, as in the paper
+        return None  # an extent larger than a stage's map gathers the whole map, as in the paper
     if isinstance(extent, int) and extent > min(shape.height, shape.width):
         return f"extent {extent} is larger than the {shape.height}×{shape.width} map"
     return None
@@ -150,9 +151,9 @@ def _nothing_left(suite: Suite, modules: str | None, where: str | None) -> str:
             return f"--modules {modules!r} matches no module of {suite.name}" + nearest(
                 modules, names
             )
-    asked = " and ".join(
+    conditions = " and ".join(
         text
         for text in (modules and f"--modules {modules!r}", where and f"--where {where!r}")
         if text
     )
-    return f"{suite.source}: {asked or 'leave_out'} leaves no case to measure"
+    return f"{suite.source}: {conditions or 'leave_out'} leaves no case to measure"

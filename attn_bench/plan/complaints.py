@@ -1,6 +1,6 @@
-"""What is wrong with a suite file: each complaint names the file, the line, the table and key, the
-rule and the nearest right thing.
+"""Finds errors in a suite file and reports them.
 
+An error names the file, the line, the table, the key, the rule and the nearest valid value:
 `my.toml:6: [[grid]] 2, extent: extent 6 is not a power of two (4 or 8?)`.
 """
 
@@ -26,9 +26,9 @@ RENAMED = {"anchor": "baseline"}
 
 
 def check_against(suite: Suite, registry: Registry, text: str) -> None:
-    """What a schema cannot know: names, the extents of modules and maps, conditions.
+    """Check what a schema cannot check: names, the extents of modules and maps, conditions.
 
-    Raises RequestError for the first thing that is wrong.
+    Raises RequestError for the first error.
     """
     place = Places(suite.source, text)
     labels = {variant.label for grid in suite.grids for variant in grid.variants()}
@@ -55,7 +55,7 @@ def check_against(suite: Suite, registry: Registry, text: str) -> None:
 
 @dataclass(frozen=True)
 class Places:
-    """Where in a suite file a key stands, as a complaint names it."""
+    """Names the place of a key in a suite file."""
 
     source: str
     text: str
@@ -67,7 +67,7 @@ class Places:
 
 
 def _extent_problem(entry: Entry, written: Extent | StageExtents, suite: Suite) -> str | None:
-    """Why the module cannot be measured with that extent in the suite; None if it can."""
+    """Why the suite cannot measure the module with that extent; None if it can."""
     if isinstance(written, tuple) and (problem := stages_problem(written, suite)):
         return problem
     largest = max((max(s.height, s.width) for s in (*suite.shapes, *suite.images)), default=0)
@@ -83,18 +83,18 @@ def _extent_problem(entry: Entry, written: Extent | StageExtents, suite: Suite) 
 
 
 def stages_problem(extents: StageExtents, suite: Suite) -> str | None:
-    """Why there cannot be one extent for each stage; None if there can."""
+    """Why `extents` cannot give one extent for each stage; None if they can."""
     if suite.shapes:
-        return "a list in the list is one extent for each stage of a network, and there are shapes"
+        return "a nested list is one extent for each stage of a network, but this suite has shapes"
     for network in suite.networks:
         stages = backbone(network.backbone).stages
         if len(extents) != stages:
-            return f"{len(extents)} extents, and {network.backbone} has {stages} stages"
+            return f"{len(extents)} extents, but {network.backbone} has {stages} stages"
     return None
 
 
 def complain_of(error: ValidationError, text: str, source: str) -> str:
-    """The first thing that the schema refuses, in one line."""
+    """The first error that the schema finds, in one line."""
     problems = error.errors()
     first = problems[0]
     table, number, key = _where_in(first)
@@ -115,7 +115,7 @@ def complain_of(error: ValidationError, text: str, source: str) -> str:
 
 
 def _where_in(problem: ErrorDetails) -> tuple[str, int | None, str]:
-    """Table, its number from 1, and key."""
+    """The table, its number (the first is 1), and the key."""
     steps = [step for step in problem["loc"] if not str(step).startswith(("function-", "list["))]
     if len(steps) > 1 and steps[0] in TABLES and isinstance(steps[1], int):
         key = next((str(step) for step in steps[2:] if isinstance(step, str)), "")
@@ -128,22 +128,22 @@ def _where_in(problem: ErrorDetails) -> tuple[str, int | None, str]:
 def _reason(problem: ErrorDetails, key: str) -> str:
     reason, given = problem["msg"].removeprefix("Value error, "), problem["input"]
     if problem["type"] == "missing" and key != "stages":
-        return "it is missing"
+        return "is missing"
     if problem["type"] == "too_short":
-        return "it is empty"
+        return "is empty"
     if key == "stages":
         return "a stage is [channels, height, width], each a whole number from 1"
     if key in ("grid", "tolerance") and isinstance(given, dict):
-        return f"a {key} is written [[{key}]], with two brackets"
+        return f"write [[{key}]], with two brackets"
     if problem["type"] == "model_type":
-        return f"it must be a table, not {type(given).__name__}"
+        return f"must be a table, not {type(given).__name__}"
     if "got" not in reason and "not" not in reason and not isinstance(given, dict):
         return f"{reason[0].lower()}{reason[1:]}, not {given!r}"
     return reason
 
 
 def _line_of(text: str, table: str, number: int | None, key: str) -> int | None:
-    """The line of `key` in the `number`-th `[[table]]` (or in `[table]`, or above all tables)."""
+    """The line of `key` in `[[table]]` number `number`, in `[table]`, or above all tables."""
     current, seen, header = "", 0, None
     for line_number, line in enumerate(text.splitlines(), start=1):
         if match := re.match(r"\s*\[+\s*([\w.]+)\s*\]+", line):

@@ -1,4 +1,4 @@
-"""The order in which cases are measured, and how many calls make a block. Pure."""
+"""The order of measurement, and the number of calls in a block. Pure."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from random import Random
 from attn_bench.model.axes import AXES
 from attn_bench.model.case import Case
 
-ALIKE = 1.1  # latencies within this factor may be one and the same, measured twice
+ALIKE = 1.1  # latencies within this factor may be equal: the difference may be noise
 MOST_CALLS = 10_000
 
 
 def round_order(cases: Sequence[Case], rng: Random) -> list[Case]:
-    """One round: every case once, in random order, but cases of one input next to each other, and
-    of these the two versions of a case.
+    """One round: every case once, in random order within these limits.
 
-    What is compared is compared at the same shape, so the two should lie close in time; and only
-    one group's tensors need to be warm.
+    Cases with the same input are neighbours, since they are compared and should lie close in time.
+    It also keeps only one group's tensors warm. The two versions of a case are neighbours, too.
     """
     groups = [list(group) for _, group in groupby(sorted(cases, key=_group), key=_group)]
     rng.shuffle(groups)
@@ -37,11 +36,11 @@ def round_order(cases: Sequence[Case], rng: Random) -> list[Case]:
 
 
 def calls_in_a_block(seconds_a_call: Mapping[str, float], block_s: float) -> dict[str, int]:
-    """How many calls of each case make a block of about `block_s`.
+    """The number of calls of each case that make a block of about `block_s`.
 
-    Cases of nearly the same latency have the same number: a block of more calls is disturbed more
-    often and less each time, and its median is another figure. So the latencies are cut into groups
-    at their gaps, and a group shares its number.
+    Cases of nearly the same latency get the same number. A block of more calls is disturbed more
+    often, but less each time, so its median is not comparable. The latencies are split into groups
+    at their gaps, and a group shares one number.
 
     >>> calls_in_a_block({"a": 1.0, "b": 1.04, "c": 0.2, "d": 9.0}, block_s=4.0)
     {'c': 20, 'a': 4, 'b': 4, 'd': 1}
@@ -61,7 +60,7 @@ def calls_in_a_block(seconds_a_call: Mapping[str, float], block_s: float) -> dic
 
 
 def _group(case: Case) -> tuple[str, ...]:
-    """Cases that are measured next to each other."""
+    """The key of the cases that are measured next to each other."""
     backbone = case.network.backbone if case.network else ""
     shared = (getattr(case, axis.name) for axis in AXES if not axis.beside_name)
     return (backbone, str(case.shape), *shared)

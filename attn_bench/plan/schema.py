@@ -1,4 +1,4 @@
-"""The keys of a suite file and what each may hold, as pydantic models."""
+"""The keys of a suite file and their values, as pydantic models."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _as_list(value: Any) -> Any:
 
 
 T = TypeVar("T")
-# A list that may be written as its only element.
+# A list; a list of one element may be written as the element.
 Many = Annotated[list[T], BeforeValidator(_as_list), Field(min_length=1)]
 Positive = Annotated[int, Field(ge=1, le=10**9, strict=True)]
 Number = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -91,8 +91,8 @@ class ShapesTable(_Table):
             self.stages is not None and (self.channels or self.size)
         ):
             raise ValueError(
-                "shapes are named by stages = [[channels, height, width], …], "
-                "or by channels = […] and size = […] together"
+                "must have either stages = [[channels, height, width], …], "
+                "or both channels = […] and size = […]"
             )
         return self
 
@@ -106,7 +106,7 @@ class ToleranceTable(_Table):
     @model_validator(mode="after")
     def _says_something(self) -> ToleranceTable:
         if self.fail is None and self.warn is None:
-            raise ValueError("a tolerance has fail = PERCENT, warn = PERCENT, or both")
+            raise ValueError("a tolerance needs fail = PERCENT, warn = PERCENT, or both")
         return self
 
 
@@ -146,12 +146,12 @@ class SuiteTable(AxesTable):  # type: ignore[misc, valid-type]
     def _names_its_cases(self) -> SuiteTable:
         if self.cases is not None:
             if self.grid or self.shapes or self.backbone:
-                raise ValueError("cases = 'published' stands instead of grids and shapes")
+                raise ValueError("cases = 'published' replaces grids and shapes: remove them")
         elif self.grid is None:
-            raise ValueError("grid: it is missing")
+            raise ValueError("grid: is missing")
         elif self.shapes is None and self.backbone is None:
-            raise ValueError("shapes: it is missing (or backbone, for whole networks)")
+            raise ValueError("shapes: is missing (or backbone, for whole networks)")
         given = {"place": self.place, "input": self.input, "batch": self.batch}
         if self.backbone is None and (alone := [key for key in given if given[key] is not None]):
-            raise ValueError(f"{alone[0]} is of whole networks, and no backbone is named")
+            raise ValueError(f"{alone[0]} needs a backbone, because it applies to whole networks")
         return self

@@ -1,4 +1,4 @@
-"""One TOML file -> a checked Suite."""
+"""Reads a TOML file into a checked Suite."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from attn_bench.plan.schema import ShapesTable, SuiteTable
 
 
 def available() -> dict[str, str]:
-    """The suites that come with the package: name -> title, without checking them."""
+    """The suites of the package, unchecked: name -> title."""
     return {
         file.stem: str(tomllib.loads(file.read_text(encoding="utf-8")).get("title", ""))
         for file in sorted(SUITES.glob("*.toml"))
@@ -37,9 +37,9 @@ def available() -> dict[str, str]:
 
 
 def load(name_or_path: str, registry: Registry) -> Suite:
-    """The suite called `name_or_path`, or in that file, checked against what is registered.
+    """Read a suite by its name or its file, and check it against the registered modules.
 
-    Raises RequestError for an unknown name, an unreadable file or anything wrong inside it.
+    Raises RequestError for an unknown name, an unreadable file or an error in the file.
     """
     try:
         path = _find(name_or_path)
@@ -51,7 +51,7 @@ def load(name_or_path: str, registry: Registry) -> Suite:
 
 
 def parse(text: str, registry: Registry, *, name: str, source: str) -> Suite:
-    """A checked Suite from TOML `text`; `source` is what errors call the file."""
+    """A checked Suite from TOML `text`; errors call the file `source`."""
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -102,30 +102,30 @@ def parse(text: str, registry: Registry, *, name: str, source: str) -> Suite:
     return suite
 
 
-def aimed(asked: Suite, aim: Aim | None) -> Suite:
-    """`asked` with its variants at what `aim` names. Raises RequestError where they do not fit."""
+def aim_suite(suite: Suite, aim: Aim | None) -> Suite:
+    """`suite` with the shapes or networks of `aim`. Raises RequestError if a variant cannot fit."""
     if aim is None:
-        return asked
-    if asked.published:
+        return suite
+    if suite.published:
         raise RequestError(
-            f"{asked.source}: this suite has whole networks, and no modules to choose from"
+            f"{suite.source}: this suite has whole networks but no modules to choose from"
         )
     for shape in (*aim.shapes, *aim.images):
         if shape.elements > MOST_ELEMENTS:
             raise RequestError(f"input {shape} is too large (more than 2^40 elements)")
     moved = replace(
-        asked,
+        suite,
         name=aim.name,
         baseline=USUAL_BASELINE,
         shapes=aim.shapes,
         networks=aim.networks,
         images=aim.images,
-        axes={**asked.axes, "mode": (aim.mode,)} if aim.mode else asked.axes,
+        axes={**suite.axes, "mode": (aim.mode,)} if aim.mode else suite.axes,
     )
     for grid in moved.grids:
         for extent in grid.extents or ():
             if isinstance(extent, tuple) and (problem := stages_problem(extent, moved)):
-                raise RequestError(f"{asked.source}: {problem}")
+                raise RequestError(f"{suite.source}: {problem}")
     return moved
 
 
@@ -144,7 +144,7 @@ def _find(name_or_path: str) -> Path:
     if name_or_path.endswith(".toml") or "/" in name_or_path:
         path = Path(name_or_path)
         if not path.exists():
-            raise RequestError(f"{name_or_path}: there is no such suite file")
+            raise RequestError(f"{name_or_path}: suite file not found")
         return path
     path = SUITES / f"{name_or_path}.toml"
     if not path.exists():
@@ -154,5 +154,5 @@ def _find(name_or_path: str) -> Path:
 
 
 def _shown(path: Path) -> str:
-    """`suites/NAME.toml` for our own; the path as it was given for others."""
+    """The name of a suite file in errors: `suites/NAME.toml` for ours, else the path as typed."""
     return f"suites/{path.name}" if path.parent == SUITES else str(path)

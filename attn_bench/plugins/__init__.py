@@ -1,1 +1,1 @@
-"""attn-bench inside other programs: pytest."""
+"""Plugins that run attn-bench inside other programs: pytest."""

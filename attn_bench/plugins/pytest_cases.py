@@ -1,6 +1,7 @@
 """The cases of `--attn-suite` as tests, timed by pytest-benchmark in pytest's own process.
 
-One process, one case after the other: docs/ci.md says what that is worth. `check` is the gate.
+All cases run in one process, one after the other. docs/ci.md explains the limits of this method;
+use `check` as a gate.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _BENCH = pytest.StashKey[Bench]()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One test a case of the suite; one that cannot be is skipped, with the reason."""
+    """Make one test for each case of the suite; an unsupported case is skipped with its reason."""
     config = metafunc.config
     try:
         device = open_device(config.getoption("--attn-device"))
@@ -51,11 +52,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.mark.attn_case
 def test_case(attn_case: Case, benchmark: Any, request: pytest.FixtureRequest) -> None:
-    """The case behaves; its exact metrics are in `extra_info`, its time is pytest-benchmark's."""
+    """The case behaves as required; pytest-benchmark times it, `extra_info` has exact metrics."""
     bench = request.config.stash[_BENCH]
     try:
         facts = bench.inspect(attn_case)
-        built = bench.built(attn_case)
+        built = bench.build(attn_case)
     except CaseFailed as failed:
         if failed.status == "unsupported":
             pytest.skip(str(failed))

@@ -1,7 +1,7 @@
-"""pytest's side: `--attn-suite` makes every case a test, and a marker holds a test to a baseline.
+"""The pytest plugin: `--attn-suite` makes each case a test, a marker checks a baseline.
 
-Every pytest of the environment loads it. Until it is asked for something, it imports no more of the
-harness than the names of the devices.
+Every pytest of the environment loads it. Until it is used, it imports only the names of the
+devices.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ CASES = Path(__file__).with_name("pytest_cases.py")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    from attn_bench.model.axes import AUTO, DEVICE_CHOICES  # of plain values: takes no time
+    from attn_bench.model.axes import AUTO, DEVICE_CHOICES  # only values: fast to import
 
     group = parser.getgroup("attn-bench", "attn-bench")
     group.addoption("--attn-suite", metavar="NAME", help="make every case of this suite a test")
@@ -25,7 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE.py",
         action="append",
         default=[],
-        help="modules of your own for it",
+        help="a file with your own modules for --attn-suite",
     )
     group.addoption("--attn-device", default=AUTO, choices=DEVICE_CHOICES)
 
@@ -34,28 +34,28 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "attn_case: a case of an attn-bench suite")
     config.addinivalue_line(
         "markers",
-        "attn_baseline(run, modules=GLOB, where=EXPR, modules_from=FILES): fail where an exact "
+        "attn_baseline(run, modules=GLOB, where=EXPR, modules_from=FILES): fail if an exact "
         "metric has grown since that attn-bench run",
     )
-    asked = config.getoption("--attn-suite")
-    if asked is not None:
-        _complain_early(asked, config.getoption("--attn-modules-from"))
+    suite = config.getoption("--attn-suite")
+    if suite is not None:
+        _complain_early(suite, config.getoption("--attn-modules-from"))
         config.args.append(str(CASES))
 
 
-def _complain_early(asked: str, files: list[str]) -> None:
-    """What is wrong with the words is told before anything is collected."""
+def _complain_early(suite: str, files: list[str]) -> None:
+    """Raise UsageError for a wrong option before pytest collects tests."""
     from attn_bench.catalog import registry
     from attn_bench.model.errors import AttnBenchError
     from attn_bench.plan import suite_file
 
     for file in files:
         if not Path(file).is_file():
-            raise pytest.UsageError(f"--attn-modules-from {file}: there is no such file")
+            raise pytest.UsageError(f"--attn-modules-from {file}: file not found")
     if files or registry.entry_points():
-        return  # what is registered there is known when it is loaded
+        return  # only loading the files tells which modules they register
     try:
-        suite_file.load(asked, registry.builtin())
+        suite_file.load(suite, registry.builtin())
     except AttnBenchError as problem:
         raise pytest.UsageError(f"--attn-suite: {problem}") from None
 
@@ -64,10 +64,10 @@ def _complain_early(asked: str, files: list[str]) -> None:
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     for marker in item.iter_markers("attn_baseline"):
         try:
-            asked = inspect.signature(_hold_to_baseline).bind(item, *marker.args, **marker.kwargs)
+            call = inspect.signature(_hold_to_baseline).bind(item, *marker.args, **marker.kwargs)
         except TypeError as error:
             pytest.fail(f"attn_baseline: {error}", pytrace=False)
-        _hold_to_baseline(*asked.args, **asked.kwargs)
+        _hold_to_baseline(*call.args, **call.kwargs)
     return (yield)
 
 
@@ -78,7 +78,7 @@ def _hold_to_baseline(
     where: str | None = None,
     modules_from: str | tuple[str, ...] = (),
 ) -> None:
-    """`run` and `modules_from` are found from pytest's root folder."""
+    """Fail if an exact metric has grown; paths are relative to pytest's root folder."""
     from attn_bench.jobs.check import check
     from attn_bench.model.errors import AttnBenchError
     from attn_bench.model.status import Exit

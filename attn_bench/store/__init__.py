@@ -1,1 +1,1 @@
-"""Run folders and files: what is written, and what is read back."""
+"""Run folders and their files: everything that is written and read back."""

@@ -1,4 +1,4 @@
-"""Files are written under another name and moved into place: a reader never sees half of one."""
+"""Writes a file under another name and moves it into place; readers never see half a file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Content = bytes | Callable[[IO[bytes]], object]
 
 
 def write_atomically(file: Path, content: Content) -> None:
-    """`content`: bytes, or a function that writes them. Raises OSError; the old file stays."""
+    """Write `content`: bytes, or a function that writes them. On an OSError the old file stays."""
     aside = file.with_name(f".{file.name}.part")
     try:
         with aside.open("wb") as stream:

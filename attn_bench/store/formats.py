@@ -1,4 +1,4 @@
-"""The formats that `show --format` writes, in one table: a format is one entry."""
+"""The table of the formats of `show --format`: a format is one entry."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from attn_bench.store import pytest_benchmark, tables
 from attn_bench.store.runs import StoredRun
 
-# A run and the columns that are wanted, to text.
+# From a run and the selected columns to text.
 Format = Callable[[StoredRun, Sequence[str]], str]
 FORMATS: Mapping[str, Format] = {
     "md": lambda run, columns: tables.as_markdown(run.rows, columns),

@@ -21,7 +21,7 @@ def samples_frame(blocks: Iterable[Block]) -> Any:
 
 
 def _typed_frame(records: list[dict[str, Any]], kind: type[Row] | type[Block]) -> Any:
-    """A data frame whose columns have one type each, whatever is missing; extent is a word."""
+    """A data frame in which each column has one type, even with missing values; extent is text."""
     import pandas as pd
 
     types = {"str": "string", "int": "Int64", "float": "Float64", "bool": "boolean"}

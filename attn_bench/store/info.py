@@ -1,6 +1,6 @@
-"""run.json as a type: what was asked, on which machine, how it ended. One reader, one writer.
+"""run.json as a type: the request, the machine, and how the run ended. One reader, one writer.
 
-Schema of run.json and of the table beside it, by version:
+The schema of run.json and of the table beside it, by version:
 1  the first.
 2  whole networks: the columns backbone and place.
 3  the column arguments; in run.json `suite.anchor` is `suite.baseline`, `suite.axes` holds the
@@ -42,12 +42,16 @@ AXES_BEFORE_3 = {
 class RunInfo:
     """All of run.json.
 
-    schema: of the file that it was read from. suite: as it was run. code: a hash of the files that
-    the measured modules are made of.
-    kind: a check holds two versions of a case. start, end: UTC, ISO 8601.
-    calling_share: the part of the measuring time that was spent calling modules.
-    rates: of this machine, by dtype. uncounted_operators, operations, notes, source_hashes: by
-    case. selfcheck, check: what such a run found. baseline_software: of `--against-python`.
+    schema: the schema of the file that it was read from.
+    suite: the suite as it was run.
+    code: a hash of the source files of the measured modules.
+    kind: the command; a check contains two versions of each case.
+    start, end: in UTC, ISO 8601.
+    calling_share: the share of the measuring time that was spent calling modules.
+    rates: the rates of this machine, by dtype.
+    uncounted_operators, operations, notes, source_hashes: by case.
+    selfcheck, check: the results of such a run.
+    baseline_software: the software of `--against-python`.
     """
 
     suite: Suite
@@ -78,14 +82,16 @@ class RunInfo:
 
 
 def write(folder: Path, info: RunInfo) -> None:
-    """Raises OSError."""
+    """Write `info` as run.json of `folder`. Raises OSError."""
     text = json.dumps({**asdict(info), "schema": SCHEMA}, indent=2, ensure_ascii=False) + "\n"
     write_atomically(folder / FILE, text.encode(errors="backslashreplace"))
 
 
 def read(folder: Path) -> RunInfo:
-    """run.json of `folder`, of any schema that is READABLE. Raises RequestError for anything else,
-    with the file and the place in it."""
+    """Read run.json of `folder`, in any READABLE schema.
+
+    Raises RequestError, with the file and the place in it, if it is damaged.
+    """
     file = folder / FILE
     try:
         raw = json.loads(file.read_text(encoding="utf-8"))
@@ -93,15 +99,15 @@ def read(folder: Path) -> RunInfo:
         raise RequestError(f"{file}: cannot be read: {error}") from None
     schema = raw.get("schema") if isinstance(raw, dict) else None
     if schema not in READABLE:
-        raise RequestError(f"{file}: schema {schema!r}, and this version reads schema {SCHEMA}")
+        raise RequestError(f"{file}: schema {schema!r}, but this version reads schema {SCHEMA}")
     try:
-        return read_record(_upgraded(raw), RunInfo)
+        return read_record(_upgrade(raw), RunInfo)
     except RequestError as error:
         raise RequestError(f"{file}: {error}") from None
 
 
-def _upgraded(raw: dict[str, Any]) -> dict[str, Any]:
-    """`raw` as schema 3 has it; its own number stays, since it says what the run holds."""
+def _upgrade(raw: dict[str, Any]) -> dict[str, Any]:
+    """`raw` in schema 3. The number stays, because it tells which columns the table has."""
     if raw["schema"] == SCHEMA:
         return raw
     suite, environment = raw.get("suite"), raw.get("environment")
@@ -116,7 +122,7 @@ def _upgraded(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_record(values: Any, kind: type[T]) -> T:
-    """A record of `kind` from JSON. Raises RequestError for what is none."""
+    """A record of `kind` from JSON values. Raises RequestError if they do not fit."""
     from pydantic import TypeAdapter, ValidationError
 
     try:

@@ -1,4 +1,4 @@
-"""A run in pytest-benchmark's JSON, for `pytest-benchmark compare` and the tools that read it."""
+"""A run in pytest-benchmark's JSON, for `pytest-benchmark compare` and similar tools."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from attn_bench.store.runs import StoredRun
 
 
 def from_run(run: StoredRun) -> str:
-    """Every case that was timed, a round of any session being a round, with its exact metrics."""
-    # Imported here: it brings scipy, and the table of formats is read for `show --help`.
+    """Every timed case with its exact metrics; each round of each session is a round."""
+    # Imported here: it loads scipy, and `show --help` reads the table of formats.
     from attn_bench.analysis.estimates import WARM_UP_ROUNDS
 
     environment = run.info.environment

@@ -1,4 +1,4 @@
-"""Run folders: made, filled as work ends, finished, found and read. Nothing in them is code."""
+"""Creates, fills, finishes, finds and reads run folders. No file in them is executed."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from attn_bench.store.info import RunInfo, read_record
 from attn_bench.store.tables import as_csv, as_markdown
 
 RESULTS = "results"
-# Without these a table says nothing.
+# A table without one of these columns is not a run's table.
 NEEDED = ("case_id", "module", "variant", "status")
 
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run as it was read back; its blocks are read on demand, since they are many."""
+    """A stored run, as read. Its many blocks are read on demand."""
 
     path: Path
     info: RunInfo
@@ -38,7 +38,7 @@ class RunFolder:
     """The folder of a run that is being measured."""
 
     def __init__(self, path: Path) -> None:
-        """The folder `path`, new or of a run to be resumed: a journal line cut off is cleared."""
+        """Open the folder `path`, new or of a run to resume; an incomplete last line is removed."""
         self.path = path
         journal = path / "journal.jsonl"
         if journal.exists():
@@ -48,9 +48,9 @@ class RunFolder:
 
     @classmethod
     def create(cls, suite: str, device: str, started: datetime, out: str | None) -> RunFolder:
-        """A new folder: `out`, or results/<utc time>-<suite>-<device>.
+        """Create the folder `out`, or results/<utc time>-<suite>-<device>.
 
-        Raises RequestError where it exists already (and is not empty), or cannot be written.
+        Raises RequestError if it exists and is not empty, or if it cannot be written.
         """
         name = f"{started:%Y%m%dT%H%M%SZ}-{suite}-{device}"
         path = Path(out) if out else Path(RESULTS) / name
@@ -58,21 +58,19 @@ class RunFolder:
             if not out:
                 return cls(_make(path))
             if path.exists() and (not path.is_dir() or any(path.iterdir())):
-                raise RequestError(
-                    f"--out {path}: it exists already, and a run is never overwritten"
-                )
+                raise RequestError(f"--out {path}: already exists; a run is never overwritten")
             path.mkdir(parents=True, exist_ok=True)
             return cls(path)
         except OSError as error:
             raise RequestError(f"{path}: cannot be written: {error.strerror}") from None
 
     def write_info(self, info: RunInfo) -> None:
-        """Raises CannotWrite."""
+        """Write run.json. Raises CannotWrite."""
         with self._reporting(run_json.FILE):
             run_json.write(self.path, info)
 
     def keep(self, record: Outcome | Block) -> None:
-        """Append to the journal, at once. Raises CannotWrite."""
+        """Append `record` to the journal at once. Raises CannotWrite."""
         kind = type(record).__name__.lower()
         try:
             self._journal.write(json.dumps({kind: asdict(record)}, ensure_ascii=False) + "\n")
@@ -81,14 +79,14 @@ class RunFolder:
             raise CannotWrite(f"{self.path}/journal.jsonl", error) from None
 
     def write_table(self, rows: Sequence[Row]) -> None:
-        """table.csv, table.md and table.parquet. Raises CannotWrite."""
+        """Write table.csv, table.md and table.parquet. Raises CannotWrite."""
         frame = table_frame(rows)
         self._write("table.csv", as_csv(rows, COLUMNS).encode())
         self._write("table.md", as_markdown(rows, COLUMNS).encode())
         self._write("table.parquet", lambda file: frame.to_parquet(file, index=False))
 
     def write_samples(self, blocks: Iterable[Block]) -> None:
-        """samples.parquet. Raises CannotWrite."""
+        """Write samples.parquet. Raises CannotWrite."""
         frame = samples_frame(blocks)
         self._write("samples.parquet", lambda file: frame.to_parquet(file, index=False))
 
@@ -104,9 +102,9 @@ class RunFolder:
             raise CannotWrite(f"{self.path / name}", error) from None
 
     def finish(self, rows: Sequence[Row], blocks: Iterable[Block], info: RunInfo) -> None:
-        """Everything but the journal, run.json last: it says that the rest is there.
+        """Write all files but the journal. run.json comes last: it marks the folder as complete.
 
-        Raises CannotWrite, where the journal still has all that was measured.
+        Raises CannotWrite; the journal then still holds all results.
         """
         try:
             self.write_samples(blocks)
@@ -116,20 +114,20 @@ class RunFolder:
             self.close()
 
     def close(self) -> None:
-        with suppress(OSError):  # a full disk was reported when it was met
+        with suppress(OSError):  # a full disk was reported by the failed write
             self._journal.close()
 
 
 def find(run: str, results: Path | None = None) -> Path:
     """The folder of `run`: a path, a folder's name under results/, a unique prefix, or "latest".
 
-    Raises RequestError where there is none, or more than one.
+    Raises RequestError if no folder matches, or several.
     """
     try:
         if run and Path(run, run_json.FILE).is_file():
             return Path(run)
     except OSError as error:
-        raise RequestError(f"there is no run {run!r}: {error.strerror}") from None
+        raise RequestError(f"run {run!r} not found: {error.strerror}") from None
     base = results or Path(RESULTS)
     begun = sorted(base.glob("*/run.json"), key=lambda file: (file.stat().st_mtime_ns, file))
     folders = [file.parent for file in begun]
@@ -137,18 +135,18 @@ def find(run: str, results: Path | None = None) -> Path:
         return folders[-1]
     folders += sorted(path.parent for path in base.glob("reference/*/run.json"))
     if not folders:
-        raise RequestError(f"there is no run {run!r}: {base}/ in this folder holds none")
+        raise RequestError(f"run {run!r} not found: {base}/ in this folder contains no run")
     matching = [p for p in folders if p.name.startswith(run)]
     exact = [p for p in matching if p.name == run] if run else []
     if len(exact or matching) == 1:
         return (exact or matching)[0]
     if matching:
-        raise RequestError(f"{run!r} is the beginning of {len(matching)} runs: give more of it")
-    raise RequestError(f"there is no run {run!r}{nearest(run, [p.name for p in folders])}")
+        raise RequestError(f"{run!r} matches {len(matching)} runs: give a longer part of the name")
+    raise RequestError(f"run {run!r} not found{nearest(run, [p.name for p in folders])}")
 
 
 def load(path: Path) -> StoredRun:
-    """Read a finished run. Raises RequestError for what is not one."""
+    """Read a finished run. Raises RequestError if it is unfinished or damaged."""
     import pandas as pd
 
     info = run_json.read(path)
@@ -165,7 +163,7 @@ def load(path: Path) -> StoredRun:
         raise RequestError(f"{table}: column {missing[0]!r} is missing: this is not a run's table")
     frame = frame.astype(object).where(frame.notna(), None)
     known = [name for name in COLUMNS if name in frame.columns]
-    records = [_upgraded({n: record[n] for n in known}) for record in frame.to_dict("records")]
+    records = [_upgrade({n: record[n] for n in known}) for record in frame.to_dict("records")]
     try:
         rows = read_record(records, list[Row])
     except RequestError as error:
@@ -173,9 +171,12 @@ def load(path: Path) -> StoredRun:
     return StoredRun(path, info, rows)
 
 
-def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
-    """A record of a table as schema 3 has it. A Parquet column has one type, so an extent comes
-    back as a word; before schema 3 the arguments stood in the label alone."""
+def _upgrade(record: dict[str, Any]) -> dict[str, Any]:
+    """A record of a table in schema 3.
+
+    A Parquet column has one type, so an extent is read as text. Before schema 3, only the label
+    contained the arguments.
+    """
     word = str(record.get("extent"))
     if word.isdigit():
         record["extent"] = int(word)
@@ -187,7 +188,7 @@ def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def load_blocks(path: Path) -> list[Block]:
-    """Every block of a finished run. Raises RequestError where they cannot be read."""
+    """Every block of a finished run. Raises RequestError if they cannot be read."""
     import pandas as pd
 
     file = path / "samples.parquet"
@@ -198,20 +199,20 @@ def load_blocks(path: Path) -> list[Block]:
     except (OSError, ValueError, RequestError) as error:
         raise RequestError(f"{file}: cannot be read: {error}") from None
     if any(block.calls < 1 or not block.seconds > 0 for block in blocks):
-        raise RequestError(f"{file}: has a block without calls, or without time")
+        raise RequestError(f"{file}: contains a block without calls or without time")
     return blocks
 
 
-def newest_first() -> Iterator[tuple[Path, RunInfo]]:
-    """The runs under results/ whose run.json can be read, by name, the newest first."""
+def list_newest_first() -> Iterator[tuple[Path, RunInfo]]:
+    """The runs under results/ with a readable run.json; the newest name comes first."""
     for file in sorted(Path(RESULTS).glob("*/run.json"), reverse=True):
         with suppress(RequestError):
             yield file.parent, run_json.read(file.parent)
 
 
 def find_newest(suite: str, fingerprint: str | None) -> RunInfo | None:
-    """run.json of the latest finished run of `suite` on the machine of that fingerprint."""
-    for _, info in newest_first():
+    """run.json of the latest finished run of `suite` on the machine with that fingerprint."""
+    for _, info in list_newest_first():
         is_here = info.environment.fingerprint == fingerprint and fingerprint is not None
         if info.suite.name == suite and is_here and info.state == "finished":
             return info
@@ -219,7 +220,7 @@ def find_newest(suite: str, fingerprint: str | None) -> RunInfo | None:
 
 
 def read_journal(path: Path) -> tuple[dict[str, Outcome], list[Block]]:
-    """What an interrupted run has kept; a last line that is not whole is no record."""
+    """The outcomes and blocks of an interrupted run; an incomplete last line is ignored."""
     outcomes: dict[str, Outcome] = {}
     blocks: list[Block] = []
     journal = path / "journal.jsonl"
@@ -238,7 +239,7 @@ def read_journal(path: Path) -> tuple[dict[str, Outcome], list[Block]]:
 
 
 def _make(path: Path) -> Path:
-    """A new folder: `path`, or the next number of it where another run was first."""
+    """Create the folder `path`, or `path` with a number if another run created it first."""
     path.parent.mkdir(parents=True, exist_ok=True)
     candidate, number = path, 2
     while True:

@@ -1,4 +1,4 @@
-"""Which rows and columns of a table are asked for, and in which order."""
+"""Selects the rows and columns of a table, and their order."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from attn_bench.model.row import COLUMNS, Row
 
 
 def select_rows(rows: Sequence[Row], where: str | None, sort: str | None) -> list[Row]:
-    chosen = list(rows)
+    selected = list(rows)
     if where:
         condition = Condition(where, COLUMNS)
-        chosen = [row for row in chosen if condition({c: getattr(row, c) for c in COLUMNS})]
+        selected = [row for row in selected if condition({c: getattr(row, c) for c in COLUMNS})]
     if sort:
         column = sort.removeprefix("-")
         if column not in COLUMNS:
             raise RequestError(f"--sort: unknown column {column!r}{nearest(column, COLUMNS)}")
-        known = [row for row in chosen if getattr(row, column) is not None]
+        known = [row for row in selected if getattr(row, column) is not None]
         words = any(isinstance(getattr(row, column), str) for row in known)
         known.sort(
             key=lambda row: str(getattr(row, column)) if words else getattr(row, column),
             reverse=sort.startswith("-"),
         )
-        chosen = known + [row for row in chosen if getattr(row, column) is None]
-    return chosen
+        selected = known + [row for row in selected if getattr(row, column) is None]
+    return selected
 
 
 def read_columns(words: str | None) -> list[str]:
-    """Checked column names; empty where none were given."""
+    """Checked column names; empty if `words` names none."""
     if not words:
         return []
     names = list(COLUMNS) if words == "all" else [word.strip() for word in words.split(",")]

@@ -1,4 +1,4 @@
-"""Rows as text: CSV, Markdown, JSON."""
+"""Rows as text: CSV, Markdown or JSON."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def as_json(rows: Iterable[Row], columns: Sequence[str]) -> str:
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    r"""
+    r"""A Markdown table.
+
     >>> print(markdown_table(["a", "b"], [["1", "x|y"]]), end="")
     | a | b |
     |---|---|
@@ -44,6 +45,6 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> st
 
 
 def describe_columns() -> str:
-    """The table of columns in results/README.md."""
+    """The table of columns for results/README.md."""
     rows = ([f"`{name}`", UNIT[name], ABOUT[name]] for name in COLUMNS)
     return markdown_table(("column", "unit", "meaning"), rows)

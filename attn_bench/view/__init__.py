@@ -1,1 +1,1 @@
-"""What people and other tools read: console, page, Markdown, JUnit, JSON."""
+"""The output for people and other tools: console, page, Markdown, JUnit, JSON."""

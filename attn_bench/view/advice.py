@@ -1,4 +1,4 @@
-"""What disturbed a run, and what to do about it."""
+"""The disturbances of a run in words, with advice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The findings of a check in words: what changed, by how much, and what the run could have seen."""
+"""The findings of a check in words: the changes, and the smallest slowdown the run could see."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEADINGS = ("verdict", "case", "old", "new", "new / old", "sees", "why")
 
 
 class Cells(NamedTuple):
-    """A finding under HEADINGS; empty where it has no times or no reason.
+    """A finding as cells under HEADINGS; a cell without a value is empty.
 
     sees: the smallest slowdown that this run would have seen.
     """
@@ -30,7 +30,7 @@ class Cells(NamedTuple):
 
 
 def make_cells(finding: Finding) -> Cells:
-    """Times in µs or ms, the ratio with its interval."""
+    """The cells of a finding: times in µs or ms, the ratio with its interval."""
     why = [_describe_change(change) for change in finding.changes]
     if finding.reason:
         why.append(finding.reason)
@@ -50,7 +50,7 @@ def make_cells(finding: Finding) -> Cells:
 
 
 def describe(finding: Finding) -> str:
-    """Everything about one finding, in a line."""
+    """One finding in one line."""
     cells = make_cells(finding)
     parts = [f"{cells.verdict}: {cells.case}"]
     if finding.times:
@@ -65,7 +65,7 @@ def describe_times(cells: Cells) -> str:
 
 
 def describe_visibility(findings: Sequence[Finding]) -> str | None:
-    """What the run could have seen, in a sentence."""
+    """A sentence about the smallest slowdown that the run would have seen."""
     seen = sorted(finding.times.visible for finding in findings if finding.times)
     if not seen:
         return None
@@ -79,7 +79,9 @@ def _show_visible(fraction: float) -> str:
 
 
 def summarise(findings: Sequence[Finding]) -> str:
-    """How many cases have which verdict. findings: the worst first.
+    """The number of cases with each verdict.
+
+    findings: the worst comes first.
 
     >>> from attn_bench.analysis.verdicts import Finding
     >>> summarise([Finding("b", "se", "slower", "fail"), Finding("a", "se", "same", "pass")])
@@ -92,12 +94,12 @@ def summarise(findings: Sequence[Finding]) -> str:
 
 
 def find_notable(findings: Sequence[Finding]) -> list[Finding]:
-    """All but those that are the same in every metric."""
+    """The findings with a change in any metric."""
     return [f for f in findings if f.verdict != "same" or f.changes]
 
 
 def _describe_change(change: Change) -> str:
-    """What has changed by how much; what is beyond its tolerance is marked."""
+    """A change of a metric, with a mark if it is beyond its tolerance."""
     percent = f", {100 * (change.ratio - 1):+.2g} %" if change.old else ""
     mark = {"fail": ": too much", "warn": ": a warning"}.get(change.severity, "")
     grown = f"{change.new - change.old:+,.0f}{percent}"

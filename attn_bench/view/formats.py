@@ -1,4 +1,4 @@
-"""The formats that a check's answer is written in, in one table: a format is one entry of FORMATS.
+"""The table of the formats of a check's answer: a format is one entry of FORMATS.
 
 Each entry is an option `--NAME FILE` of `check` and `compare`. Pure.
 """
@@ -25,14 +25,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Format:
-    """title: as help names it. write: the answer as text."""
+    """A format of an answer.
+
+    title: its name in the help.
+    write: makes the text of an answer.
+    """
 
     title: str
     write: Callable[[Answer], str]
 
 
 def write_markdown(answer: Answer) -> str:
-    """For a pull request: what changed, the worst first; the rest is folded away."""
+    """The answer for a pull request: the changes, the worst first; unchanged cases are folded."""
     notable = findings.find_notable(answer.findings)
     rest = [finding for finding in answer.findings if finding not in notable]
     seen = findings.describe_visibility(answer.findings)
@@ -62,9 +66,9 @@ def _write_table(members: Sequence[Finding]) -> str:
 
 
 def write_junit(answer: Answer) -> str:
-    """JUnit's XML: a regression is a failure, and a case that could not be measured an error.
+    """The answer as JUnit XML: a regression is a failure, an unmeasured case is an error.
 
-    An undecided case is an error, or skipped where undecided is allowed. A new case is skipped.
+    An undecided case is an error, or skipped if undecided is allowed. A new case is skipped.
     """
     undecided = "skipped" if answer.exit_status == Exit.GOOD else "error"
     kinds = {"fail": "failure", "broken": "error", "undecided": undecided}
@@ -92,12 +96,12 @@ def write_junit(answer: Answer) -> str:
 
 
 def _make_printable(text: str) -> str:
-    """Without the control characters that XML cannot hold."""
+    """Replace the control characters that XML cannot contain."""
     return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def write_json(answer: Answer) -> str:
-    """Everything, for programs."""
+    """The whole answer as JSON."""
     content = {
         "suite": answer.suite,
         "baseline": answer.baseline,
@@ -117,11 +121,11 @@ FORMATS: Mapping[str, Format] = {
 }
 
 
-# --- what GitHub reads from standard output -------------------------------------------------------
+# --- GitHub's workflow commands on standard output ------------------------------------------------
 
 
 def write_annotations(answer: Answer) -> str:
-    """Workflow commands: GitHub shows them on the run and on the pull request."""
+    """The findings as workflow commands, which GitHub shows on the run and the pull request."""
     levels = {"fail": "error", "broken": "error", "undecided": "warning", "warn": "warning"}
     lines = [
         f"::{levels[f.severity]} title=attn-bench%3A {f.verdict}::{_escape(findings.describe(f))}\n"
@@ -132,5 +136,5 @@ def write_annotations(answer: Answer) -> str:
 
 
 def _escape(message: str) -> str:
-    """As GitHub's workflow commands want it."""
+    """Escape a message for GitHub's workflow commands."""
     return message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

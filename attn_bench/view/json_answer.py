@@ -11,7 +11,7 @@ Kind = Literal["check", "recommend", "verify"]
 
 
 def as_json(kind: Kind, content: Mapping[str, Any]) -> str:
-    """`content` of the answer of the command `kind`. SCHEMA changes when a key changes.
+    """`content` as the answer of the command `kind`. SCHEMA changes when a key changes.
 
     >>> print(as_json("verify", {"state": "finished"}), end="")
     {

@@ -20,12 +20,12 @@ CONDITIONS = {
 
 
 def describe(note: Note) -> str:
-    """One line."""
+    """The note in one line."""
     return WORDS[note.kind](note.facts)
 
 
 def describe_deviation(sd: float, *, is_measured: bool) -> str:
-    """How much a ratio differs from run to run, and how that is known.
+    """The deviation of a ratio from run to run, and its source.
 
     >>> describe_deviation(0.02, is_measured=False)
     '± 2.0 % (the default; `selfcheck` measures it)'

@@ -1,4 +1,4 @@
-"""The words around the tables of a run: its machine, what is missing, how precise it is."""
+"""The remarks around the tables of a run: machine, missing cases, precision, warnings."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from attn_bench.model.row import Row
 from attn_bench.store.info import RunInfo
 from attn_bench.view.advice import advise
 
-FEW = 4  # so many cases with the same reason are named; more are counted
+FEW = 4  # up to this number, cases with the same reason are named; more are counted
 
 
 def list_remarks(rows: Sequence[Row], info: RunInfo) -> list[str]:
-    """What could not be measured, how precise the ratios are, how the time was spent."""
+    """Remarks on unmeasured cases, on the precision of the ratios, and on the use of time."""
     found = _list_reasons(rows)
     if info.suite.timed:
         found += _describe_precision(rows, info.suite.baseline, info.settings.precision)
@@ -26,7 +26,7 @@ def list_remarks(rows: Sequence[Row], info: RunInfo) -> list[str]:
 
 
 def list_warnings(info: RunInfo) -> list[str]:
-    """What disturbed the run, and what to do about it."""
+    """The disturbances of the run, with advice."""
     cut = f"the run was {info.state}: the table contains what was measured before"
     found = advise(info.environment, info.warnings)
     return found if info.state == "finished" else [cut, *found]
@@ -40,7 +40,7 @@ def name_machine(info: RunInfo) -> str:
 
 
 def _list_reasons(rows: Sequence[Row]) -> list[str]:
-    """The cases without figures, one by one, or counted where many have the same reason."""
+    """The cases without figures: each one, or their number if many have the same reason."""
     alike: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
         if row.status != "ok":
@@ -54,24 +54,24 @@ def _list_reasons(rows: Sequence[Row]) -> list[str]:
     return found
 
 
-def _describe_precision(rows: Sequence[Row], baseline: str, wanted: float) -> list[str]:
-    """How many ratios are as precise as requested; the baseline's own does not count."""
+def _describe_precision(rows: Sequence[Row], baseline: str, precision: float) -> list[str]:
+    """The number of ratios that are as precise as requested, without the baseline's own."""
     measured = [row for row in rows if row.status == "ok" and row.variant not in (baseline, PLAIN)]
     found = [row.interval("ratio") for row in measured]
     ratios = [ratio for ratio in found if ratio is not None]
-    reached = [ratio for ratio in ratios if ratio.half_width <= wanted * ratio.value]
+    reached = [ratio for ratio in ratios if ratio.half_width <= precision * ratio.value]
     if not ratios:
         return ["No ratio could be measured."] if measured else []
     if len(reached) == len(measured):
-        return [f"Every ratio is known to ± {units.percent(wanted)} or better."]
+        return [f"Every ratio is known to ± {units.percent(precision)} or better."]
     if not reached:
         widest = max(ratio.half_width / ratio.value for ratio in ratios)
         return [
-            f"No ratio is known to ± {units.percent(wanted)} yet; all are known to "
+            f"No ratio is known to ± {units.percent(precision)} yet; all are known to "
             f"± {units.percent(widest)} or better. A larger --budget narrows them."
         ]
     widest = max(ratio.half_width / ratio.value for ratio in ratios)
     return [
-        f"{len(reached)} of {len(measured)} ratios are known to ± {units.percent(wanted)}; the "
+        f"{len(reached)} of {len(measured)} ratios are known to ± {units.percent(precision)}; the "
         f"others are known to ± {units.percent(widest)} or better. A larger --budget narrows them."
     ]

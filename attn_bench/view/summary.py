@@ -1,7 +1,7 @@
-"""Rows -> the tables that people read.
+"""Makes the tables of the console from rows.
 
-One for each shape, with the best of each column marked. One for each backbone, with changes against
-the plain one.
+A table of one shape marks the best of each column. A table of one backbone shows changes against
+the plain backbone.
 """
 
 from __future__ import annotations
@@ -28,14 +28,17 @@ NETWORK_LEGEND = (
     "Changes are against the plain backbone; latency is compared in pairs. ± 95 % interval. "
     "memory: peak of a call, beyond input and parameters."
 )
-# The metrics with a heading: those of the clock first.
+# The metrics with a heading; timed metrics come first.
 SHOWN = tuple(sorted((m for m in METRICS if m.heading), key=lambda m: m.kind == "exact"))
 LATENCY, DEVICE, RATIO = METRIC["latency_us"], METRIC["device_us"], METRIC["ratio"]
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A figure as people read it; `best` where no other of its column and shape beats it."""
+    """A figure in words.
+
+    best: whether no other figure of its column and shape is better.
+    """
 
     text: str
     best: bool = False
@@ -43,7 +46,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A row with its figures, one for each of the summary's columns; none unless it is ok."""
+    """A row with a figure for each column; without figures unless its status is ok."""
 
     row: Row
     name: str
@@ -52,7 +55,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The lines of one shape and condition; `unit` is that of its latencies."""
+    """The lines of one shape and condition.
+
+    unit: the unit of its latencies.
+    """
 
     title: str
     unit: Literal["µs", "ms"]
@@ -60,15 +66,17 @@ class Summary:
     lines: tuple[Line, ...]
 
     def heading(self, metric: Metric, baseline: str) -> str:
-        """`metric` as people call it."""
+        """The heading of `metric`."""
         if metric is RATIO:
             return "latency" if self.lines[0].row.backbone else f"× {baseline}"
         return f"{metric.heading} {self.unit}" if metric.unit == "µs" else str(metric.heading)
 
 
 def summarise(rows: Sequence[Row], baseline: str) -> Iterator[Summary]:
-    """One for each shape (and backbone) and condition, in the order of `rows`; without unsupported
-    cases."""
+    """A summary for each backbone, shape and condition, in the order of `rows`.
+
+    Unsupported cases are left out.
+    """
     groups: dict[str, list[Row]] = {}
     for row in rows:
         if row.status != "unsupported":
@@ -79,7 +87,7 @@ def summarise(rows: Sequence[Row], baseline: str) -> Iterator[Summary]:
 
 
 def make_tables(rows: Sequence[Row], baseline: str) -> Iterator[Table]:
-    """The summaries as the console shows them."""
+    """The summaries as tables for the console."""
     for summary in summarise(rows, baseline):
         yield _shape_table(summary, baseline)
 
@@ -91,7 +99,7 @@ def make_legends(rows: Sequence[Row]) -> list[str]:
 
 
 def group_title(row: Row) -> str:
-    """What stands above a table: backbone, shape, and the conditions that are not usual."""
+    """The title of a table: backbone, shape, and unusual conditions."""
     words = [row.backbone, row.shape_in_words]
     words += unusual_words(row, lambda axis: not axis.beside_name)
     return " ".join(word for word in words if word)
@@ -135,13 +143,13 @@ def _shape_table(summary: Summary, baseline: str) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for line in summary.lines:
         extent = "" if line.row.extent is None else str(line.row.extent)
-        cells = map(_marked, line.cells) if line.cells else [f"[dim]{line.row.status}[/]"]
+        cells = map(_mark, line.cells) if line.cells else [f"[dim]{line.row.status}[/]"]
         table.add_row(escape(line.name), extent, *cells)
     return table
 
 
 def _network_summary(title: str, rows: Sequence[Row]) -> Summary:
-    """The plain backbone in its units, the others as changes of it."""
+    """The summary of a backbone: the plain one in units, the others as changes."""
     plain = next((row for row in rows if row.variant == PLAIN and row.status == "ok"), None)
     columns = tuple(metric for metric in SHOWN if metric is not DEVICE)
 
@@ -172,7 +180,7 @@ def _over(row: Row, plain: Row | None, metric: Metric) -> float | None:
 
 
 def _is_fastest(row: Row, metric: Metric, competitors: Sequence[Row]) -> bool:
-    """No slower than the fastest by more than the intervals tell."""
+    """Whether the row's interval overlaps that of the fastest competitor."""
     mine = row.interval(metric.name)
     intervals = [i for other in competitors if (i := other.interval(metric.name)) is not None]
     if row not in competitors or mine is None or len(intervals) < 2:
@@ -181,11 +189,11 @@ def _is_fastest(row: Row, metric: Metric, competitors: Sequence[Row]) -> bool:
 
 
 def _is_least(row: Row, metric: Metric, competitors: Sequence[Row]) -> bool:
-    """The smallest, unless all are alike."""
+    """Whether the row has the smallest value, unless all values are equal."""
     values = [v for other in competitors if (v := getattr(other, metric.name)) is not None]
     mine = getattr(row, metric.name)
     return row in competitors and bool(values) and mine == min(values) < max(values)
 
 
-def _marked(cell: Cell) -> str:
+def _mark(cell: Cell) -> str:
     return f"[bold green]{cell.text}*[/]" if cell.best else f"{cell.text} "

@@ -9,7 +9,7 @@ from attn_bench.view.json_answer import as_json
 
 
 def write_json(answer: Verification) -> str:
-    """Everything, for programs."""
+    """The whole answer as JSON."""
     content = {
         "state": answer.state,
         "exit_status": answer.exit_status,

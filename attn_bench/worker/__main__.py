@@ -1,9 +1,9 @@
-"""The process that holds torch.
+"""The worker process, which loads torch.
 
     python -m attn_bench.worker     reads requests on standard input, answers on standard output
 
-It decides nothing. A module under test may raise: that is a result. It may print: its standard
-output goes to standard error. It may crash or hang: the coordinator handles that.
+It makes no decisions. If a module under test raises, that is a result. If it prints, the text goes
+to standard error. If it crashes or hangs, the coordinator handles that.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from attn_bench.worker.bench import Bench, open_bench
 
 
 def die_with_parent() -> None:
-    """A worker that hangs must not outlive a coordinator that was killed (Linux only)."""
+    """Make the kernel kill this worker, which may hang, if its coordinator dies (Linux only)."""
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 def own_streams() -> tuple[BinaryIO, BinaryIO]:
-    """The two ends of the protocol, out of reach of what the code under test prints."""
+    """The streams of the protocol, separated from the prints of the code under test."""
     messages, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
@@ -35,7 +35,7 @@ def own_streams() -> tuple[BinaryIO, BinaryIO]:
 
 def main() -> None:
     die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator handles Ctrl-C
     messages, replies = own_streams()
     bench: Bench | None = None
     for line in messages:
@@ -46,7 +46,7 @@ def main() -> None:
         if isinstance(message, protocol.Open):
             bench, reply = open_bench(message)
         elif bench is None:
-            continue  # it could not be opened, and the reply said so
+            continue  # opening failed, and the reply stated the reason
         else:
             reply = bench.answer(message)  # type: ignore[arg-type]
         replies.write(protocol.encode(reply))

@@ -1,4 +1,4 @@
-"""Turns what the code under test raises into its result: it is not a fault of the worker."""
+"""Turns errors of the code under test into results, since they are not faults of the worker."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ class CaseFailed(Exception):
 
 
 def attempt(stage: str, step: Callable[[], T]) -> T:
-    """Return what `step` returns. Whatever it raises becomes a CaseFailed of one line."""
+    """Return the result of `step`. Every error becomes a CaseFailed with one line."""
     try:
         return step()
     except CaseFailed:  # from an attempt inside this one
         raise
-    except Exception as error:  # any class of error may come out of a user's module
+    except Exception as error:  # a user's module may raise any class of error
         short_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
             "can't allocate memory" in str(error)
         )
         status: Status = "out_of_memory" if short_of_memory else "failed"
-        raise CaseFailed(status, f"{stage}: {_said(error)}{_place(error)}") from error
+        raise CaseFailed(status, f"{stage}: {_find_message(error)}{_place(error)}") from error
 
 
-def _said(error: Exception) -> str:
-    """Its message in one line; of an assertion without a message, its source."""
+def _find_message(error: Exception) -> str:
+    """The message of the error in one line; for an assertion without a message, its source."""
     if not isinstance(error, AssertionError) or str(error):
         return in_one_line(error)
     lines = [frame.line or "" for frame in traceback.extract_tb(error.__traceback__)]
@@ -51,7 +51,7 @@ def _said(error: Exception) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """The place in the module's own file, rather than inside a library."""
+    """The place in the module's own file that raised the error, not inside a library."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if not OTHERS_CODE.search(f.filename)]
     return f" ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""

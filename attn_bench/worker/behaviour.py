@@ -1,7 +1,7 @@
-"""What a module must do, whoever calls it: the one home of these checks.
+"""The checks of a module's behaviour, for all callers.
 
-The result has the input's shape and dtype and is finite. The input stays as it is. Gradients
-arrive, and are finite. A check raises CaseFailed.
+The result is finite and has the input's shape and dtype. The input does not change. Gradients
+arrive and are finite. A failed check raises CaseFailed.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ class InputChanged(CaseFailed):
 
 
 def check_module(made: Any) -> nn.Module:
-    """`made` is an nn.Module."""
+    """Check that `made` is an nn.Module."""
     if not isinstance(made, nn.Module):
-        raise CaseFailed("failed", f"constructor: gives {type(made).__name__}, no nn.Module")
+        raise CaseFailed("failed", f"constructor: returned {type(made).__name__}, not an nn.Module")
     return made
 
 
 def check_result(result: Any, x: Tensor, stage: str, *, of_network: bool = False) -> Tensor:
-    """`result` is a finite tensor of the dtype and shape of `x`.
+    """Check that `result` is a finite tensor of the dtype and shape of `x`.
 
     of_network: the shape is one row of any length for each image instead.
     """
@@ -49,13 +49,13 @@ def check_result(result: Any, x: Tensor, stage: str, *, of_network: bool = False
 
 
 def check_input(x: Tensor, before: Tensor, stage: str) -> None:
-    """`x` still has the values of `before`."""
+    """Check that `x` still has the values of `before`."""
     if not torch.equal(x.detach(), before):
         raise InputChanged(stage)
 
 
 def check_gradient(gradient: Tensor | None, of: str) -> None:
-    """The gradient of what is called `of` arrived, and is finite."""
+    """Check that the gradient of the tensor named `of` arrived and is finite."""
     if gradient is None:
         raise CaseFailed("failed", f"backward: no gradient reaches {of}")
     if not bool(gradient.isfinite().all()):
@@ -63,7 +63,7 @@ def check_gradient(gradient: Tensor | None, of: str) -> None:
 
 
 def check_gradients(gradients: Sequence[Tensor | None], first: str) -> None:
-    """The first gradient, of what is called `first`, arrived; all that did are finite."""
+    """Check that the first gradient, of the tensor named `first`, arrived, and all are finite."""
     check_gradient(gradients[0], first)
     for gradient in gradients[1:]:
         if gradient is not None:

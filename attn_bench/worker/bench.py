@@ -1,4 +1,4 @@
-"""What a worker answers: it inspects cases, times blocks and checks variants when asked."""
+"""Answers the requests to a worker: inspects cases, times blocks and checks variants."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Bench:
         self._builder = Builder(device, modules)
 
     def answer(self, message: protocol.Message) -> protocol.Reply:
-        """The reply. A fault of the module under test is a Failure; others are not caught."""
+        """The reply. A fault of the module under test is a Failure; other errors are not caught."""
         try:
             match message:
                 case protocol.Describe():
@@ -44,7 +44,7 @@ class Bench:
                 case protocol.Inspect(case=case):
                     return protocol.Inspected(self.inspect(case))
                 case protocol.RunBlock(case=case, calls=calls):
-                    built = self.built(case)
+                    built = self.build(case)
                     with built.mode():
                         timing = attempt("call", lambda: self.device.time_block(built.call, calls))
                     return protocol.Timed(timing)
@@ -58,27 +58,27 @@ class Bench:
         raise AssertionError(f"no answer to {message}")
 
     def load(self, names: list[str]) -> protocol.Loaded:
-        """Import the factories of `names`. One that cannot be imported fails when it is built."""
+        """Import the factories of `names`. If an import fails, building the case fails later."""
         for name in names:
             with suppress(CaseFailed):
                 attempt("constructor", self.modules.get(name).factory)
         return protocol.Loaded()
 
-    def built(self, case: Case) -> Built:
+    def build(self, case: Case) -> Built:
         """The case, ready to be called. Raises CaseFailed."""
-        return self._builder.built(case)
+        return self._builder.build(case)
 
     def inspect(self, case: Case) -> Facts:
-        """Everything about a case but its latency. Raises CaseFailed."""
+        """All facts of a case except its latency. Raises CaseFailed."""
         try:
-            return inspect_case(self.built(case), self.device)
+            return inspect_case(self.build(case), self.device)
         except InputChanged:
             self._builder.forget_inputs()
             raise
 
 
 def open_bench(request: protocol.Open) -> tuple[Bench | None, protocol.Reply]:
-    """The bench that `request` asks for, and what to answer."""
+    """Open a bench for `request`; returns it with the reply. The bench is None if that failed."""
     if request.version != protocol.VERSION:
         return None, protocol.Failure(
             "failed", f"worker speaks protocol {protocol.VERSION}, not {request.version}"

@@ -1,4 +1,4 @@
-"""Builds a case into something to call, and keeps what was used last."""
+"""Builds cases, and caches the ones used last."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A case ready to be called, inside `mode()`.
+    """A case that is ready to be called, inside `mode()`.
 
-    module: the eager module, also where `forward` executes it in another way.
-    under_test: the module, or the last of those in a network; None in a plain network.
+    module: the eager module, even if `forward` executes it in another way.
+    under_test: the module, or the last one in a network; None in a plain network.
     x: the input.
     forward: computes the module.
-    call: what is timed.
+    call: the call that is timed.
     """
 
     case: Case
@@ -49,7 +49,7 @@ class Built:
 
 
 class Cache:
-    """What was used last, up to a limit, so that memory stays bounded."""
+    """A cache of the values used last, with a limit of memory."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
@@ -75,7 +75,7 @@ class Cache:
 
 
 class Builder:
-    """Builds cases on one device out of one registry. Every fault of a module is a CaseFailed."""
+    """Builds cases on one device from one registry. A fault of a module raises CaseFailed."""
 
     def __init__(self, device: Device, modules: Registry) -> None:
         self._device = device
@@ -83,12 +83,12 @@ class Builder:
         self._tensors = Cache(TENSORS_BYTES)
         self._cases = Cache(_modules_bytes())
 
-    def built(self, case: Case) -> Built:
+    def build(self, case: Case) -> Built:
         """The case from the cache, or built anew with the same weights as before."""
         return self._cases.get(case.id, lambda: self._build(case), _weight_bytes)
 
     def forget_inputs(self) -> None:
-        """Draw all inputs anew: a module wrote to one, and other cases share it."""
+        """Forget all inputs. Call it if a module wrote to one, because cases share inputs."""
         self._tensors.forget()
 
     def _build(self, case: Case) -> Built:
@@ -109,11 +109,11 @@ class Builder:
         return Built(case, module, under_test, x, forward, call)
 
     def _module(self, case: Case) -> tuple[nn.Module, nn.Module | None]:
-        """The module of `case` on the device, and the part of it that is under test."""
+        """The module of `case` on the device, and the part of it under test."""
         shape = case.shape
         torch.manual_seed(zlib.crc32(case.current.id.encode()))
         if case.network is None:
-            module = self._constructed(case, shape.channels, (shape.height, shape.width))
+            module = self._construct(case, shape.channels, (shape.height, shape.width))
             under_test: nn.Module | None = module
         else:
             module, under_test = self._network(case, case.network)
@@ -127,24 +127,24 @@ class Builder:
     def _backward(
         self, case: Case, module: nn.Module, x: Tensor, forward: Forward
     ) -> Callable[[], tuple[Tensor | None, ...]]:
-        """The call of a training case: forward and backward."""
-        wanted: list[Tensor] = [p for p in module.parameters() if p.requires_grad]
+        """A call that runs forward and backward, for a training case."""
+        targets: list[Tensor] = [p for p in module.parameters() if p.requires_grad]
         if case.network is None:
-            wanted = [x, *wanted]
+            targets = [x, *targets]
             gradient = attempt("input", lambda: self._tensor("gradient", case))
         else:  # the result of a network does not have the shape of its input
             gradient = attempt("forward", lambda: torch.ones_like(forward(x)))
 
         def forward_and_backward() -> tuple[Tensor | None, ...]:
-            """Fresh gradients each time, as after `zero_grad(set_to_none=True)`."""
-            return torch.autograd.grad(forward(x), wanted, gradient, allow_unused=True)
+            """Return new gradients in each call, as after `zero_grad(set_to_none=True)`."""
+            return torch.autograd.grad(forward(x), targets, gradient, allow_unused=True)
 
         return forward_and_backward
 
-    def _constructed(
+    def _construct(
         self, case: Case, channels: int, feat_size: tuple[int, int], stage: int = 1
     ) -> nn.Module:
-        """The variant of `case` for maps of that size."""
+        """Construct the variant of `case` for maps of that size."""
         entry = attempt("registry", lambda: self._modules.get(case.variant.module))
         extent, arguments = case.variant.at_stage(stage), dict(case.variant.arguments)
         return check_module(
@@ -152,11 +152,11 @@ class Builder:
         )
 
     def _network(self, case: Case, network: Network) -> tuple[nn.Module, nn.Module | None]:
-        """The network of `case`, and the last of the modules that were put into it."""
+        """The network of `case`, and the last module inserted into it."""
         made: list[nn.Module] = []
 
         def make(channels: int, feat_size: tuple[int, int], stage: int) -> nn.Module:
-            made.append(self._constructed(case, channels, feat_size, stage))
+            made.append(self._construct(case, channels, feat_size, stage))
             return made[-1]
 
         from attn_bench.modules import backbones  # loads timm's models, which takes a second
@@ -175,7 +175,7 @@ class Builder:
         return model, made[-1] if made else None
 
     def _tensor(self, purpose: str, case: Case) -> Tensor:
-        """Standard normal values, shared by all cases of one shape, dtype and layout."""
+        """A tensor of standard normal values, shared by cases of one shape, dtype and layout."""
 
         def make() -> Tensor:
             shape = case.shape
@@ -193,12 +193,12 @@ class Builder:
 
 
 def _modules_bytes() -> int:
-    """How much the modules in use may take: a module that is rebuilt in each round costs time.
+    """The memory limit of cached modules. Rebuilding a module in each round would cost time.
 
-    A few workers share the machine, so each takes a share of what is free.
+    A few workers share the machine, so each uses a share of the free memory.
     """
-    wanted = psutil.virtual_memory().available // MODULES_SHARE
-    return min(max(wanted, LEAST_MODULES_BYTES), MOST_MODULES_BYTES)
+    share = psutil.virtual_memory().available // MODULES_SHARE
+    return min(max(share, LEAST_MODULES_BYTES), MOST_MODULES_BYTES)
 
 
 def _weight_bytes(built: Built) -> int:

@@ -1,4 +1,4 @@
-"""A case that was built and called once, for its exact metrics."""
+"""A case after one call, for its exact metrics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from attn_bench.worker.devices.base import Device
 
 @dataclass(frozen=True, slots=True)
 class CalledCase:
-    """A case as built, its device, and the result of its forward pass."""
+    """A built case, its device, and the result of its forward pass."""
 
     built: Built
     device: Device

@@ -1,7 +1,7 @@
-"""The checks of `verify`: what every attention module must do, each a function of one variant.
+"""The checks of `verify`: each function checks one rule on one variant.
 
-A check builds the variant anew, so that none depends on another. It raises CaseFailed for a fault
-and NotApplicable where the rule does not apply. It returns a remark or None.
+A check builds the variant anew, so that checks do not depend on each other. It raises CaseFailed
+for a fault, and NotApplicable if the rule does not apply. It returns a remark or None.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ SLOPE_CLOSE = 1e-3  # of the gradient's norm
 
 
 class NotApplicable(Exception):
-    """The rule does not apply to the variant; the message says why."""
+    """The rule does not apply to the variant; the message gives the reason."""
 
 
 def verify(entry: Entry, variant: Variant, check: Check, device: str) -> Checked:
     """The result of one check of one variant. Whatever the module raises is caught."""
-    # Its warnings are not faults. TF32 rounds a thousand times more coarsely than float32.
+    # A warning of the module is not a fault. TF32 is off, since its rounding is coarse.
     exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
     with warnings.catch_warnings(), exact:
         warnings.simplefilter("ignore")
@@ -49,7 +49,7 @@ def builds(specimen: Specimen) -> None:
 
 
 def forward(specimen: Specimen) -> None:
-    """Shape and dtype are kept and the result is finite, in evaluation and in training."""
+    """In evaluation and in training, the result is finite and has the input's shape and dtype."""
     for training in (False, True):
         specimen.forward(specimen.build().train(training), specimen.input())
 
@@ -66,7 +66,7 @@ def input_(specimen: Specimen) -> None:
 
 
 def bfloat16(specimen: Specimen) -> None:
-    """In bfloat16 the result is bfloat16, and near that of float32."""
+    """In bfloat16, the result is bfloat16 and close to the float32 result."""
     module, x = specimen.build(), specimen.input(dtype=torch.bfloat16)
     expected = specimen.forward(module, x.float())
     attempt("module.bfloat16()", module.bfloat16)
@@ -85,7 +85,7 @@ def channels_last(specimen: Specimen) -> None:
 def gradients(specimen: Specimen) -> None:
     """In training, gradients reach the input and every parameter.
 
-    In evaluation they equal finite differences in float64, and nearly the same in float32.
+    In evaluation, the float64 gradients equal finite differences, and float32 is close to them.
     """
     module, x = specimen.build().train(), specimen.input().requires_grad_()
     attempt("backward", lambda: specimen.forward(module, x).square().mean().backward())
@@ -99,13 +99,13 @@ def gradients(specimen: Specimen) -> None:
 
 
 def _weighted(specimen: Specimen, module: nn.Module, x: Tensor) -> Tensor:
-    """A number that depends on each element of the result with a weight of its own."""
+    """A weighted sum of the result, with another random weight for each element."""
     weights = torch.randn(x.shape, generator=torch.Generator().manual_seed(2))
     return (specimen.forward(module, x) * weights.to(x)).sum()
 
 
 def _gradients(specimen: Specimen, dtype: torch.dtype) -> list[Tensor]:
-    """Of the input and of every parameter, in evaluation; zeros where none arrives."""
+    """The gradients of the input and of every parameter, in evaluation; zero if none arrives."""
     module, x = specimen.build(), specimen.input(dtype=dtype).requires_grad_()
     attempt("module.to(dtype)", lambda: module.to(dtype))
     at = [x, *module.parameters()]
@@ -117,7 +117,7 @@ def _gradients(specimen: Specimen, dtype: torch.dtype) -> list[Tensor]:
 
 
 def _differences_must_agree(specimen: Specimen, gradients: list[Tensor]) -> None:
-    """Along one random direction, through the input and all parameters at once."""
+    """Compare with finite differences along one random direction of input and parameters."""
     generator = torch.Generator().manual_seed(3)
     along = [torch.randn(g.shape, generator=generator).to(g) for g in gradients]
     ends = []
@@ -131,12 +131,12 @@ def _differences_must_agree(specimen: Specimen, gradients: list[Tensor]) -> None
     slope = sum(float((g * d).sum()) for g, d in zip(gradients, along, strict=True))
     norm = sum(float(g.square().sum()) for g in gradients) ** 0.5
     if not abs(slope - measured) <= SLOPE_CLOSE * norm:
-        said = f"its slope along a direction is {slope:.4g}, and measured {measured:.4g}"
-        raise CaseFailed("failed", f"backward: {said}")
+        values = f"gives the slope {slope:.4g}, but finite differences give {measured:.4g}"
+        raise CaseFailed("failed", f"backward: {values}")
 
 
 def rows(specimen: Specimen) -> None:
-    """In evaluation, the result of a row of a batch does not depend on the other rows."""
+    """In evaluation, the result of an image does not depend on the other images of the batch."""
     module, x = specimen.build(), specimen.input()
     together = specimen.forward(module, x)
     for index in range(BATCH):
@@ -153,7 +153,7 @@ def repeats(specimen: Specimen) -> None:
 
 
 def state(specimen: Specimen) -> None:
-    """Another instance with its state dict, and a deep copy, compute what it does."""
+    """Another instance with the same state dict and a deep copy give the same result."""
     module, x = specimen.build(), specimen.input()
     expected = specimen.forward(module, x)
     twin = specimen.build(seed=9)
@@ -164,7 +164,7 @@ def state(specimen: Specimen) -> None:
 
 
 def odd_sizes(specimen: Specimen) -> None:
-    """Maps of 15×13 are taken, or refused by a ValueError or an assertion."""
+    """The module accepts maps of 15×13, or refuses them with a ValueError or an assertion."""
     try:
         specimen.forward(specimen.build(ODD_SIZE), specimen.input(ODD_SIZE))
     except CaseFailed as failed:
@@ -174,7 +174,7 @@ def odd_sizes(specimen: Specimen) -> None:
 
 
 def agrees(specimen: Specimen) -> str | None:
-    """In evaluation it computes its reference; a warning of the reference is the remark."""
+    """In evaluation, the module agrees with its reference; returns the reference's warning."""
     if attempt("reference", specimen.entry.formula) is None:
         raise NotApplicable("no reference is registered")
     remarks = [_agrees_at(specimen, size) for size in (specimen.size, ODD_SIZE)]
@@ -197,9 +197,9 @@ def _agrees_at(specimen: Specimen, size: Size) -> str | None:
 
 
 def compiles(specimen: Specimen) -> None:
-    """`torch.compile` takes it as one graph, with the same result and gradient.
+    """`torch.compile` turns the module into one graph with the same result and gradient.
 
-    The backend aot_eager traces forward and backward, and leaves out the translation to C++.
+    The backend aot_eager traces forward and backward, without the translation to C++.
     """
     torch.compiler.reset()
     module, x = specimen.build(), specimen.input().requires_grad_()
@@ -217,13 +217,13 @@ def compiles(specimen: Specimen) -> None:
 
 
 def _explained(error: BaseException | None) -> str:
-    """What the compiler adds to its first line on what it cannot trace."""
+    """The compiler's explanation of code that it cannot trace; empty if it gives none."""
     lines = [line.strip() for line in str(error).splitlines()]
     return next((f" ({line})" for line in lines if line.startswith("Explanation:")), "")
 
 
 def exports(specimen: Specimen) -> None:
-    """`torch.export` takes it, and the exported program computes the same."""
+    """`torch.export` exports the module, and the exported program gives the same result."""
     module, x = specimen.build(), specimen.input()
     expected = specimen.forward(module, x)
     program = attempt("export", lambda: torch.export.export(module, (x,)).module())
@@ -231,14 +231,14 @@ def exports(specimen: Specimen) -> None:
 
 
 def refuses(specimen: Specimen) -> None:
-    """The constructor raises ValueError for arguments that make no sense."""
+    """The constructor raises ValueError for invalid arguments."""
     try:
         specimen.build(SIZES[0])
     except CaseFailed as failed:
         if isinstance(failed.__cause__, ValueError):
             return
         raise CaseFailed("failed", f"no ValueError but {failed}") from None
-    raise CaseFailed("failed", "constructor: silently takes what cannot be built")
+    raise CaseFailed("failed", "constructor: silently accepts invalid arguments")
 
 
 CHECKS: Mapping[Check, Callable[[Specimen], str | None]] = {

@@ -1,4 +1,4 @@
-"""Everything about a case but its latency: its behaviour, its exact metrics, its source."""
+"""Inspects a case, without its latency: its behaviour, exact metrics and source."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ Measure = Callable[[CalledCase], Mapping[str, Any]]
 
 @cache
 def all_measures() -> Mapping[str, Measure]:
-    """What measures the exact metrics: the `measure` of each file in `metrics/`, by its name."""
+    """The function `measure` of each file in `metrics/`, by the name of the file."""
     return {file.__name__.rpartition(".")[2]: file.measure for file in load_files(METRICS_PACKAGE)}
 
 
 def inspect_case(built: Built, device: Device) -> Facts:
-    """The facts of a case. Raises CaseFailed for what the module under test may not do."""
+    """The facts of a case. Raises CaseFailed if the module under test misbehaves."""
     facts: dict[str, Any] = {}
     notes: list[str] = []
     with warnings.catch_warnings(record=True) as warned:
@@ -47,7 +47,7 @@ def inspect_case(built: Built, device: Device) -> Facts:
 
 
 def check_behaviour(built: Built, device: Device) -> Tensor:
-    """The result of the forward pass, which must be as `behaviour` demands."""
+    """Check the behaviour of a case, and return the result of its forward pass."""
     x, of_network = built.x, built.case.network is not None
     before = x.detach().clone()
     with built.mode():
@@ -67,15 +67,15 @@ def _texts(warned: Iterable[warnings.WarningMessage]) -> list[str]:
 
 
 def _source_hash(module: nn.Module | None) -> str | None:
-    """Of the file that defines the module, or of all files of its package.
+    """A hash of the file that defines the module, or of all files of its package.
 
-    Results of another code are told apart by it. None for a module that has no file.
+    It distinguishes results of different code. None for a module without a file.
     """
     if module is None:
         return None
     try:
         file = inspect.getsourcefile(type(module))
-    except TypeError:  # it is defined in no file
+    except TypeError:  # no file defines it
         return None
     if not file:
         return None

@@ -1,4 +1,4 @@
-"""Finds the implementations that a folder holds by the names of their files."""
+"""Finds implementations in a folder by the names of their files."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Measures the rates of this machine: copies and a matrix product. The bound follows from them.
+"""Measures the rates of copies and a matrix product on this machine, for the bound.
 
 Copies have several sizes, since caches make small ones faster. Each rate is the best of several
-blocks, so that the bound stays a bound.
+blocks, so that the bound is never too high.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _best_seconds(device: Device, call: Call, calls: int) -> float:
 
 @contextmanager
 def _tensor_cores() -> Iterator[None]:
-    """Convolutions may use TF32 where matrix products by default do not: the bound allows it."""
+    """Allow TF32 for matrix products, since convolutions may use it by default."""
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = True
     try:

@@ -1,6 +1,6 @@
-"""One variant as the checks of `verify` see it: built, given an input, compared.
+"""A variant under the checks of `verify`: builds it, makes its input, compares results.
 
-Maps are small: 2×64×16×16, or 2×64×14×14 for a module that does not take the first.
+Maps are small: 2×64×16×16, or 2×64×14×14 for a module that refuses the first size.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from attn_bench.worker.attempt import CaseFailed, attempt
 from attn_bench.worker.behaviour import check_module, check_result
 
 BATCH, CHANNELS = 2, 64
-SIZES = ((16, 16), (14, 14))  # the second for those that cut the map into blocks of 7
-# Largest differences, as parts of the largest value: rounding stays well below, a fault well above.
+SIZES = ((16, 16), (14, 14))  # the second for modules that split the map into blocks of 7
+# The largest accepted differences, relative to the largest value. Rounding is far below them; a
+# fault is far above.
 CLOSE = {torch.float32: 1e-4, torch.bfloat16: 0.05}
 
 Size = tuple[int, int]
@@ -28,14 +29,17 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Specimen:
-    """A variant under test. Whatever it raises, or must not do, becomes a CaseFailed."""
+    """A variant under test. Every error and misbehaviour becomes a CaseFailed."""
 
     entry: Entry
     variant: Variant
     device: str
 
     def build(self, size: Size | None = None, seed: int = 0) -> nn.Module:
-        """In evaluation, with drawn weights, for maps of `size`, or of the first that it takes."""
+        """A module in evaluation with random weights, for maps of `size`.
+
+        The default size is the first that the variant accepts.
+        """
         feat_size = size or self.size
         extent, arguments = self.variant.at_stage(1), dict(self.variant.arguments)
         torch.manual_seed(seed)  # another seed makes the constructor draw other values
@@ -43,11 +47,11 @@ class Specimen:
             "constructor", lambda: self.entry.build(CHANNELS, feat_size, extent, **arguments)
         )
         module = check_module(made)
-        return attempt("eval", lambda: drawn(module, seed).to(self.device).eval())
+        return attempt("eval", lambda: draw_weights(module, seed).to(self.device).eval())
 
     @cached_property
     def size(self) -> Size:
-        """The first of SIZES that it takes; the first of all where it takes none."""
+        """The first of SIZES that the variant accepts; the first of all if it accepts none."""
         for size in SIZES:
             try:
                 self.forward(self.build(size), self.input(size))
@@ -57,30 +61,30 @@ class Specimen:
         return SIZES[0]
 
     def input(self, size: Size | None = None, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Standard normal values, the same whenever they are asked for."""
+        """An input of standard normal values, the same in every call."""
         generator = torch.Generator().manual_seed(1)
         values = torch.randn(BATCH, CHANNELS, *(size or self.size), generator=generator)
         return values.to(self.device, dtype)
 
     def arguments(self) -> dict[str, Any]:
-        """As a reference takes them; a global extent is 0."""
+        """The arguments for a reference; a global extent is 0."""
         extent = self.variant.extent
         given = {} if extent is None else {"extent": 0 if extent == "global" else extent}
         return {**given, **dict(self.variant.arguments)}
 
     def forward(self, module: Callable[[Tensor], Any], x: Tensor, stage: str = "forward") -> Tensor:
-        """The result: a finite tensor of the input's shape and dtype.
+        """The result of `module`: a finite tensor of the input's shape and dtype.
 
-        Random numbers are the same in each call: only the check `repeats` looks for them.
+        Each call starts with the same random seed; only the check `repeats` detects randomness.
         """
         torch.manual_seed(0)
         return check_result(attempt(stage, lambda: module(x)), x, stage)
 
 
-def drawn(module: nn.Module, seed: int) -> nn.Module:
-    """`module` with every weight and running statistic drawn anew.
+def draw_weights(module: nn.Module, seed: int) -> nn.Module:
+    """Replace every weight and running statistic of `module` by random values; returns `module`.
 
-    None is zero or one, which hide faults. They are small, so that gates keep a slope.
+    No value is 0 or 1, because these hide faults. Values are small, so that gates keep a slope.
     """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -101,7 +105,7 @@ def drawn(module: nn.Module, seed: int) -> nn.Module:
 def must_agree(
     what: str, got: Tensor, expected: Tensor, limits: Mapping[torch.dtype, float] = CLOSE
 ) -> None:
-    """Raises CaseFailed where they differ by more than rounding in the dtype of `got`."""
+    """Raise CaseFailed if two results differ by more than rounding in the dtype of `got`."""
     exact = expected.detach().double()
     largest = float(exact.abs().max())
     apart = float((got.detach().double() - exact).abs().max())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attn_bench.analysis.estimates import Timings, holm, moderated
+from attn_bench.analysis.estimates import Timings, holm, moderate
 from attn_bench.model.run import Block
 
 
@@ -147,10 +147,10 @@ def test_moderation_moves_variances_towards_each_other() -> None:
     """Extreme variances of few degrees of freedom come closer; the order stays, and few cases
     are left as they are."""
     variances = np.array([1e-6, 1e-5, 2e-5, 3e-5, 5e-5, 8e-5, 1e-4, 1e-3])
-    moved, df = moderated(variances, np.full(8, 4.0))
+    moved, df = moderate(variances, np.full(8, 4.0))
     assert moved[0] > variances[0]
     assert moved[-1] < variances[-1]
     assert (np.diff(moved) > 0).all()
     assert (df > 4).all()
-    same, _ = moderated(variances[:7], np.full(7, 4.0))
+    same, _ = moderate(variances[:7], np.full(7, 4.0))
     assert (same == variances[:7]).all()

@@ -14,10 +14,10 @@ from attn_bench.analysis.verdicts import (
     Tolerances,
     Trial,
     Verdict,
+    combine,
     exact_changes,
     exact_finding,
     exit_status,
-    together,
     worst_first,
 )
 from attn_bench.model.row import Row
@@ -118,7 +118,7 @@ def test_the_worse_of_both_kinds_names_the_finding() -> None:
     lighter = exact_finding("a", "se", exact_changes("se", Row(params=9), Row(params=8), USUAL))
     trial = Trial({"a": "se"}, USUAL)
     trial.look({"a": estimate(1.2, 0.005)})
-    both = together(lighter, trial.finding("a", estimate(1.2, 0.005), None))
+    both = combine(lighter, trial.finding("a", estimate(1.2, 0.005), None))
     assert both.verdict == "slower"
     assert both.changes
 

@@ -92,13 +92,13 @@ def test_modules_and_networks_in_one_suite() -> None:
     [
         ('"resnet18"', '"resnet81"', "t.toml:2: backbone: unknown backbone 'resnet81' (did you"),
         ('"resnet18"', '"convnext_tiny"\nplace = "slot"', "convnext_tiny has no attention slot"),
-        ('"stage 3,4"', '"stge 3"', "no place is called 'stge' (did you mean 'stage'?)"),
+        ('"stage 3,4"', '"stge 3"', "unknown place 'stge' (did you mean 'stage'?)"),
         ('"stage 3,4"', '"stage 5"', "t.toml:4: place: resnet18 has stages 1 to 4, not 5"),
-        ('"stage 3,4"', '"stage x"', "'x' names no stages"),
-        ("8, 4, 2,", "8, 4,", "extent: 3 extents, and resnet18 has 4 stages"),
+        ('"stage 3,4"', '"stage x"', "'x' is not a list of stages"),
+        ("8, 4, 2,", "8, 4,", "extent: 3 extents, but resnet18 has 4 stages"),
         ("8, 4, 2,", "8, 6, 2,", "extent 6 is not a power of two (4 or 8?)"),
         ("input = 64", "input = 16", "input: "),
-        ('backbone = "resnet18"\n', "", "shapes: it is missing (or backbone"),
+        ('backbone = "resnet18"\n', "", "shapes: is missing (or backbone"),
         ('backbone = "resnet18"\n', "[shapes]\nstages = [[64, 9, 9]]\n", "unknown key 'input'"),
     ],
 )

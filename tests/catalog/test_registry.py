@@ -17,7 +17,7 @@ from attn_bench.catalog.registry import (
     Registry,
     builtin,
     register,
-    registering,
+    register_into,
 )
 from attn_bench.model.errors import RequestError
 
@@ -62,7 +62,7 @@ def test_a_name_is_taken_once() -> None:
     """A second module of the same name is refused, and both origins are named."""
     registry = builtin()
     with (
-        registering(registry, "mine.py"),
+        register_into(registry, "mine.py"),
         pytest.raises(
             RequestError, match=r"mine\.py: module 'se' is already registered by built-in"
         ),
@@ -80,7 +80,7 @@ def test_the_decorator_gives_back_what_it_was_given() -> None:
         And more.
         """
 
-    with registering(registry, "here"):
+    with register_into(registry, "here"):
         assert register("mine", extents=[2, "global"])(Mine) is Mine
     assert registry.get("mine") == Entry(
         "mine", (2, "global"), summary="One line.", origin="here", target=Mine

@@ -117,16 +117,16 @@ def test_version(cli: Cli) -> None:
     [
         (["rnu"], "unknown command 'rnu' (did you mean 'run'?)"),
         (["run"], "run needs --suite NAME, or --resume RUN"),
-        (["run", "--resume", "latest"], "there is no run 'latest'"),
+        (["run", "--resume", "latest"], "run 'latest' not found"),
         (["run", "--resume", "x", "--seed", "1"], "drop --seed"),
         (["run", "--suite", "smok"], "unknown suite 'smok' (did you mean 'smoke'?)"),
-        (["run", "--suite", "no/such.toml"], "no/such.toml: there is no such suite file"),
+        (["run", "--suite", "no/such.toml"], "no/such.toml: suite file not found"),
         (["run", "--suite", "smoke", "--buget", "3"], "No such option '--buget'"),
         (["run", "--suite", "smoke", "--budget", "0"], "--budget"),
         (["run", "--suite", "smoke", "--budget", "x"], "--budget"),
         (["run", "--suite", "smoke", "--modules", "sse"], "matches no module of smoke"),
         (["run", "--suite", "smoke", "--where", "hight > 3"], "unknown column 'hight' (did you"),
-        (["run", "--suite", "smoke", "--modules-from", "no.py"], "--modules-from no.py: there is"),
+        (["run", "--suite", "smoke", "--modules-from", "no.py"], "--modules-from no.py: file not found"),
         (["run", "--suite", "smoke", "--device", "tpu"], "--device"),
         (["run", "--suite", "smoke", "--timeout", "inf"], "inf is not in the range"),
         (["run", "--suite", "smoke", "--precision", "nan"], "nan"),
@@ -135,9 +135,9 @@ def test_version(cli: Cli) -> None:
             "contains characters that cannot be printed",
         ),
         (["run", "--suite", "x" * 300], "File name too long"),
-        (["show", "x" * 5000], "there is no run"),
-        (["show", ""], "there is no run ''"),
-        (["show", "latest"], "there is no run 'latest'"),
+        (["show", "x" * 5000], "not found"),
+        (["show", ""], "run '' not found"),
+        (["show", "latest"], "run 'latest' not found"),
         (["list", "module"], "'module' is not one of"),
     ],
 )
@@ -188,7 +188,7 @@ def test_existing_output_folder_is_not_touched(cli: Cli, tmp_path: Path) -> None
     kept.write_text("all of it")
     done = cli("run", "--suite", "smoke", "--out", "mine")
     assert done.returncode == 2
-    assert "--out mine: it exists already" in done.stderr
+    assert "--out mine: already exists" in done.stderr
     assert [path.name for path in kept.parent.iterdir()] == ["thesis.txt"]
 
 

@@ -68,7 +68,7 @@ def test_a_signal_saves_and_resume_completes(cli: Cli, tmp_path: Path, number: i
     after = kept(tmp_path / "run", "block")[len(before) :]
     assert after
     assert not {b["session"] for b in before} & {b["session"] for b in after}
-    assert "there is nothing to resume" in cli("run", "--resume", "run").stderr
+    assert "nothing to resume" in cli("run", "--resume", "run").stderr
 
 
 # --- through real processes -----------------------------------------------------------------------

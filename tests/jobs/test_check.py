@@ -386,7 +386,7 @@ def test_what_was_not_timed_is_undecided(stored: Path, cli: Cli) -> None:
     samples[samples["round"] > 90].to_parquet(stored / "samples.parquet")
     done = cli("compare", "baseline", "baseline")
     assert done.returncode == 4
-    assert "it was not timed in both runs" in done.stdout
+    assert "this case was not timed in both runs" in done.stdout
 
 
 def test_a_check_of_two_versions_is_no_baseline(stored: Path, cli: Cli) -> None:
@@ -405,8 +405,8 @@ def test_a_check_of_two_versions_is_no_baseline(stored: Path, cli: Cli) -> None:
     ("file", "column", "value", "expected"),
     [
         ("table.parquet", "status", "weird", "table.parquet: "),
-        ("samples.parquet", "seconds", 0.0, "has a block without calls, or without time"),
-        ("samples.parquet", "calls", 0, "has a block without calls, or without time"),
+        ("samples.parquet", "seconds", 0.0, "contains a block without calls or without time"),
+        ("samples.parquet", "calls", 0, "contains a block without calls or without time"),
     ],
 )
 def test_tampered_tables(
@@ -445,13 +445,13 @@ def test_compare_two_stored_runs(stored: Path, cli: Cli) -> None:
         (("--against", "--output=x"), "no such revision"),
         ((), "check needs exactly one of --against, --against-modules"),
         (("--against", "HEAD", "--baseline", "x"), "check needs exactly one of"),
-        (("--baseline", "nothing"), "there is no run 'nothing'"),
+        (("--baseline", "nothing"), "run 'nothing' not found"),
         (
             ("--against-modules", "nothing.py"),
-            "--against-modules nothing.py: there is no such file",
+            "--against-modules nothing.py: file not found",
         ),
         (("--against-python", "/no/python"), "--against-python /no/python: No such file"),
-        (("--against-python", "/bin/true"), "no worker could be started"),
+        (("--against-python", "/bin/true"), "a worker cannot be started"),
         (("--against", "HEAD", "--tolerance", "latncy=3"), "did you mean 'latency'?"),
         (("--against", "HEAD", "--warn", "latency=x"), "'x' is not a valid percentage"),
         (("--against", "HEAD", "--tolerance", "latency=-1"), "'-1' is not a valid percentage"),

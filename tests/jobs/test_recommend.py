@@ -12,7 +12,7 @@ from inside import RealFacts, inside, steady
 from program import Cli
 
 from attn_bench.jobs.recommend.recommend import _good_enough
-from attn_bench.jobs.recommend.reuse import Here, stored_rows
+from attn_bench.jobs.recommend.reuse import Here, find_stored
 from attn_bench.model.case import Case, Network, Shape, Variant
 from attn_bench.model.request import RunRequest
 from attn_bench.model.run import Settings
@@ -148,9 +148,9 @@ def test_a_row_that_no_measurement_gives_is_not_reused(place: Path, monkeypatch,
     (row,) = [row for row in run.rows if row.variant == "timm/eca"]
     case = Case(Variant("timm/eca"), Shape(1, 3, 64, 64), network=Network("resnet18"))
     monkeypatch.setattr(runs, "load", lambda path: replace(run, rows=[row]))
-    assert stored_rows({case.id: case}, Here("cpu", 1), lambda *_: True).keys() == {case.id}
+    assert find_stored({case.id: case}, Here("cpu", 1), lambda *_: True).keys() == {case.id}
     monkeypatch.setattr(runs, "load", lambda path: replace(run, rows=[replace(row, **columns)]))
-    assert not stored_rows({case.id: case}, Here("cpu", 1), lambda *_: True)
+    assert not find_stored({case.id: case}, Here("cpu", 1), lambda *_: True)
 
 
 def test_more_time_measures_again(place: Path) -> None:
@@ -209,13 +209,13 @@ def test_a_stage_alone(cli: Cli) -> None:
         (("--backbone", "resnet50", "--modules", "nope"), "matches no module"),
         (("--backbone", "resnet50", "--max-latency", "10%"), "(did you mean +10%?)"),
         (("--backbone", "resnet50", "--json", "no/such/folder.json"), "cannot be written"),
-        (("--backbone", "resnet50", "--modules-from", "no.py"), "there is no such file"),
+        (("--backbone", "resnet50", "--modules-from", "no.py"), "file not found"),
         (("--shape", "64x0x8"), "channels x height x width"),
         (("--shape", "999999x99999x99999"), "is too large"),
         (("--shape", "64x8x8", "--place", "block"), "--place needs --backbone"),
         (("--shape", "64x8x8", "--max-params", "+10%"), "a copy of the input has no params"),
         (("--shape", "256x8x8", "--suite", "ge_implementations"), "in one condition"),
-        (("--shape", "64x8x8", "--suite", "resnet50"), "and there are shapes"),
+        (("--shape", "64x8x8", "--suite", "resnet50"), "but this suite has shapes"),
     ],
 )
 def test_bad_requests(cli: Cli, words: tuple[str, ...], said: str) -> None:

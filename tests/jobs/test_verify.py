@@ -31,14 +31,14 @@ NONCONFORMING = {
     "depends_on_the_batch": {"rows": "row 0 alone: differs by"},
     "random_in_evaluation": {"repeats": "another result the second time"},
     "wider_dtype": {"bfloat16": "bfloat16: returned torch.float32, not torch.bfloat16"},
-    "detached": {"gradients": "its slope along a direction is"},
+    "detached": {"gradients": "gives the slope"},
     "unused_weight": {"gradients": "backward: no gradient reaches gain"},
     "branches_on_values": {"compiles": "compile: ", "exports": "export: "},
     "reads_storage": {"channels_last": "channels_last: differs by"},
     "forgets_a_weight": {"state": "loaded from its state dict: differs by"},
     "even_maps_only": {"odd_sizes": "returned shape (2, 64, 14, 12), not the input's (2, 64, 15"},
     "another_formula": {"agrees": "against its reference at 16×16: differs by 0.005"},
-    "any_extent(extent=6)": {"refuses": "constructor: silently takes what cannot be built"},
+    "any_extent(extent=6)": {"refuses": "constructor: silently accepts invalid arguments"},
 }
 GLOBAL_LEARNED = ("(extra_params=True)", "(extra_params=True, use_mlp=False)")
 
@@ -234,7 +234,7 @@ sys.exit(status)
     ("words", "expected"),
     [
         (["ge_teta"], "verify ge_teta: matches no module (did you mean 'ge_theta'?)"),
-        (["se", "--modules-from", "no.py"], "--modules-from no.py: there is no such file"),
+        (["se", "--modules-from", "no.py"], "--modules-from no.py: file not found"),
         (["se", "--json", "no/such/file"], "no/such/file: cannot be written"),
         (["se", "--device", "tpu"], "--device"),
     ],

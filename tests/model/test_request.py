@@ -8,7 +8,7 @@ from typing import get_type_hints
 import click
 import pytest
 
-from attn_bench.cli.options import measuring, request_of
+from attn_bench.cli.options import measuring_options, request_of
 from attn_bench.model.errors import RequestError
 from attn_bench.model.request import RUN_OPTIONS, RunKeywords, RunOption, RunRequest, make_request
 
@@ -19,7 +19,7 @@ def typed(*words: str) -> RunRequest:
     """What the command line makes of these words."""
 
     @click.command()
-    @measuring("run")
+    @measuring_options("run")
     def command(**options: object) -> RunRequest:
         return request_of(options)
 

@@ -10,7 +10,7 @@ from program import ProgramRun, program_run
 
 from attn_bench.catalog.backbones import BACKBONES, Place
 from attn_bench.papers import reproduction
-from attn_bench.papers.published import fits, links, load
+from attn_bench.papers.published import fits, load, read_links
 
 GE_PAPER = "Gather-Excite arXiv:1810.12348 ResNet-50"
 
@@ -80,8 +80,8 @@ def test_a_count_that_is_off_differs(rebuilt: ProgramRun) -> None:
 def test_every_row_is_rebuilt_or_left_out_for_a_reason() -> None:
     """A row that prints a figure has a network of ours, and a convention, or a reason against."""
     cases = [reproduction.case_of(row, "cpu") for row in load()]
-    assert sum(reproduction.left_out().values()) == cases.count(None)
-    assert "no module here corresponds to it" not in reproduction.left_out()
+    assert sum(reproduction.count_left_out().values()) == cases.count(None)
+    assert "no module here corresponds to it" not in reproduction.count_left_out()
     for row, case in zip(load(), cases, strict=True):
         if case is not None:
             assert reproduction.convention(row)["about"]
@@ -92,5 +92,5 @@ def test_every_row_is_rebuilt_or_left_out_for_a_reason() -> None:
 def test_every_explanation_is_of_a_row() -> None:
     """An explanation, a convention and a rule against a row each fit at least one."""
     for table in ("explained", "convention", "not_rebuilt", "ours", "baseline", "taken_over"):
-        for rule in links()[table]:
+        for rule in read_links()[table]:
             assert any(fits(rule, row) for row in load()), rule

@@ -12,7 +12,7 @@ from attn_bench.model.errors import RequestError
 from attn_bench.model.request import RunRequest
 from attn_bench.model.suite import Suite
 from attn_bench.plan import suite_file
-from attn_bench.plan.cases import make_plan, settle
+from attn_bench.plan.cases import make_plan, make_settings
 from attn_bench.plan.order import calls_in_a_block, round_order
 
 
@@ -103,8 +103,13 @@ def test_blocks_are_alike_for_what_may_be_alike() -> None:
 def test_settings() -> None:
     """What was asked for beats the suite, the suite beats the defaults, --quick is a fifth."""
     plan = make_plan(loaded(), "cpu")
-    assert settle(loaded(), plan, RunRequest("")).budget_s == 2 * 57
-    assert settle(loaded(), plan, RunRequest("", quick=True)).budget_s == pytest.approx(2 * 57 / 5)
-    assert settle(loaded("smoke"), plan, RunRequest("")).budget_s == 4
-    assert settle(loaded("smoke"), plan, RunRequest("", budget_s=9, precision=0.1)).precision == 0.1
-    assert settle(loaded("smoke"), plan, RunRequest("", sessions=7)).sessions == 7
+    assert make_settings(loaded(), plan, RunRequest("")).budget_s == 2 * 57
+    assert make_settings(loaded(), plan, RunRequest("", quick=True)).budget_s == pytest.approx(
+        2 * 57 / 5
+    )
+    assert make_settings(loaded("smoke"), plan, RunRequest("")).budget_s == 4
+    assert (
+        make_settings(loaded("smoke"), plan, RunRequest("", budget_s=9, precision=0.1)).precision
+        == 0.1
+    )
+    assert make_settings(loaded("smoke"), plan, RunRequest("", sessions=7)).sessions == 7

@@ -57,9 +57,9 @@ def test_tolerances() -> None:
     ("text", "expected"),
     [
         ('[[tolerance]]\nmetric = "latncy"\nfail = 5', "metric: unknown metric 'latncy' (did you"),
-        ('[[tolerance]]\nmetric = "latency"', "a tolerance has fail = PERCENT, warn = PERCENT"),
+        ('[[tolerance]]\nmetric = "latency"', "a tolerance needs fail = PERCENT, warn = PERCENT"),
         ('[[tolerance]]\nmetric = "latency"\nfail = -1', "fail: "),
-        ('[tolerance]\nmetric = "latency"', "a tolerance is written [[tolerance]]"),
+        ('[tolerance]\nmetric = "latency"', "tolerance: write [[tolerance]], with two brackets"),
         (
             '[[tolerance]]\nmetric = "latency"\nfial = 1',
             "unknown key 'fial' (did you mean 'fail'?)",
@@ -118,10 +118,10 @@ def test_own_suites(name: str) -> None:
         ("extent =", "extend =", "t.toml:8: [[grid]] 2: unknown key 'extend' (did you mean 'ext"),
         ("batch  = [1, 8]", "batch = 0", "t.toml:11: [shapes], batch: input should be greater"),
         ("batch  = [1, 8]", "batch = 1.5", "t.toml:11: [shapes], batch: input should be a valid"),
-        ("stages = [[64, 28, 28]]", "stages = []", "t.toml:12: [shapes], stages: it is empty"),
+        ("stages = [[64, 28, 28]]", "stages = []", "t.toml:12: [shapes], stages: is empty"),
         ("stages = [[64, 28, 28]]", "stages = [[64, 28]]", "t.toml:12: [shapes], stages: "),
-        ("stages = [[64, 28, 28]]", "channels = 64", "shapes are named by stages"),
-        ('title = "t"', "", "t.toml: title: it is missing"),
+        ("stages = [[64, 28, 28]]", "channels = 64", "must have either stages"),
+        ('title = "t"', "", "t.toml: title: is missing"),
         ('title = "t"', 'titel = "t"', "title"),
         ('title = "t"', 'title = "t"\nanchor = "se"', "'anchor' (it is now 'baseline')"),
         ('title = "t"', 'title = "t"\nmode = "infer"', "t.toml:2: mode: input should be 'inf"),
@@ -147,9 +147,9 @@ def test_own_suites(name: str) -> None:
         (
             'module = ["ge_theta_minus", "se"]',
             "module = []",
-            "t.toml:4: [[grid]] 1, module: it is empty",
+            "t.toml:4: [[grid]] 1, module: is empty",
         ),
-        ('module = ["ge_theta_minus", "se"]', "", "t.toml:3: [[grid]] 1, module: it is missing"),
+        ('module = ["ge_theta_minus", "se"]', "", "t.toml:3: [[grid]] 1, module: is missing"),
     ],
 )
 def test_complaints(old: str, new: str, expected: str) -> None:
@@ -181,7 +181,7 @@ def test_unreadable_file(tmp_path: Path) -> None:
     for path, reason in (
         (folder, "directory"),
         (binary, "UTF-8"),
-        (tmp_path / "no.toml", "no such"),
+        (tmp_path / "no.toml", "not found"),
     ):
         with pytest.raises(RequestError, match=reason):
             suite_file.load(str(path), builtin())

@@ -35,7 +35,7 @@ def test_find(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("2026", "is the beginning of 2 runs"), ("20260102T000000Z-smoke-cuda", "did you mean")],
+    [("2026", "matches 2 runs"), ("20260102T000000Z-smoke-cuda", "did you mean")],
 )
 def test_find_refuses_what_is_not_one_run(tmp_path: Path, name: str, reason: str) -> None:
     """An ambiguous beginning and an unknown name are refused, with a hint."""
@@ -68,7 +68,7 @@ def test_rows_come_back_as_they_were(smoke: ProgramRun) -> None:
     ("name", "content", "reason"),
     [
         ("run.json", "{", "run.json: cannot be read"),
-        ("run.json", '{"schema": 99}', "run.json: schema 99, and this version reads schema 3"),
+        ("run.json", '{"schema": 99}', "run.json: schema 99, but this version reads schema 3"),
         ("run.json", "[]", "run.json: schema None"),
         ("table.parquet", "no parquet", "table.parquet: cannot be read"),
         ("table.parquet", None, "the run was not finished"),

@@ -245,7 +245,7 @@ def test_pngs_are_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["report", "no-such"], "there is no run 'no-such'"),
+        (["report", "no-such"], "run 'no-such' not found"),
         (["report", "a-run", "--out", "no/such/page.html"], "no/such/page.html: cannot be written"),
         (["report", "a-run", "--png", "a-run/run.json"], "--png a-run/run.json: cannot be written"),
     ],

@@ -30,7 +30,7 @@ def case(mode: Mode = "inference") -> Case:
 @pytest.mark.parametrize("mode", ["inference", "training"])
 def test_every_exact_metric_has_one_home(mode: Mode) -> None:
     """Each field of Exact is measured by exactly one file, and nothing else is but facts."""
-    built = Builder(CPU, builtin()).built(case(mode))
+    built = Builder(CPU, builtin()).build(case(mode))
     called = CalledCase(built, CPU, check_behaviour(built, CPU))
     measured = Counter(name for measure in all_measures().values() for name in measure(called))
     assert {name: measured[name] for name in EXACT} == dict.fromkeys(EXACT, 1)

@@ -1,1 +1,1 @@
-"""The job of `check` and `compare`: two versions, a stored baseline, findings."""
+"""The job of `check` and `compare`: two versions or a stored baseline, and the findings."""

@@ -1,4 +1,4 @@
-"""What a check is asked, and what it answers: values, which `view` words."""
+"""The request and the answer of a check, as values; `view` puts them into words."""
 
 from __future__ import annotations
 
@@ -20,9 +20,12 @@ from attn_bench.store.runs import RunFolder
 
 @dataclass(frozen=True)
 class CheckRequest:
-    """What is to be checked, against exactly one of the four, and how strictly.
+    """What to check, how strictly, and against exactly one of four baselines.
 
-    against: a revision. against_modules: a file. against_python: an interpreter. baseline: a run.
+    against: a git revision.
+    against_modules: a file.
+    against_python: an interpreter.
+    baseline: a stored run.
     """
 
     request: RunRequest
@@ -37,10 +40,13 @@ class CheckRequest:
 
 @dataclass(frozen=True)
 class Answer:
-    """A check's answer: findings, the worst first. baseline: what was compared with, in words.
+    """The answer of a check.
 
-    info: run.json of the current side. path: its folder, where it was measured now. trouble: why it
-    ended early, where it did.
+    baseline: the name of the baseline, for people.
+    findings: the worst comes first.
+    info: run.json of the current side.
+    path: the folder of the current side; None if it was not measured now.
+    trouble: why the check ended early; None if it did not.
     """
 
     suite: str
@@ -62,7 +68,7 @@ def conclude(
     notes: Sequence[Note],
 ) -> Answer:
     ordered = tuple(worst_first(findings))
-    notes = [*notes, *_seen_by_selfcheck(finished)]
+    notes = [*notes, *_note_visibility(finished)]
     state = finished.info.state
     status = exit_status(
         ordered, allow_undecided=question.allow_undecided, must_see=question.must_see
@@ -91,8 +97,8 @@ def conclude(
     )
 
 
-def _seen_by_selfcheck(finished: Finished) -> list[Note]:
-    """What a run of this length sees on this machine, if a selfcheck has measured it."""
+def _note_visibility(finished: Finished) -> list[Note]:
+    """The smallest slowdown that a run of this length sees here, if a selfcheck measured it."""
     info = runs.find_newest("selfcheck", finished.info.environment.fingerprint)
     seen = ((info and info.selfcheck) or {}).get("smallest_visible")
     timed = sum(row.rounds is not None for row in finished.rows)
@@ -104,10 +110,10 @@ def _seen_by_selfcheck(finished: Finished) -> list[Note]:
     return [note("smallest_visible", seconds=nearest_s, fraction=tried[nearest_s])]
 
 
-def tolerances_of(question: CheckRequest, asked: Suite) -> Tolerances:
-    """The suite's, then the command line's, whose globs must fit something."""
-    named = {name for grid in asked.grids for name in grid.modules} | {asked.baseline}
+def tolerances_of(question: CheckRequest, suite: Suite) -> Tolerances:
+    """The tolerances of the suite, then of the command line, whose globs must match a module."""
+    named = {name for grid in suite.grids for name in grid.modules} | {suite.baseline}
     glob = Tolerances(question.tolerances).unmatched(named)
     if glob is not None:
-        raise RequestError(f"--tolerance {glob}: no module of {asked.name}{nearest(glob, named)}")
-    return Tolerances([*asked.tolerances, *question.tolerances])
+        raise RequestError(f"--tolerance {glob}: no module of {suite.name}{nearest(glob, named)}")
+    return Tolerances([*suite.tolerances, *question.tolerances])

@@ -1,4 +1,4 @@
-"""The CI gate as a contents page: another version, a stored run, or two stored runs."""
+"""The CI gate: compares with another version or a stored run, or compares two stored runs."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from attn_bench.model.errors import RequestError
 from attn_bench.model.request import RunRequest
 from attn_bench.model.row import Row
 from attn_bench.model.suite import Tolerance
-from attn_bench.plan.cases import selection
+from attn_bench.plan.cases import make_selection
 from attn_bench.store import runs
 from attn_bench.store.runs import StoredRun
 
 
 def check(question: CheckRequest, progress: Progress) -> Answer:
-    """Raises AttnBenchError for what cannot be asked, or not be compared at all."""
+    """Answer the question. Raises AttnBenchError if it is wrong or nothing can be compared."""
     if question.baseline is not None:
         return _against_run(question, runs.find(question.baseline), progress)
     return check_versions(question, progress)
@@ -43,9 +43,9 @@ def exact(
     where: str | None = None,
     modules_from: tuple[str, ...] = (),
 ) -> Answer:
-    """The exact metrics alone against a stored run, whose own suite is asked again.
+    """Compare the exact metrics alone with a stored run, by inspecting its suite again.
 
-    root: where the suite's path begins. Nothing is kept. Raises AttnBenchError.
+    root: the folder of relative paths. Nothing is stored. Raises AttnBenchError.
     """
     known = runs.load(baseline_run).info.suite
     name, source = known.name, known.source
@@ -68,7 +68,7 @@ def compare(
     allow_undecided: bool = False,
     must_see: float | None = None,
 ) -> Answer:
-    """Two stored runs. Raises RequestError where they cannot be read or share no case."""
+    """Compare two stored runs. Raises RequestError if they are unreadable or share no case."""
     before, after = _one_version(runs.find(old)), _one_version(runs.find(new))
     notes, run_to_run = _time_notes(before, after)
     rules = Tolerances([*after.info.suite.tolerances, *tolerances])
@@ -85,7 +85,7 @@ def _against_run(
 ) -> Answer:
     request, began = question.request, datetime.now(UTC)
     old = _one_version(path)
-    if request.device == AUTO:  # cases are of a device: the baseline's
+    if request.device == AUTO:  # a case id contains the device, so take that of the baseline
         request = replace(request, device=old.info.device)
     gone = [Entry(r.module, "any" if r.extent else None) for r in old.rows]
     complain_early(request, gone)
@@ -106,10 +106,10 @@ def _against_run(
 
 
 def _comparable_rows(old: StoredRun, prepared: Prepared, request: RunRequest) -> list[Row]:
-    """The rows of the baseline that this request asks for. Raises RequestError for none."""
+    """The rows of the baseline that this request selects. Raises RequestError if none is left."""
     planned = {case.id for case in prepared.plan.cases}
-    selected = selection(request.modules, request.where)
-    rows = [r for r in old.rows if r.case_id in planned or selected(asdict(r))]
+    is_selected = make_selection(request.modules, request.where)
+    rows = [r for r in old.rows if r.case_id in planned or is_selected(asdict(r))]
     has_common = bool({row.case_id for row in rows} & planned)
     if not rows or not (has_common or old.info.suite.name == prepared.suite.name):
         source = prepared.suite.source
@@ -118,7 +118,7 @@ def _comparable_rows(old: StoredRun, prepared: Prepared, request: RunRequest) ->
 
 
 def _one_version(path: Path) -> StoredRun:
-    """A stored run. Raises RequestError for a check, which holds two versions of each case."""
+    """A stored run. Raises RequestError for a check, which has two versions of each case."""
     stored = runs.load(path)
     if any(row.module.endswith(BASELINE) for row in stored.rows):
         raise RequestError(
@@ -128,7 +128,7 @@ def _one_version(path: Path) -> StoredRun:
 
 
 def _time_notes(old: StoredRun, new: StoredRun) -> tuple[tuple[Note, ...], float | None]:
-    """What the comparison of times rests on, and the deviation from run to run, if it is known."""
+    """Notes on the comparison of times, and the deviation from run to run; None without times."""
     cut = [
         note("cut_off", run=run.path.name, state=run.info.state)
         for run in (old, new)

@@ -1,4 +1,4 @@
-"""What a check has to say beside its findings, as values: `view.notes` has the words."""
+"""The notes of a check beside its findings, as values; `view.notes` has the words."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-# A closed list; the facts of each.
+# A closed list, with the facts of each kind.
 NoteKind = Literal[
     "uncommitted",  # the working tree differs from its commit
     "two_processes",  # the two versions ran in two processes
@@ -20,14 +20,15 @@ NoteKind = Literal[
 
 @dataclass(frozen=True)
 class Note:
-    """facts: JSON values, by name."""
+    """A note and its facts: JSON values by name."""
 
     kind: NoteKind
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def note(kind: NoteKind, **facts: Any) -> Note:
-    """
+    """A note of this kind.
+
     >>> note("cut_off", run="base", state="interrupted").facts["state"]
     'interrupted'
     """

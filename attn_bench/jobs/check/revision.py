@@ -1,4 +1,4 @@
-"""Another revision of the user's repository, checked out beside it for as long as it is needed."""
+"""Checks out another revision of the user's repository for as long as it is needed."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ OWN_MODULES = MODULES.resolve()
 
 @dataclass(frozen=True)
 class Revision:
-    """A revision as it lies on disk.
+    """A revision on disk.
 
-    modules: its folder of built-in modules, where the repository has them. files: its version of
-    each of the user's files that it has. is_dirty: whether these are changed and not committed now.
+    modules: its folder of built-in modules; None if the repository has none.
+    files: its versions of the user's files.
+    is_dirty: whether the working tree has uncommitted changes in these files.
     """
 
     name: str
@@ -39,11 +40,11 @@ class Revision:
 
 
 @contextmanager
-def checked_out(name: str, files: Sequence[str]) -> Iterator[Revision]:
-    """`name` in a temporary worktree, removed afterwards; with it `files` as they were then.
+def check_out(name: str, files: Sequence[str]) -> Iterator[Revision]:
+    """Check out `name`, with its versions of `files`, in a worktree; remove it at the end.
 
-    Raises RequestError where there is no git, no repository, no such revision, or where neither
-    the built-in modules nor `files` are part of the repository.
+    Raises RequestError if git, the repository or the revision is missing, or if the repository
+    contains neither the built-in modules nor `files`.
     """
     root = Path(_git(Path.cwd(), "rev-parse", "--show-toplevel"))
     commit = _commit(root, name)
@@ -55,14 +56,14 @@ def checked_out(name: str, files: Sequence[str]) -> Iterator[Revision]:
     paths = [str(path) for path in [ours, *theirs] if path is not None]
     if not paths:
         raise RequestError(
-            f"--against {name}: {root} holds neither attn-bench's modules nor a file of "
-            "--modules-from: there is nothing to compare"
+            f"--against {name}: {root} contains neither attn-bench's modules nor a file of "
+            "--modules-from: nothing to compare"
         )
     is_dirty = bool(_git(root, "status", "--porcelain", "--", *paths))
     _clear_up(root)
     with tempfile.TemporaryDirectory(prefix=f"attn-bench-{os.getpid()}-") as folder:
         tree = Path(folder, "base")
-        # No hooks: the check-out is ours alone.
+        # No hooks: the user's hooks must not run for our worktree.
         quiet = ("-c", "core.hooksPath=/dev/null")
         _git(root, *quiet, "worktree", "add", "--quiet", "--detach", str(tree), commit)
         try:
@@ -76,12 +77,12 @@ def checked_out(name: str, files: Sequence[str]) -> Iterator[Revision]:
 
 
 def _clear_up(root: Path) -> None:
-    """Remove the worktrees of checks that were killed before they could."""
+    """Remove the worktrees of killed checks."""
     for line in _git(root, "worktree", "list", "--porcelain").splitlines():
         tree = Path(line.removeprefix("worktree "))
         made = re.fullmatch(r"attn-bench-(\d+)-\w+", tree.parent.name)
         if line.startswith("worktree ") and made and not psutil.pid_exists(int(made[1])):
-            with suppress(RequestError):  # damaged: what is left of it is removed all the same
+            with suppress(RequestError):  # damaged: its folder is removed anyway
                 _git(root, "worktree", "remove", "--force", "--force", str(tree))
             shutil.rmtree(tree.parent, ignore_errors=True)
             with suppress(RequestError):
@@ -99,7 +100,7 @@ def _commit(root: Path, name: str) -> str:
         )
     except RequestError:
         known = _git(root, "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags")
-        hint = nearest(name, known.split()) if known else " (it has no commit)"
+        hint = nearest(name, known.split()) if known else " (the repository has no commit)"
         shallow = _git(root, "rev-parse", "--is-shallow-repository") == "true"
         why = "; the clone is shallow: fetch more of it" if shallow else ""
         raise RequestError(f"--against {name}: no such revision{hint}{why}") from None
@@ -115,6 +116,6 @@ def _git(where: Path, *words: str) -> str:
             f"--against: git {words[0]} took longer than {GIT_TIMEOUT_S} s"
         ) from None
     if done.returncode:
-        said = done.stderr.strip().splitlines()
-        raise RequestError(f"--against: git: {said[0] if said else words[0]}")
+        errors = done.stderr.strip().splitlines()
+        raise RequestError(f"--against: git: {errors[0] if errors else words[0]}")
     return done.stdout.strip()

@@ -1,4 +1,4 @@
-"""A run against a stored one: exact metrics on any machine, time where the two can be compared."""
+"""Compares a run with a stored run: exact metrics always, time under equal conditions only."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from attn_bench.analysis.verdicts import (
     Finding,
     Tolerances,
     Trial,
+    combine,
     exact_changes,
     exact_finding,
-    figureless,
-    together,
+    make_finding,
 )
 from attn_bench.jobs.check.notes import Note, note
 from attn_bench.model.axes import AXES
@@ -25,10 +25,10 @@ from attn_bench.store import runs
 from attn_bench.store.info import RunInfo
 from attn_bench.store.runs import StoredRun
 
-# The standard deviation, from run to run, of the logarithm of a ratio to the baseline, beyond what
-# the runs' own intervals tell; where no selfcheck has measured it.
+# The default standard deviation, from run to run, of the logarithm of a ratio to the baseline. It
+# adds to the variance within the runs. A selfcheck measures it.
 RUN_TO_RUN_SD = 0.02
-MOST_OTHER_LOAD = 0.5  # cores: beyond, a ratio to the baseline is that of another situation
+MOST_OTHER_LOAD = 0.5  # cores: with more, ratios to the baseline are not comparable
 SAME_INPUT = (
     *("backbone", "batch", "channels", "height", "width"),
     *(axis.name for axis in AXES if not axis.beside_name),
@@ -36,10 +36,10 @@ SAME_INPUT = (
 
 
 def find_obstacle(old: RunInfo, new: RunInfo) -> Note | None:
-    """Why times of two runs cannot be compared; None where they can.
+    """Why the times of two runs cannot be compared; None if they can.
 
-    The note's `cause` is the field of the environment that differs, with `key`, `then` and `now`;
-    or "other_load", with `run` and `cores`; or "baseline".
+    The `cause` of the note is a field of the environment that differs (with `key`, `then` and
+    `now`), "other_load" (with `run` and `cores`), or "baseline".
     """
     then, now = old.environment, new.environment
     for cause in ("fingerprint", "software", "threads", "worker_settings"):
@@ -55,7 +55,7 @@ def find_obstacle(old: RunInfo, new: RunInfo) -> Note | None:
 
 
 def _first_difference(then: Any, now: Any) -> dict[str, Any]:
-    """The values that differ; of mappings, those of the first key that differs."""
+    """The values that differ; for mappings, the values of the first key that differs."""
     if isinstance(then, dict) and isinstance(now, dict):
         for key in sorted(then.keys() | now.keys()):
             if then.get(key) != now.get(key):
@@ -67,7 +67,7 @@ def _first_difference(then: Any, now: Any) -> dict[str, Any]:
 class RunToRun:
     """The standard deviation of a ratio from run to run.
 
-    is_measured: by a selfcheck on this machine; else it is the default.
+    is_measured: whether a selfcheck on this machine measured it; else it is the default.
     """
 
     sd: float
@@ -75,11 +75,11 @@ class RunToRun:
 
 
 def find_run_to_run(fingerprint: str | None) -> RunToRun:
-    """Of the machine with this fingerprint."""
+    """The deviation on the machine with this fingerprint."""
     info = runs.find_newest("selfcheck", fingerprint)
     measured = ((info and info.selfcheck) or {}).get("run_to_run_sd")
     if isinstance(measured, float):
-        # Of a few trials it may come out as nothing at all.
+        # An estimate from a few trials may be zero.
         return RunToRun(max(measured, RATIO_SD), is_measured=True)
     return RunToRun(RUN_TO_RUN_SD, is_measured=False)
 
@@ -87,14 +87,17 @@ def find_run_to_run(fingerprint: str | None) -> RunToRun:
 def compare(
     old: StoredRun, new: StoredRun, tolerances: Tolerances, run_to_run_sd: float | None
 ) -> list[Finding]:
-    """One finding for each case of either. run_to_run_sd: None leaves time out."""
+    """One finding for each case of either run.
+
+    run_to_run_sd: None leaves time out.
+    """
     before = {row.case_id: row for row in old.rows if row.status != "unsupported"}
     after = {row.case_id: row for row in new.rows if row.status != "unsupported"}
     ratios = {} if run_to_run_sd is None else _ratios(old, new, run_to_run_sd)
     trial = Trial({i: after[i].module for i in ratios}, tolerances)
     trial.look(ratios)
     found = [
-        figureless(case_id, row.module, "missing", "only the baseline has it")
+        make_finding(case_id, row.module, "missing", "only the baseline has it")
         for case_id, row in before.items()
         if case_id not in after
     ]
@@ -102,39 +105,42 @@ def compare(
         then = before.get(case_id)
         if row.status in BROKEN:
             reason = f"{row.status}: {row.error}"
-            found.append(figureless(case_id, row.module, "failed", reason))
+            found.append(make_finding(case_id, row.module, "failed", reason))
         elif then is None:
             reason = "the baseline does not have it"
-            found.append(figureless(case_id, row.module, "new", reason))
+            found.append(make_finding(case_id, row.module, "new", reason))
         elif then.status in BROKEN:
-            found.append(figureless(case_id, row.module, "new", "it failed in the baseline"))
+            found.append(make_finding(case_id, row.module, "new", "it failed in the baseline"))
         elif row.params is None or then.params is None:
             reason = "one of the runs ended before this case was inspected"
-            found.append(figureless(case_id, row.module, "undecided", reason))
+            found.append(make_finding(case_id, row.module, "undecided", reason))
         else:
             changes = exact_changes(row.module, then, row, tolerances)
             finding = exact_finding(case_id, row.module, changes)
             if case_id in ratios:
                 values = then.latency_us, row.latency_us
-                finding = together(finding, trial.finding(case_id, ratios[case_id], values))
+                finding = combine(finding, trial.finding(case_id, ratios[case_id], values))
             elif _is_baseline(row, new):
                 finding = replace(finding, is_baseline=True)
             else:
-                finding = _without_time(finding, is_wanted=run_to_run_sd is not None)
+                finding = _judge_without_time(finding, is_wanted=run_to_run_sd is not None)
             found.append(finding)
     return found
 
 
-def _without_time(exact: Finding, *, is_wanted: bool) -> Finding:
-    """is_wanted: the times of the runs are compared, and this case lacks one."""
+def _judge_without_time(exact: Finding, *, is_wanted: bool) -> Finding:
+    """The finding of a case without times in both runs.
+
+    is_wanted: whether the times of the runs are compared.
+    """
     if not is_wanted:
         return replace(exact, reason="time was not compared")
-    reason = "it was not timed in both runs"
-    return together(exact, figureless(exact.case_id, exact.module, "undecided", reason))
+    reason = "this case was not timed in both runs"
+    return combine(exact, make_finding(exact.case_id, exact.module, "undecided", reason))
 
 
 def _ratios(old: StoredRun, new: StoredRun, run_to_run_sd: float) -> dict[str, Estimate]:
-    """The new ratio to the baseline over the old one, of the cases that have both."""
+    """The new ratio to the baseline over the old one, for the cases with both."""
     before = Timings(runs.load_blocks(old.path)).ratios(_baselines(old))
     after = Timings(runs.load_blocks(new.path)).ratios(_baselines(new))
     return {
@@ -144,7 +150,10 @@ def _ratios(old: StoredRun, new: StoredRun, run_to_run_sd: float) -> dict[str, E
 
 
 def _difference_of(old: Estimate, new: Estimate, run_to_run_sd: float) -> Estimate:
-    """Degrees of freedom after B. L. Welch, Biometrika 34, 1947, the third term being known."""
+    """The difference of two estimates.
+
+    The degrees of freedom follow B. L. Welch, Biometrika 34, 1947; the third variance is known.
+    """
     se = hypot(old.se, new.se, run_to_run_sd, run_to_run_sd)
     parts = old.se**4 / old.df + new.se**4 / new.df
     df = se**4 / parts if parts else 1e6
@@ -152,7 +161,7 @@ def _difference_of(old: Estimate, new: Estimate, run_to_run_sd: float) -> Estima
 
 
 def _baselines(run: StoredRun) -> dict[str, str]:
-    """The baseline of each case but the baselines themselves, whose ratio says nothing."""
+    """The baseline of each case; baselines are left out, because their ratio has no meaning."""
 
     def of(row: Row) -> tuple[Any, ...]:
         return tuple(getattr(row, name) for name in SAME_INPUT)
@@ -166,6 +175,6 @@ def _baselines(run: StoredRun) -> dict[str, str]:
 
 
 def _is_baseline(row: Row, run: StoredRun) -> bool:
-    """Of a network, the plain backbone; else what the suite names."""
+    """Whether the row is the plain backbone of a network, or else the suite's baseline."""
     variant = PLAIN if row.backbone else run.info.suite.baseline
     return row.variant == variant and row.execution == "eager"

@@ -1,4 +1,4 @@
-"""A check of two versions: both in the same processes, measured in pairs until each is decided."""
+"""Checks two versions: measures both in the same processes, in pairs, until each is decided."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from attn_bench.engine.run import Begun, Measured, Prepared, begin, measure, sav
 from attn_bench.engine.session import OpenSession, open_session
 from attn_bench.jobs.check.answer import Answer, CheckRequest, conclude, tolerances_of
 from attn_bench.jobs.check.notes import Note, note
-from attn_bench.jobs.check.revision import checked_out
+from attn_bench.jobs.check.revision import check_out
 from attn_bench.jobs.check.versions import PairJudge, Sides, two_sides
 from attn_bench.model import protocol
 from attn_bench.model.case import BASELINE
@@ -27,22 +27,22 @@ from attn_bench.model.request import RunRequest
 from attn_bench.model.run import Plan
 from attn_bench.model.suite import Suite
 from attn_bench.plan import suite_file
-from attn_bench.plan.cases import SECONDS_PER_CASE, SESSIONS, make_plan, settle
+from attn_bench.plan.cases import SECONDS_PER_CASE, SESSIONS, make_plan, make_settings
 
 SESSIONS_OF_FEW = 8
 LEAST_BUDGET_S = 20.0
-GENERATIONS = 4  # of pairs of processes, one after the other within the budget
+GENERATIONS = 4  # of pairs of processes, one after another within the budget
 
 
 def check_versions(question: CheckRequest, progress: Progress) -> Answer:
-    """Raises AttnBenchError for what cannot be asked, or not be compared at all."""
+    """Answer the question. Raises AttnBenchError if it is wrong or nothing can be compared."""
     with _version(question) as version:
         return _against_version(question, version, progress)
 
 
 @dataclass(frozen=True)
 class _Version:
-    """What is compared with: in words, and as workers load it."""
+    """The baseline version: its name for people, and its code for workers."""
 
     words: str
     baseline: protocol.BaselineCode | None = None
@@ -54,7 +54,7 @@ class _Version:
 @contextmanager
 def _version(question: CheckRequest) -> Iterator[_Version]:
     if question.against is not None:
-        with checked_out(question.against, question.request.modules_from) as revision:
+        with check_out(question.against, question.request.modules_from) as revision:
             package = str(revision.modules) if revision.modules else None
             yield _Version(
                 f"{question.against} ({revision.commit[:10]})",
@@ -65,7 +65,7 @@ def _version(question: CheckRequest) -> Iterator[_Version]:
     elif question.against_modules is not None:
         file = question.against_modules
         if not Path(file).is_file():
-            raise RequestError(f"--against-modules {file}: there is no such file")
+            raise RequestError(f"--against-modules {file}: file not found")
         yield _Version(file, protocol.BaselineCode(None, [file]))
     else:
         assert question.against_python is not None
@@ -75,7 +75,7 @@ def _version(question: CheckRequest) -> Iterator[_Version]:
 
 def _against_version(question: CheckRequest, version: _Version, progress: Progress) -> Answer:
     request, began = question.request, datetime.now(UTC)
-    with _opened(question, version, progress) as session:
+    with _open(question, version, progress) as session:
         versions = _versions(session, request, version, question.against_modules is not None)
         suite = suite_file.load(
             request.suite, union(versions.baseline.values(), versions.current.values())
@@ -85,7 +85,7 @@ def _against_version(question: CheckRequest, version: _Version, progress: Progre
         if not sides.plan.cases and not sides.missing:
             raise RequestError(f"{version.words} has no module of {suite.source} to compare")
         judge = PairJudge(sides, tolerances_of(question, suite))
-        settings = settle(_with_own_defaults(suite, sides), sides.plan, request)
+        settings = make_settings(_with_own_defaults(suite, sides), sides.plan, request)
         prepared = Prepared(session, suite, sides.plan, settings)
         begun = begin(prepared, request, began, "check")
         if isinstance(session.worker, WorkerPair) and session.worker.baseline_hello:
@@ -94,13 +94,16 @@ def _against_version(question: CheckRequest, version: _Version, progress: Progre
         measured = _measure_all(prepared, begun, progress, judge)
         finished = save(measured, begun, "the pair was decided, or the budget was spent,")
         findings = judge.findings(measured.coordinator.outcomes, measured.coordinator.timings)
-        notes = [*version.notes, *_left_out(plan, suite, versions)]
+        notes = [*version.notes, *_note_left_out(plan, suite, versions)]
         return conclude(question, finished, begun.folder, version.words, findings, notes)
 
 
 @dataclass(frozen=True)
 class _Versions:
-    """The modules of both versions by name; compared: those that can differ."""
+    """The modules of both versions, by name.
+
+    compared: the modules that can differ.
+    """
 
     current: Mapping[str, Entry]
     baseline: Mapping[str, Entry]
@@ -110,7 +113,10 @@ class _Versions:
 def _versions(
     session: OpenSession, request: RunRequest, version: _Version, only_files: bool
 ) -> _Versions:
-    """only_files: compare what the baseline's file holds, and nothing else."""
+    """Find the modules of both versions.
+
+    only_files: compare only the modules of the baseline's file.
+    """
     current = {e.name: e for e in session.modules if not e.name.endswith(BASELINE)}
     baseline = {
         name: replace(entry, name=name)
@@ -130,7 +136,7 @@ def _versions(
     return _Versions(current, baseline, compared & baseline.keys() if only_files else compared)
 
 
-def _left_out(plan: Plan, suite: Suite, versions: _Versions) -> list[Note]:
+def _note_left_out(plan: Plan, suite: Suite, versions: _Versions) -> list[Note]:
     """A note on the modules that only one version has."""
     cases = [c for c in plan.cases if c.variant.label != suite.baseline and not c.is_plain]
     named = {case.variant.module for case in cases}
@@ -139,8 +145,8 @@ def _left_out(plan: Plan, suite: Suite, versions: _Versions) -> list[Note]:
 
 
 @contextmanager
-def _opened(question: CheckRequest, version: _Version, progress: Progress) -> Iterator[OpenSession]:
-    """Complaints about the baseline name the revision, and not where it lay for a while."""
+def _open(question: CheckRequest, version: _Version, progress: Progress) -> Iterator[OpenSession]:
+    """Open a session. Errors in the baseline name the revision, not its temporary folder."""
     try:
         with open_session(
             question.request, progress, baseline=version.baseline, python=version.python
@@ -155,9 +161,11 @@ def _opened(question: CheckRequest, version: _Version, progress: Progress) -> It
 
 
 def _with_own_defaults(suite: Suite, sides: Sides) -> Suite:
-    """A suite's budget and sessions are those of `run`; a verdict has its own. It ends when all is
-    decided; few cases learn little about their variance from each other, so they have more
-    sessions to learn from."""
+    """`suite` with the default budget and sessions of a check.
+
+    A check ends when every pair is decided. Few cases tell little about each other's variance, so
+    they get more sessions.
+    """
     return replace(
         suite,
         budget_s=max(LEAST_BUDGET_S, SECONDS_PER_CASE * len(sides.plan.measurable)),
@@ -168,14 +176,17 @@ def _with_own_defaults(suite: Suite, sides: Sides) -> Suite:
 def _measure_all(
     prepared: Prepared, begun: Begun, progress: Progress, judge: PairJudge
 ) -> Measured:
-    """In one process one set of sessions will do; pairs of processes are renewed again and again,
-    since it is their number that narrows the interval."""
+    """Measure one set of sessions, or several generations of them for pairs of processes.
+
+    Two versions in one process need one set. Pairs of processes need many pairs, because only
+    their number narrows the interval.
+    """
     session = prepared.session
     generations = GENERATIONS if isinstance(session.worker, WorkerPair) else 1
     before: Progressed | None = None
     share_s = prepared.settings.budget_s / generations
     for generation in range(1, generations + 1):
-        spent_s = calling_s(before.blocks) if before else 0.0  # a coordinator takes it off again
+        spent_s = calling_s(before.blocks) if before else 0.0  # the coordinator subtracts it again
         settings = replace(prepared.settings, budget_s=share_s + spent_s)
         measured = measure(
             replace(prepared, settings=settings), begun.folder, progress, before, judge

@@ -1,4 +1,4 @@
-"""Two versions of the modules in one run: the plan, when a pair is done, and what is found."""
+"""Two versions of the modules in one run: the plan, the judge of pairs, and the findings."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from attn_bench.analysis.verdicts import (
     Finding,
     Tolerances,
     Trial,
+    combine,
     exact_changes,
     exact_finding,
-    figureless,
-    together,
+    make_finding,
 )
 from attn_bench.model.case import Case
 from attn_bench.model.run import Outcome, Plan
@@ -22,7 +22,10 @@ from attn_bench.model.run import Outcome, Plan
 
 @dataclass(frozen=True)
 class Sides:
-    """`plan` has both versions of every case that has two; pairs: case -> its baseline version."""
+    """A plan with both versions of every case that has two.
+
+    pairs: case -> its baseline version.
+    """
 
     plan: Plan
     pairs: Mapping[str, str]
@@ -31,7 +34,10 @@ class Sides:
 
 
 def two_sides(plan: Plan, current: Collection[str], baseline: Collection[str]) -> Sides:
-    """The cases of `plan`, doubled. current, baseline: the modules that each version has."""
+    """Double the cases of `plan`.
+
+    current, baseline: the modules of each version.
+    """
     cases: list[Case] = []
     pairs: dict[str, str] = {}
     unsupported: dict[str, str] = {}
@@ -56,7 +62,7 @@ def two_sides(plan: Plan, current: Collection[str], baseline: Collection[str]) -
 
 @dataclass
 class PairJudge:
-    """A pair is done when it is decided; one that is broken or too heavy is not timed at all."""
+    """A pair is done when it is decided. A broken or too heavy pair is not timed."""
 
     is_sure_to_time: ClassVar[bool] = False
     sides: Sides
@@ -68,7 +74,7 @@ class PairJudge:
         self.trial = Trial({}, self.tolerances)
 
     def begin(self, ok: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Case]:
-        """Compare the exact metrics; what passes is to be timed."""
+        """Compare the exact metrics, and select the pairs that pass for timing."""
         ids = {case.id: case.variant.module for case in ok}
         for new, baseline in self.sides.pairs.items():
             if new in ids and baseline in ids:
@@ -95,7 +101,7 @@ class PairJudge:
         return self.trial.module_of.keys() <= self.trial.decided.keys()
 
     def _undecided(self, cases: Sequence[Case]) -> list[Case]:
-        """Both versions of each pair that is open; one that has lost a side tells no more."""
+        """Both versions of each undecided pair; a pair that has lost a version is left out."""
         there = {case.id for case in cases}
         still = {
             new
@@ -105,13 +111,13 @@ class PairJudge:
         return [case for case in cases if case.current.id in still]
 
     def findings(self, outcomes: Mapping[str, Outcome], timings: Timings) -> list[Finding]:
-        """One for each case of the suite that can exist."""
+        """One finding for each possible case of the suite."""
         if not self.is_done():
             self.look(timings)
         estimates = timings.ratios(self.sides.pairs)
         latencies = timings.latencies_us()
         found = [
-            figureless(c.id, c.variant.module, "missing", "only the baseline has it")
+            make_finding(c.id, c.variant.module, "missing", "only the baseline has it")
             for c in self.sides.missing
         ]
         found += [
@@ -124,44 +130,46 @@ class PairJudge:
             now, then = outcomes.get(new), outcomes.get(baseline)
             if _is_unsupported(now) and _is_unsupported(then):
                 continue
-            if broken := _broken(new, module_of[new], now, then):
+            if broken := _find_broken(new, module_of[new], now, then):
                 found.append(broken)
                 continue
             if new not in self.exact:
-                found.append(_unreached(new, module_of[new]))
+                found.append(_make_undecided(new, module_of[new]))
                 continue
             finding = self.exact[new]
             if new in self.trial.module_of:
                 both = latencies.get(baseline), latencies.get(new)
                 values = (both[0].value, both[1].value) if both[0] and both[1] else None
-                finding = together(finding, self.trial.finding(new, estimates.get(new), values))
+                finding = combine(finding, self.trial.finding(new, estimates.get(new), values))
             found.append(finding)
         return found
 
     def _new(self, case: Case, outcome: Outcome | None) -> Finding:
         if outcome is not None and outcome.status != "ok":
             reason = f"{outcome.status}: {outcome.error}"
-            return figureless(case.id, case.variant.module, "failed", reason)
-        return figureless(case.id, case.variant.module, "new", "the baseline does not have it")
+            return make_finding(case.id, case.variant.module, "failed", reason)
+        return make_finding(case.id, case.variant.module, "new", "the baseline does not have it")
 
 
 def _is_unsupported(outcome: Outcome | None) -> bool:
-    """Whether the worker cannot execute the case here, whatever the module is."""
+    """Whether the worker cannot execute the case here, independent of the module."""
     return outcome is not None and outcome.status == "unsupported"
 
 
-def _unreached(case_id: str, module: str) -> Finding:
-    return figureless(case_id, module, "undecided", "the run ended before this case")
+def _make_undecided(case_id: str, module: str) -> Finding:
+    return make_finding(case_id, module, "undecided", "the run ended before this case")
 
 
-def _broken(case_id: str, module: str, now: Outcome | None, then: Outcome | None) -> Finding | None:
-    """Where one side could not be measured: failed, or new, if the baseline never worked."""
+def _find_broken(
+    case_id: str, module: str, now: Outcome | None, then: Outcome | None
+) -> Finding | None:
+    """The finding if one version could not be measured: failed, or new if the baseline failed."""
     if now is None or then is None:
-        return _unreached(case_id, module)
+        return _make_undecided(case_id, module)
     if now.status != "ok":
         also = "" if then.status == "ok" else "; the baseline failed too"
-        return figureless(case_id, module, "failed", f"{now.status}: {now.error}{also}")
+        return make_finding(case_id, module, "failed", f"{now.status}: {now.error}{also}")
     if then.status != "ok":
         reason = f"the baseline could not be measured: {then.status}: {then.error}"
-        return figureless(case_id, module, "new" if then.facts is None else "failed", reason)
+        return make_finding(case_id, module, "new" if then.facts is None else "failed", reason)
     return None

@@ -1,1 +1,1 @@
-"""The job of `recommend`: candidates, limits, stored figures, a choice."""
+"""The job of `recommend`: candidates, limits, stored figures and the choice."""

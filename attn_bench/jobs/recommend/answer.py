@@ -1,4 +1,4 @@
-"""What `recommend` is asked, and what it answers."""
+"""The request and the answer of `recommend`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from attn_bench.store.info import RunInfo
 class RecommendRequest:
     """What to choose for: a backbone with its images, or the shape of a single stage.
 
-    request: the candidates (a suite), and how to measure. place: where in the backbone; None is
-    where each module's paper puts it. fresh: reuse nothing that is stored.
+    request: the candidates (a suite), and how to measure.
+    place: where in the backbone; None is the place in each module's paper.
+    fresh: reuse no stored figure.
     """
 
     request: RunRequest
@@ -36,12 +37,13 @@ class RecommendRequest:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """A choice, and what it rests on.
+    """A choice and its evidence.
 
-    case: one of the candidates' cases: their shape and condition. info: run.json of the run with
-    the baseline's figures. run_to_run: how much a ratio differs from run to run.
-    reused: how many figures are of which stored run. measured: the run that measured
-    what was missing, if anything was.
+    case: the case of one candidate; it gives the shape and the conditions.
+    info: run.json of the run with the baseline's figures.
+    run_to_run: how much a ratio differs from run to run.
+    reused: stored run -> number of its figures that were reused.
+    measured: the run that measured the missing figures; None if none was missing.
     """
 
     request: RecommendRequest

@@ -1,8 +1,7 @@
-"""Which candidates keep within the limits, which of these are worth their cost, and which one to
-take. Pure.
+"""Chooses one candidate from those that keep the limits, by published gain and cost. Pure.
 
-Gains of two papers are never compared. The choice is made within one paper (and training): the one
-that has published gains for most of the candidates that fit.
+Gains of different papers are never compared. The choice uses one paper (and training): the one with
+published gains for most of the candidates that fit.
 """
 
 from __future__ import annotations
@@ -14,18 +13,19 @@ from attn_bench.jobs.recommend.limits import Fit, Limit, worst
 from attn_bench.model.row import Row
 from attn_bench.papers.gains import BACKBONE, SUREST, Gain, Paper, gains_of, label_of
 
-# Points of top-1 within which two gains of a paper say nothing: each is of one training. Two papers
-# that trained the same SE-ResNet-50 in the same way print 22.28 and 22.12 % (published.csv).
+# Two gains of a paper that differ by less, in points of top-1, count as equal, because each comes
+# from one training. Two papers that trained the same SE-ResNet-50 alike print 22.28 and 22.12 %
+# (published.csv).
 TIE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A measured variant, with what papers say it gains.
+    """A measured variant with its published gains.
 
-    fits: within all limits; "unknown" where it could not be measured.
-    keeps: each limit, by metric; empty where it was not measured.
-    on_front: the papers on whose Pareto front it stands: no cheaper one that fits gains as much.
+    fits: whether it keeps all limits; "unknown" if it could not be measured.
+    keeps: whether it keeps each limit, by metric; empty if it was not measured.
+    on_front: the papers for which no cheaper candidate that fits has as high a gain.
     """
 
     label: str
@@ -37,18 +37,19 @@ class Candidate:
 
     @property
     def cost(self) -> float:
-        """Of the candidates that were timed: the ratio to the baseline."""
+        """The ratio to the baseline; only for a candidate that was timed."""
         assert self.row.ratio is not None
         return self.row.ratio
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """All candidates, those that fit first, the cheapest first; and what to take.
+    """All candidates, and the recommended one.
 
-    baseline: the plain backbone, or a copy of the input; what costs are relative to.
-    papers: those with gains for any candidate, by how many of those that fit they cover.
-    of_other_backbone: whether the gains are ResNet-50's for want of the backbone's own.
+    candidates: those that fit come first; among them, the cheapest comes first.
+    baseline: costs are relative to it; it is the plain backbone or a copy of the input.
+    papers: the papers with gains of candidates; the one that covers most candidates comes first.
+    of_other_backbone: whether the gains are ResNet-50's, because none is known for the backbone.
     """
 
     baseline: Row | None
@@ -60,24 +61,24 @@ class Choice:
 
     @property
     def paper(self) -> Paper | None:
-        """The paper within which the choice was made, if gains decided it."""
+        """The paper that decided the choice; None if cost alone decided it."""
         if self.chosen is None or not self.papers or self.papers[0] not in self.chosen.gains:
             return None
         return self.papers[0]
 
     @property
     def fitting(self) -> list[Candidate]:
-        """Those that surely keep every limit, the cheapest first."""
+        """The candidates that certainly keep every limit, the cheapest first."""
         return [candidate for candidate in self.candidates if candidate.fits == "yes"]
 
     @property
     def is_open(self) -> bool:
-        """Nothing surely fits, and something may."""
+        """Whether no candidate certainly fits, but one may fit."""
         return self.chosen is None and any(c.fits == "unclear" for c in self.candidates)
 
 
 def choose(rows: Sequence[Row], baseline: Row | None, limits: tuple[Limit, ...]) -> Choice:
-    """`rows`: the candidates, of one backbone or one shape, in one condition."""
+    """Choose from the candidates in `rows`, which share a backbone or a shape, and conditions."""
     backbone = next((row.backbone for row in rows if row.backbone), None)
     of_other_backbone = backbone is None or not any(
         gains_of(row.variant, backbone, row.place) for row in rows
@@ -94,7 +95,7 @@ def choose(rows: Sequence[Row], baseline: Row | None, limits: tuple[Limit, ...])
     fitting = [c for c in found if c.fits == "yes"]
     chosen = best_of(fitting, papers[0]) if papers else None
     if chosen is None and fitting:
-        chosen = fitting[0]  # no paper has a gain for what fits: the cheapest
+        chosen = fitting[0]  # no paper has a gain for a candidate that fits: take the cheapest
     is_borrowed = of_other_backbone and bool(papers)
     return Choice(baseline, limits, tuple(found), papers, is_borrowed, chosen)
 
@@ -112,8 +113,10 @@ def _candidate(
 
 
 def _papers(found: Sequence[Candidate]) -> tuple[Paper, ...]:
-    """Those that cover most of what fits first; of two alike the one whose figures are surest, then
-    the one whose own choice costs least."""
+    """The papers with gains; the one that covers most candidates that fit comes first.
+
+    Ties go to the paper with the most reliable figures, then to the one whose choice costs least.
+    """
 
     def rank(paper: Paper) -> tuple[int, int, float, str]:
         covered = covered_by(paper, found)
@@ -125,8 +128,7 @@ def _papers(found: Sequence[Candidate]) -> tuple[Paper, ...]:
 
 
 def _front(found: Sequence[Candidate], paper: Paper) -> set[str]:
-    """The labels of those that fit and that none of the same paper beats in cost without losing
-    gain; by estimates."""
+    """The labels of the candidates that fit and are on the paper's Pareto front, by estimates."""
     best, front = float("-inf"), set()
     for candidate in sorted(
         covered_by(paper, found), key=lambda c: (c.cost, -c.gains[paper].points)
@@ -138,13 +140,12 @@ def _front(found: Sequence[Candidate], paper: Paper) -> set[str]:
 
 
 def covered_by(paper: Paper, candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Those that fit and whose gain the paper has."""
+    """The candidates that fit and have a gain from the paper."""
     return [c for c in candidates if c.fits == "yes" and paper in c.gains]
 
 
 def best_of(candidates: Sequence[Candidate], paper: Paper) -> Candidate | None:
-    """Of those that fit, and whose gain in the paper is the largest or within TIE of it, the one
-    that takes least time."""
+    """The fastest candidate that fits and whose gain is within TIE of the paper's largest."""
     covered = covered_by(paper, candidates)
     most = max((c.gains[paper].points for c in covered), default=0.0)
     alike = [c for c in covered if c.gains[paper].points > most - TIE]

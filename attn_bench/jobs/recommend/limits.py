@@ -1,4 +1,4 @@
-"""The limits that `recommend` is given: `+10%`, `1.5x`, `80ms`, `30M`, `512MiB`. Pure."""
+"""The limits of `recommend`: `+10%`, `1.5x`, `80ms`, `30M`, `512MiB`. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from attn_bench.model.metrics import LIMITS, Metric
 from attn_bench.model.row import Row
 
 Fit = Literal["yes", "no", "unclear", "unknown"]
-# What a copy of the input has, too: it has neither parameters nor arithmetic.
+# A copy of the input has these; it has neither parameters nor arithmetic.
 MODULE_HAS = ("latency", "memory")
 NAMES: tuple[str, ...] = tuple(LIMITS)
 
@@ -29,11 +29,11 @@ UNITS: Mapping[str, Mapping[str, float]] = {
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The most that a metric may be.
+    """The largest value that a metric may have.
 
-    most: in µs, bytes or a number; where is_relative, a multiple of the baseline's figure.
+    most: in µs, bytes or a number; if is_relative, a multiple of the baseline's value.
 
-    metric: a name of a limit (`model.metrics.LIMITS`).
+    metric: the name of a limit (`model.metrics.LIMITS`).
 
     >>> Limit.read("latency", "+10%")
     Limit(metric='latency', most=1.1, is_relative=True, text='+10%')
@@ -51,7 +51,7 @@ class Limit:
 
     @classmethod
     def read(cls, metric: str, text: str) -> Limit:
-        """Raises ValueError for what is not a limit."""
+        """The limit that `text` describes. Raises ValueError if it is not a limit."""
         found = re.fullmatch(r"\s*([+-]?)\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*([%×\w]*)\s*", text)
         try:
             number = float(found[2]) if found else -1.0
@@ -88,7 +88,7 @@ class Limit:
         return LIMITS[self.metric]
 
     def fit(self, row: Row, baseline: Row | None) -> Fit:
-        """Whether the row keeps it: latency by its interval, the exact metrics as they are."""
+        """Whether the row keeps the limit; a timed metric is judged by its interval."""
         if self.metric == "latency":
             found = row.interval("ratio" if self.is_relative else "latency_us")
             if found is None:
@@ -102,7 +102,7 @@ class Limit:
         return "yes" if excess <= 1 else "no"
 
     def excess(self, row: Row, baseline: Row | None) -> float | None:
-        """How many times the limit the row has of the metric; None where that is not known."""
+        """The row's value as a multiple of the limit; None if it is unknown."""
         if self.metric == "latency":
             value = row.ratio if self.is_relative else row.latency_us
             of: float | None = 1.0
@@ -116,12 +116,12 @@ class Limit:
 
 
 def has_meaning(limit: Limit, *, is_network: bool) -> bool:
-    """Whether the baseline has what the limit is relative to."""
+    """Whether the baseline has the metric of a relative limit."""
     return is_network or not limit.is_relative or limit.metric in MODULE_HAS
 
 
 def worst(fits: Iterable[Fit]) -> Fit:
-    """no before unknown before unclear before yes.
+    """The worst of several fits: no, then unknown, then unclear, then yes.
 
     >>> worst(["yes", "unclear"]), worst(["unclear", "no"]), worst([])
     ('unclear', 'no', 'yes')

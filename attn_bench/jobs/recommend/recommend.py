@@ -1,4 +1,4 @@
-"""Which module to take: plan, reuse what is stored, measure what is missing, choose."""
+"""Recommends a module: plan, reuse stored figures, measure missing ones, choose."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from attn_bench.engine.session import modules_without_worker, open_session
 from attn_bench.jobs.check.stored import find_run_to_run
 from attn_bench.jobs.recommend.answer import Recommendation, RecommendRequest
 from attn_bench.jobs.recommend.choice import Choice, choose
-from attn_bench.jobs.recommend.reuse import Found, Here, IsGood, stored_rows
+from attn_bench.jobs.recommend.reuse import Found, Here, IsGood, find_stored
 from attn_bench.jobs.run import run
 from attn_bench.model import machine
 from attn_bench.model.axes import HOST
@@ -28,25 +28,25 @@ from attn_bench.model.status import FAULTS, Exit
 from attn_bench.model.suite import Aim, Suite
 from attn_bench.papers.gains import published_place
 from attn_bench.plan import suite_file
-from attn_bench.plan.cases import make_plan, settle
+from attn_bench.plan.cases import make_plan, make_settings
 from attn_bench.store.info import RunInfo
 from attn_bench.store.runs import StoredRun
 
 
 def recommend(question: RecommendRequest, progress: Progress) -> Recommendation:
-    """Raises AttnBenchError for what cannot be asked, or where nothing could be measured."""
-    question = _checked(question)
-    here, known = _here(question.request, progress)
-    asked = suite_file.load(question.request.suite, known)
-    aim = _aim(question, asked)
-    moved = suite_file.aimed(asked, aim)
-    plan = _plan(question, moved, here)
-    wanted = {case.id: case for case in plan.measurable}
-    settings = settle(moved, plan, question.request)
-    stored = {} if question.fresh else stored_rows(wanted, here, _good_enough(settings))
-    if any(plan.baseline_of[case_id] not in stored for case_id in wanted):
-        stored = {}  # a baseline's own figures are of the run that the ratios are to
-    missing = [case_id for case_id in wanted if case_id not in stored]
+    """Answer the question. Raises AttnBenchError if it is wrong or nothing could be measured."""
+    question = _check(question)
+    here, known = _find_here(question.request, progress)
+    suite = suite_file.load(question.request.suite, known)
+    aim = _aim(question, suite)
+    aimed = suite_file.aim_suite(suite, aim)
+    plan = _plan(question, aimed, here)
+    cases = {case.id: case for case in plan.measurable}
+    settings = make_settings(aimed, plan, question.request)
+    stored = {} if question.fresh else find_stored(cases, here, _good_enough(settings))
+    if any(plan.baseline_of[case_id] not in stored for case_id in cases):
+        stored = {}  # ratios need the baseline of the same run
+    missing = [case_id for case_id in cases if case_id not in stored]
     finished = None
     if missing:
         request = replace(
@@ -54,17 +54,17 @@ def recommend(question: RecommendRequest, progress: Progress) -> Recommendation:
             modules=None,
             where=f"case_id in {missing!r}",
             aim=aim,
-            budget_s=settings.budget_s,  # as for all: what is left is what needs it
+            budget_s=settings.budget_s,  # the full budget: the missing cases need the time
         )
         finished = run(request, progress)
     return _answer(question, plan, stored, finished)
 
 
-# --- what is asked --------------------------------------------------------------------------------
+# --- the question ---------------------------------------------------------------------------------
 
 
-def _checked(question: RecommendRequest) -> RecommendRequest:
-    """The question with its place in the one spelling, and its limit of the ratio as a setting."""
+def _check(question: RecommendRequest) -> RecommendRequest:
+    """Check the question, normalise its place, and make its limit of the ratio a setting."""
     place = question.place
     if question.backbone is not None:
         backbones.backbone(question.backbone, "--backbone")
@@ -80,8 +80,8 @@ def _checked(question: RecommendRequest) -> RecommendRequest:
     return replace(question, request=request, place=place)
 
 
-def _here(request: RunRequest, progress: Progress) -> tuple[Here, Registry]:
-    """Asks a worker only about what no other process knows: a GPU, and code that is not ours."""
+def _find_here(request: RunRequest, progress: Progress) -> tuple[Here, Registry]:
+    """The facts of this machine and the modules; starts a worker only for a GPU or foreign code."""
     known = modules_without_worker(request.modules_from)
     if known is not None and machine.possible_devices(request.device) == (HOST,):
         return Here(HOST, request.threads), known
@@ -91,14 +91,14 @@ def _here(request: RunRequest, progress: Progress) -> tuple[Here, Registry]:
     return Here(hello.device, request.threads, request.modules_from, facts), session.modules
 
 
-def _aim(question: RecommendRequest, asked: Suite) -> Aim:
+def _aim(question: RecommendRequest, suite: Suite) -> Aim:
     if question.backbone is None:
         assert question.shape is not None
         _, *sizes = str(question.shape).split("x")
         name = f"recommend-{'x'.join(sizes)}"
         return Aim(name, shapes=(question.shape,), mode=question.mode)
     assert question.image is not None
-    places = [question.place] if question.place else _places(question.backbone, asked)
+    places = [question.place] if question.place else _places(question.backbone, suite)
     return Aim(
         f"recommend-{question.backbone}",
         networks=tuple(Network(question.backbone, place) for place in places),
@@ -107,25 +107,27 @@ def _aim(question: RecommendRequest, asked: Suite) -> Aim:
     )
 
 
-def _places(backbone: str, asked: Suite) -> list[str]:
-    """Where the candidates' papers put them."""
-    variants = [variant for grid in asked.grids for variant in grid.variants()]
+def _places(backbone: str, suite: Suite) -> list[str]:
+    """The places of the candidates in their papers."""
+    variants = [variant for grid in suite.grids for variant in grid.variants()]
     return sorted({published_place(variant.label, backbone) for variant in variants})
 
 
-def _plan(question: RecommendRequest, asked: Suite, here: Here) -> Plan:
-    """Each candidate once: at the place that was asked for, or at its paper's."""
+def _plan(question: RecommendRequest, suite: Suite, here: Here) -> Plan:
+    """Plan each candidate once: at the place of the question, or at the place of its paper."""
     request = question.request
-    plan = make_plan(asked, here.device, modules=request.modules, where=request.where)
+    plan = make_plan(suite, here.device, modules=request.modules, where=request.where)
     cases = tuple(case for case in plan.cases if _is_at_its_place(case, question.place))
     if not cases:
-        raise RequestError(f"{asked.source}: has no candidate at --place {question.place}")
+        raise RequestError(f"{suite.source}: has no candidate at --place {question.place}")
     plan = replace(plan, cases=cases)
     candidates = [case for case in cases if not _is_baseline(case, plan)]
     conditions = {(c.dtype, c.memory_format, c.mode, c.execution) for c in candidates}
     if len(conditions) > 1:
         one = " or ".join(" ".join(condition) for condition in sorted(conditions))
-        raise RequestError(f"{asked.source}: candidates compare in one condition: {one}? (--where)")
+        raise RequestError(
+            f"{suite.source}: candidates must share their conditions: select {one} with --where"
+        )
     return plan
 
 
@@ -140,8 +142,11 @@ def _is_baseline(case: Case, plan: Plan) -> bool:
 
 
 def _good_enough(settings: Settings) -> IsGood:
-    """A stored figure is, if it is as precise as is asked now, or decides about the limit, or was
-    measured for as long and with the same aim: measuring again would tell no more."""
+    """A function that tells whether a stored figure is good enough to be reused.
+
+    It is if it is precise enough, or decides about the limit. It also is if it was measured for as
+    long with the same settings, since a new measurement would be no better.
+    """
 
     def is_good(row: Row, run: StoredRun) -> bool:
         ratio, then = row.interval("ratio"), run.info.settings
@@ -172,14 +177,18 @@ def _answer(
     rows = {case_id: found.row for case_id, found in stored.items()}
     if finished is not None:
         rows = {row.case_id: row for row in finished.rows} | rows
-    rows |= {case.id: _ruled_out(plan, case) for case in plan.cases if case.id in plan.unsupported}
+    rows |= {
+        case.id: _make_unsupported_row(plan, case)
+        for case in plan.cases
+        if case.id in plan.unsupported
+    }
     cases = [case for case in plan.cases if case.id in rows]
     baseline = next((rows[case.id] for case in cases if _is_baseline(case, plan)), None)
     candidates = [rows[case.id] for case in cases if not _is_baseline(case, plan)]
     choice = choose(candidates, baseline, question.limits)
-    info = _of_baseline(plan, stored) if stored else None
+    info = _find_baseline_info(plan, stored) if stored else None
     if info is None:
-        assert finished is not None  # what is not stored was measured
+        assert finished is not None  # every missing figure was measured
         info = finished.info
     return Recommendation(
         request=question,
@@ -193,14 +202,14 @@ def _answer(
     )
 
 
-def _of_baseline(plan: Plan, stored: Mapping[str, Found]) -> RunInfo:
-    """run.json of the run that the baseline's own figures are of."""
+def _find_baseline_info(plan: Plan, stored: Mapping[str, Found]) -> RunInfo:
+    """run.json of the stored run with the baseline's figures."""
     return next(
         found.run.info for case_id, found in stored.items() if plan.baseline_of[case_id] == case_id
     )
 
 
-def _ruled_out(plan: Plan, case: Case) -> Row:
+def _make_unsupported_row(plan: Plan, case: Case) -> Row:
     return Row(**case.columns(), status="unsupported", error=plan.unsupported[case.id])
 
 

@@ -1,4 +1,4 @@
-"""Stored figures that hold now: of this machine, this software, these settings and this code."""
+"""Finds stored figures that are still valid: same machine, software, settings and code."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from attn_bench.store.runs import StoredRun
 
 @dataclass(frozen=True)
 class Here:
-    """What a worker would find here: by a worker where one ran, else without loading torch.
+    """The facts that a worker would find here; some come from a worker, if one ran.
 
-    device_facts: of a GPU, whose facts only a worker knows; on a CPU a stored run's own are
-    compared, since they follow from the machine and the software.
+    device_facts: the facts of a GPU, which only a worker knows. The facts of a CPU follow from the
+        machine and the software, so they are not compared.
     """
 
     device: DeviceName
@@ -49,7 +49,7 @@ class Here:
         return loading.code_hash(self.modules_from)
 
     def holds(self, info: RunInfo) -> bool:
-        """Whether what the run of that run.json measured would be measured now."""
+        """Whether a run here would measure under the same conditions as the run of `info`."""
         then = info.environment
         return (
             info.state == "finished"
@@ -70,7 +70,7 @@ class Here:
 
 @dataclass(frozen=True)
 class Found:
-    """A stored row, and the run it is of."""
+    """A stored row and its run."""
 
     row: Row
     run: StoredRun
@@ -79,29 +79,31 @@ class Found:
 IsGood = Callable[[Row, StoredRun], bool]
 
 
-def stored_rows(wanted: Mapping[str, Case], here: Here, is_good: IsGood) -> dict[str, Found]:
-    """Of each case of `wanted` the newest stored row that holds now and that `is_good`, if there is
-    one. A case that cannot be built is found as such."""
+def find_stored(cases: Mapping[str, Case], here: Here, is_good: IsGood) -> dict[str, Found]:
+    """The newest valid stored row of each case that `is_good`.
+
+    The failed row of a case that cannot be built is found, too.
+    """
     found: dict[str, Found] = {}
     for run in _runs(here):
         for row in run.rows:
-            case = wanted.get(row.case_id)
+            case = cases.get(row.case_id)
             if case is None or row.case_id in found or not _is_of(row, case):
                 continue
             if row.status == "failed" or (_is_sound(row) and is_good(row, run)):
                 found[row.case_id] = Found(row, run)
-        if len(found) == len(wanted):
+        if len(found) == len(cases):
             break
     return found
 
 
 def _is_of(row: Row, case: Case) -> bool:
-    """Whether its columns are those of the case, and not only its id."""
+    """Whether the columns of the row, and not only its id, are those of the case."""
     return all(getattr(row, name) == value for name, value in case.columns().items())
 
 
 def _is_sound(row: Row) -> bool:
-    """Whether its figures are such as a measurement gives."""
+    """Whether the figures of the row are plausible."""
     counts = (row.params, row.macs, row.peak_memory_bytes)
     return (
         row.status == "ok"
@@ -115,8 +117,8 @@ def _is_interval(found: Interval | None) -> bool:
 
 
 def _runs(here: Here) -> Iterator[StoredRun]:
-    """The newest first; a run that cannot be read is not reused."""
-    for path, info in runs.newest_first():
+    """The stored runs that are valid here, the newest first; unreadable runs are left out."""
+    for path, info in runs.list_newest_first():
         if here.holds(info):
             with suppress(RequestError):
                 yield runs.load(path)

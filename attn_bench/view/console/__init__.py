@@ -1,1 +1,1 @@
-"""Text on a terminal or in a pipe."""
+"""The output of each command on a terminal or in a pipe."""

@@ -1,4 +1,4 @@
-"""`check` and `compare` on the console: what changed, the worst first, and how far to trust it."""
+"""`check` and `compare` on the console: the changes, the worst first, and how reliable they are."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VERDICT_COLOURS = {
 
 
 def show(answer: Answer) -> None:
-    """The findings that need attention, then a summary, notes and warnings."""
+    """Show the findings that need attention, then a summary, notes and warnings."""
     console = open_stdout()
     console.print(f"[bold]{escape(answer.suite)} against {escape(answer.baseline)}[/]\n")
     notable = findings.find_notable(answer.findings)

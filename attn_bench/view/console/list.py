@@ -10,5 +10,5 @@ from attn_bench.view.console.plain import print_aligned
 
 
 def show(items: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """`columns` of each item, aligned."""
+    """Show `columns` of each item, aligned."""
     print_aligned([[units.plain(item[name]) for name in columns] for item in items])

@@ -1,4 +1,4 @@
-"""Plain lines on standard output and standard error, without rich, so that they are instant."""
+"""Prints plain lines without rich, so that short commands are fast."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ RED, RESET = "\033[1;31m", "\033[0m"
 
 
 def line(message: str) -> None:
-    """One line on standard output, however long.
+    """Print one line of any length on standard output.
 
-    It is flushed, so that it stands in order with what goes to standard error.
+    It is flushed, to keep its order with lines on standard error.
     """
     sys.stdout.write(f"{message}\n")
     sys.stdout.flush()
 
 
 def text(content: str) -> None:
-    """To standard output as it is: JSON, CSV, Markdown."""
+    """Print `content` unchanged: JSON, CSV or Markdown."""
     sys.stdout.write(content)
 
 
 def error(message: str) -> None:
-    """One line on standard error, marked as an error."""
+    """Print one line on standard error, marked as an error."""
     is_coloured = (
         sys.stderr.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
     )
@@ -35,7 +35,10 @@ def error(message: str) -> None:
 
 
 def print_aligned(cells: Sequence[Sequence[str]], right: Sequence[bool] = ()) -> None:
-    """Rows of cells in columns. right: whether a column stands to the right."""
+    """Print rows of cells in columns.
+
+    right: whether each column is aligned to the right.
+    """
     widths = [max(map(width_of, column)) for column in zip(*cells, strict=True)]
     sides = right or [False] * len(widths)
     for row in cells:
@@ -47,7 +50,7 @@ def print_aligned(cells: Sequence[Sequence[str]], right: Sequence[bool] = ()) ->
 
 
 def width_of(text: str) -> int:
-    """The columns that `text` takes on a terminal, by Unicode Standard Annex 11.
+    """The number of columns that `text` takes on a terminal, by Unicode Standard Annex 11.
 
     >>> width_of("se"), width_of("注意力"), width_of("e\u0301")
     (2, 6, 1)

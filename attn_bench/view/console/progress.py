@@ -17,10 +17,10 @@ REDRAW_S = 0.25
 
 
 class LiveProgress:
-    """One line: the stage, how much of it is done, how long it will take, what is measured now.
+    """A live line: the stage, its progress, the remaining time, and the current case.
 
-    It is drawn between blocks only, a few times a second at most, so that it does not disturb
-    the measurement. Where standard error is not a terminal, each stage is one line.
+    It is drawn only between blocks, a few times a second, so that it does not disturb the
+    measurement. If standard error is not a terminal, each stage is one line.
     """
 
     def __init__(self) -> None:

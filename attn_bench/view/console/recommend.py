@@ -1,4 +1,4 @@
-"""`recommend` on the console: every candidate, what to take and why, and the caveats."""
+"""`recommend` on the console: the candidates, the recommended module, and the caveats."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from attn_bench.view.recommend import table, words
 
 
 def show(answer: Recommendation) -> None:
-    """The table of candidates, three sentences, the caveats, and where the figures are from."""
+    """Show the table of candidates, three sentences, the caveats, and the sources."""
     console = open_stdout()
     console.print(f"[bold]{escape(words.make_title(answer))}[/]")
     console.print(f"{escape(remarks.name_machine(answer.info))}\n")

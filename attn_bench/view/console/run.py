@@ -21,7 +21,7 @@ from attn_bench.view.console.terminal import open_stdout, warn
 
 
 def show_plan(plan: Plan, settings: Settings) -> None:
-    """What a run would measure."""
+    """Show the cases that a run would measure."""
     for case in plan.cases:
         reason = plan.unsupported.get(case.id)
         line(f"{case.id}  unsupported: {reason}" if reason else case.id)
@@ -34,7 +34,7 @@ def show_plan(plan: Plan, settings: Settings) -> None:
 
 
 def show(path: Path, rows: Sequence[Row], info: RunInfo) -> None:
-    """A run: its summary, what could not be measured, how far to trust it, and its folder."""
+    """Show a run: its summary, unmeasured cases, warnings, and its folder."""
     console = open_stdout()
     console.print(f"[bold]{escape(info.suite.title)}[/]")
     console.print(f"{escape(remarks.name_machine(info))}\n")
@@ -52,7 +52,7 @@ def show(path: Path, rows: Sequence[Row], info: RunInfo) -> None:
 
 
 def show_published(rows: Sequence[Row], info: RunInfo) -> None:
-    """The published networks: our figures beside the papers', by source, and what was left out."""
+    """Show our figures beside those of the papers, by source, and the rows left out."""
     found = reproduction.compare(rows, info.operations, info.device)
     for (source, about), group in groupby(found, key=lambda c: (c.source, c.convention)):
         line(source)
@@ -62,7 +62,7 @@ def show_published(rows: Sequence[Row], info: RunInfo) -> None:
     verdicts = Counter(figure.verdict for comparison in found for figure in comparison.figures)
     counts = ", ".join(f"{number} {verdict}" for verdict, number in verdicts.items())
     line(f"figures: {counts}")
-    for reason, number in reproduction.left_out().items():
+    for reason, number in reproduction.count_left_out().items():
         line(f"not rebuilt: {units.number(number, 'row')}: {reason}")
 
 

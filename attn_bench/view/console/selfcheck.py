@@ -10,7 +10,10 @@ from attn_bench.view.console.plain import line, print_aligned
 
 
 def show(found: Mapping[str, Any] | None) -> None:
-    """found: `selfcheck` of run.json; None where no trial was finished."""
+    """Show the rates.
+
+    found: `selfcheck` of run.json; None if no trial was finished.
+    """
     if found is None:
         line("no trial was finished")
         return

@@ -1,4 +1,4 @@
-"""`show --columns` on the console: the columns that were asked for."""
+"""`show --columns` on the console: the requested columns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from attn_bench.view.console.plain import print_aligned
 
 
 def show_columns(rows: Sequence[Row], columns: Sequence[str]) -> None:
-    """`columns` of every row, one line each, however wide; numbers stand to the right."""
+    """Show `columns` of every row, one line each, without cutting; numbers are right-aligned."""
     numeric = [not any(isinstance(getattr(r, c), str) for r in rows) for c in columns]
     cells = [[units.plain(getattr(row, name)) for name in columns] for row in rows]
     print_aligned([list(columns), *cells], numeric)

@@ -1,4 +1,4 @@
-"""The terminal as rich sees it: in colour and as wide as it is, or plain text of a fixed width."""
+"""Opens rich consoles: coloured on a terminal, plain text of a fixed width elsewhere."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ def _open(stream: Any) -> Console:
 
 
 def warn(message: str) -> None:
-    """On standard output: it belongs to the figures."""
+    """Print a warning on standard output, because it belongs to the figures."""
     open_stdout().print(f"[yellow]warning:[/] {escape(message)}")

@@ -38,7 +38,7 @@ WORST_FIRST: tuple[CheckVerdict, ...] = ("failed", "lost", "passed", "not_applic
 
 
 def show(rows: Sequence[VerifiedVariant]) -> None:
-    """The matrix, every reason once, and the counts."""
+    """Show the matrix, every reason once, and the counts."""
     if not rows:
         line("no variant was verified")
         return
@@ -55,7 +55,7 @@ def show(rows: Sequence[VerifiedVariant]) -> None:
 
 
 def _show_matrix(rows: Sequence[VerifiedVariant]) -> None:
-    """The names of the columns come down like stairs, so that they can be read whole."""
+    """Show the matrix. The names of the columns form stairs, so that they fit in full."""
     signs, bar = _choose_signs()
     width = max(width_of(row.variant.label) for row in rows)
     for index, check in enumerate(CHECKS):
@@ -68,7 +68,7 @@ def _show_matrix(rows: Sequence[VerifiedVariant]) -> None:
 
 
 def _choose_signs() -> tuple[Mapping[CheckVerdict, str], str]:
-    """Signs that standard output can encode, and the bar between columns."""
+    """The signs that standard output can encode, and the bar between columns."""
     try:
         "".join([*SIGNS.values(), BAR]).encode(sys.stdout.encoding)
     except UnicodeEncodeError:
@@ -83,7 +83,7 @@ def _mark(checked: Checked | None, signs: Mapping[CheckVerdict, str]) -> str:
 
 
 def _show_reasons(rows: Sequence[VerifiedVariant]) -> None:
-    """Every reason once, with the variants that have it, or their number."""
+    """Show every reason once, with its variants or their number."""
     for (verdict, check, reason), labels in _group_reasons(rows).items():
         title = "note" if verdict == "passed" else verdict.replace("_", " ")
         line(f"{title}: {check}: {reason}")
@@ -95,7 +95,7 @@ def _show_reasons(rows: Sequence[VerifiedVariant]) -> None:
 def _group_reasons(
     rows: Sequence[VerifiedVariant],
 ) -> dict[tuple[CheckVerdict, Check, str], list[str]]:
-    """Every reason, the faults first, with the variants that have it."""
+    """Every reason with its variants; faults come first."""
     found: dict[tuple[CheckVerdict, Check, str], list[str]] = defaultdict(list)
     for row in rows:
         for check, result in row.checked.items():

@@ -36,10 +36,10 @@ MULTIPLES = (1, 10, 100)  # of the bound, drawn as lines
 
 
 def make_picture(rows: Sequence[Row]) -> Picture:
-    """Latency over the bound, a panel for each condition.
+    """Latency against the bound, with a panel for each condition.
 
-    With more modules than there are markers: a list for each shape, of latencies as multiples of
-    the bound.
+    With more modules than markers, it is a list for each shape, of latencies as multiples of the
+    bound.
     """
     known = [row for row in rows if row.latency_us is not None and row.bound_us]
     if not known:
@@ -65,7 +65,7 @@ def make_picture(rows: Sequence[Row]) -> Picture:
 
 
 def _name_condition(row: Row) -> str:
-    """What the title of its table says beside the shape."""
+    """The conditions in the title of the row's table, without the shape."""
     condition = group_title(row).removeprefix(row.shape_in_words).strip()
     return condition or f"{row.dtype}, {row.mode}"
 
@@ -131,7 +131,7 @@ def _draw_roofline(axes: Axes, rows: Sequence[Row], looks: dict[str, Style]) -> 
 
 
 def _set_limits(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
-    """So that all points and the line “1 ×” are inside."""
+    """Set the limits so that all points and the line “1 ×” are inside."""
     bounds, latencies = zip(*points, strict=True)
     left = min(bounds) / 1.6
     axes.set_xscale("log")
@@ -141,7 +141,7 @@ def _set_limits(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
 
 
 def _draw_multiples(axes: Axes) -> None:
-    """The lines of MULTIPLES of the bound, each labelled where it leaves the axes."""
+    """Draw the lines of MULTIPLES of the bound, each with a label where it leaves the axes."""
     (left, right), (_, top) = axes.get_xlim(), axes.get_ylim()
     for factor in MULTIPLES:
         if factor * left > top:

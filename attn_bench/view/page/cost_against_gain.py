@@ -123,7 +123,7 @@ def _draw_gain(axes: Axes, points: Sequence[Point]) -> None:
 
 
 def _set_limits(axes: Axes, points: Sequence[Point]) -> None:
-    """So that all intervals are inside, with some room around them."""
+    """Set the limits so that all intervals are inside, with some room around them."""
     axes.set_xscale("log")
     low = min(p.cost.lo for p in points)
     high = max(p.cost.hi for p in points)
@@ -135,10 +135,10 @@ def _set_limits(axes: Axes, points: Sequence[Point]) -> None:
 
 
 def _label_points(axes: Axes, points: Sequence[Point]) -> None:
-    """Names beside the axes, in the order of the gains, each joined to its point."""
+    """Write the names beside the axes, in the order of the gains, each joined to its point."""
     low, high = axes.get_ylim()
-    wanted = [(p.gain.points - low) / (high - low) for p in points]
-    for place, p in zip(spread(wanted, 0.056), points, strict=True):
+    places = [(p.gain.points - low) / (high - low) for p in points]
+    for place, p in zip(spread(places, 0.056), points, strict=True):
         axes.annotate(
             short(p.name),
             (p.cost.value, p.gain.points),

@@ -1,8 +1,8 @@
-"""From a picture to SVG in a page, or to a PNG: the only home of colours, markers and sizes.
+"""Draws a picture as SVG for a page, or as a PNG: the only home of colours, markers and sizes.
 
-A picture is a title, a caption and panels; a panel knows how to draw itself on a matplotlib axes.
-In a page every panel is an SVG of its own, so that they stand below one another on a phone. Its
-colours are CSS variables (`PALETTE` has their names), its letters are text.
+A picture is a title, a caption and panels. A panel draws itself on a matplotlib axes. In a page,
+each panel is a separate SVG, so that a phone shows them below one another. Its colours are CSS
+variables (`PALETTE` has their names), and its letters are text.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Name of the CSS variable: colour on light paper and on dark. No two of a column are alike, and
-# all that carry words have a contrast of 4.5 and more against their paper.
+# CSS variable: colour on a light and on a dark page. All colours of a column differ, and those of
+# text have a contrast of at least 4.5 to their page.
 PALETTE = {
     "paper": ("#ffffff", "#15191e"),
     "ink": ("#1a1f26", "#e7eaee"),
@@ -43,8 +43,8 @@ MARKERS = "osD^vPXd"
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (3, 1.5)))
 
 HEIGHT = 270
-WIDTH = 360  # points: letters of 11 in a panel that a phone shows at nearly its own size
-LONGEST = 28  # letters of a label; the table has it in full
+WIDTH = 360  # points: a phone shows this width, with letters of 11 points, at nearly full size
+LONGEST = 28  # letters of a label; the table shows the full label
 TITLE_LETTERS = 42  # of a line above a panel in a PNG
 DOTS_PER_INCH = 160
 SETTINGS: dict[Any, Any] = {
@@ -78,7 +78,11 @@ SETTINGS: dict[Any, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One axes. `alt` says in words what it shows; `height` in points."""
+    """One axes.
+
+    alt: its content in words.
+    height: in points.
+    """
 
     title: str
     alt: str
@@ -88,9 +92,10 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What belongs under one title; without panels, `missing` says why there are none.
+    """The panels under one title.
 
-    name: that of the PNG file, without its ending.
+    name: the name of the PNG file, without the suffix.
+    missing: the reason if the picture has no panels.
     """
 
     name: str
@@ -102,7 +107,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How one series looks in every panel: a marker, dashes, and a colour."""
+    """The look of one series in every panel: a marker, dashes and a colour."""
 
     colour: str
     marker: str
@@ -110,7 +115,7 @@ class Style:
 
 
 def styles(names: Sequence[str]) -> dict[str, Style]:
-    """A style for each name; those of one colour have other markers and dashes.
+    """A style for each name. Styles of one colour differ in markers and dashes.
 
     >>> [style.marker for style in styles(["se", "cbam"]).values()]
     ['o', 's']
@@ -122,7 +127,7 @@ def styles(names: Sequence[str]) -> dict[str, Style]:
 
 
 def short(label: str) -> str:
-    """`label` as it fits beside an axis, printable.
+    """`label`, printable and cut to the length that fits beside an axis.
 
     >>> short("se")
     'se'
@@ -132,17 +137,16 @@ def short(label: str) -> str:
 
 
 def spread(places: Sequence[float], gap: float) -> list[float]:
-    """`places` between 0 and 1, moved apart so that neighbours are `gap` away, in their order.
+    """Move `places` between 0 and 1 apart, so that neighbours keep the distance `gap`.
 
-    Where there is no room for all, they stand as far apart as there is.
+    The order stays. If the range is too small for all, the distance is as large as possible.
 
     >>> [round(place, 2) for place in spread([0.5, 0.52, 0.9], 0.1)]
     [0.46, 0.56, 0.9]
     """
     gap = min(gap, 1 / max(len(places) - 1, 1))
     order = sorted(range(len(places)), key=lambda i: places[i])
-    # Runs of labels that touch stand around their common mean; a run that grows into its
-    # neighbour takes it in.
+    # A run of touching labels is centred on their mean. Two runs that meet become one.
     runs: list[list[int]] = []
     for i in order:
         runs.append([i])
@@ -159,14 +163,14 @@ def spread(places: Sequence[float], gap: float) -> list[float]:
 
 
 def _start(run: Sequence[int], places: Sequence[float], gap: float) -> float:
-    """Where the first of a run of touching labels stands."""
+    """The place of the first label in a run of touching labels."""
     length = gap * (len(run) - 1)
     middle = sum(places[i] for i in run) / len(run)
     return min(max(middle - length / 2, 0.0), 1.0 - length)
 
 
 def plain_numbers(axis: object) -> None:
-    """Ticks of a logarithmic axis as people write them: 0.5, 1, 2, 5, 10."""
+    """Label a logarithmic axis with plain numbers: 0.5, 1, 2, 5, 10."""
     from matplotlib.axis import Axis
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
@@ -175,14 +179,14 @@ def plain_numbers(axis: object) -> None:
     decades = log(high / low, 10)
     steps = (1.0, 2.0, 5.0) if decades < 2.2 else (1.0, 3.0) if decades < 3 else (1.0,)
     number: Callable[[float, int], str] = lambda value, _: f"{value:g}"  # noqa: E731
-    is_narrow = decades < 0.5  # fewer than two of those ticks: four evenly spaced ones say more
+    is_narrow = decades < 0.5  # fewer than two such ticks: use four evenly spaced ones
     axis.set_major_locator(MaxNLocator(4) if is_narrow else LogLocator(subs=steps))
     axis.set_major_formatter(FuncFormatter(number))
     axis.set_minor_formatter(NullFormatter())
 
 
 def svg(panel: Panel, key: str) -> str:
-    """The panel as an SVG element to stand in a page; `key` makes its ids the page's only ones."""
+    """The panel as an SVG element for a page; `key` makes its ids unique in the page."""
     from matplotlib.figure import Figure
 
     with _drawing():
@@ -194,7 +198,7 @@ def svg(panel: Panel, key: str) -> str:
 
 
 def write_png(picture: Picture, path: Path) -> None:
-    """All panels of a picture in one file, two beside each other. Raises OSError."""
+    """Write all panels of a picture into one file, two in a row. Raises OSError."""
     from matplotlib.figure import Figure
 
     columns = min(2, len(picture.panels))
@@ -218,9 +222,10 @@ def write_png(picture: Picture, path: Path) -> None:
 
 @contextmanager
 def _drawing() -> Iterator[None]:
-    """Only our settings, without the user's matplotlibrc.
+    """Draw with our settings only, without the user's matplotlibrc.
 
-    A letter may be missing from the font that measures widths, since the browser has its own."""
+    Ignore letters that are missing in our font: the browser uses another font.
+    """
     import matplotlib
 
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
@@ -232,8 +237,10 @@ def _drawing() -> Iterator[None]:
 
 
 def _inline(file: bytes, alt: str, key: str) -> str:
-    """matplotlib's file as an element of HTML: no namespace, metadata, style sheet or size of its
-    own, and colours by their names."""
+    """matplotlib's file as an HTML element with named colours.
+
+    Namespace, metadata, style sheet and size are removed.
+    """
     root = ET.fromstring(file)
     for parent in list(root.iter()):
         for child in list(parent):
@@ -251,7 +258,7 @@ def _inline(file: bytes, alt: str, key: str) -> str:
 
 
 def _ours(name: str, value: str, key: str) -> str:
-    """An attribute's value with ids that are the page's only ones, and colours by their names."""
+    """The value of an attribute, with unique ids and named colours."""
     if name == "id":
         return f"{key}-{value}"
     if name in ("href", "clip-path"):

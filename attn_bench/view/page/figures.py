@@ -8,7 +8,7 @@ from attn_bench.model.row import Row
 from attn_bench.view.page import bound, cost_against_gain, latency, memory
 from attn_bench.view.page.drawing import Picture
 
-# Rows and the baseline of the suite, to a picture; one that cannot be drawn says why.
+# From rows and the suite's baseline to a picture; a picture without panels states the reason.
 FIGURES: tuple[Callable[[Sequence[Row], str], Picture], ...] = (
     lambda rows, _: latency.make_picture(rows),
     cost_against_gain.make_picture,

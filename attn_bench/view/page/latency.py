@@ -1,4 +1,4 @@
-"""The figure of latency: over the extent where modules have several, else a line for each case."""
+"""The figure of latency: against the extent if modules have several, else a line for each case."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _has_several_extents(rows: Sequence[Row]) -> bool:
 
 
 def _series(rows: Sequence[Row]) -> dict[str, dict[Extent | str | None, Row]]:
-    """By name, the rows of each extent."""
+    """The rows of each extent, by name."""
     found: dict[str, dict[Extent | str | None, Row]] = defaultdict(dict)
     for row in rows:
         found[row.name][row.extent] = row
@@ -111,7 +111,7 @@ def _draw_extents(
 def _draw_across(
     axes: Axes, interval: tuple[float, float, float], right: float, look: Style
 ) -> None:
-    """A module without an extent: a line with a band."""
+    """Draw a module without an extent as a line with a band."""
     value, low, high = interval
     axes.fill_between([LEFT, right], low, high, color=look.colour, alpha=0.18, lw=0)
     axes.plot([LEFT, right], [value, value], color=look.colour, ls=look.dashes, lw=1.2)
@@ -123,7 +123,7 @@ def _draw_series(
     intervals: Sequence[tuple[float, float, float]],
     look: Style,
 ) -> None:
-    """A module at several extents: joined markers with bars."""
+    """Draw a module at several extents as joined markers with error bars."""
     ends = [
         [value - low for value, low, _ in intervals],
         [high - value for value, _, high in intervals],
@@ -142,10 +142,10 @@ def _draw_series(
 
 
 def _label_at_right(axes: Axes, labels: Sequence[tuple[float, float, str, Style]]) -> None:
-    """A name for each line beside the axes, none upon another, tied to the line's end."""
+    """Write a name for each line beside the axes, without overlap, joined to the line's end."""
     low, high = map(log, axes.get_ylim())
-    wanted = [(log(value) - low) / (high - low) for _, value, _, _ in labels]
-    for place, (x, value, name, look) in zip(spread(wanted, 0.068), labels, strict=True):
+    places = [(log(value) - low) / (high - low) for _, value, _, _ in labels]
+    for place, (x, value, name, look) in zip(spread(places, 0.068), labels, strict=True):
         axes.annotate(
             short(name),
             (x, value),

@@ -1,4 +1,4 @@
-"""Panels that are a list: a labelled line for each row, with its figure at the right."""
+"""Draws panels that are a list: a labelled line for each row, with its figure at the right."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ LINE_HEIGHT, MARGIN = 16, 54  # points: of a labelled row, and of the axis below
 
 
 def height_of(count: int) -> float:
-    """In points, of a panel with so many lines."""
+    """The height of a panel with `count` lines, in points."""
     return MARGIN + LINE_HEIGHT * count
 
 
 def name_fully(row: Row) -> str:
-    """The name and the extent."""
+    """The name of the row and its extent."""
     return row.name if row.extent is None else f"{row.name} {row.extent}"
 
 
 def name_row(row: Row) -> str:
-    """The same, short enough to stand beside an axis."""
+    """The name of the row and its extent, short enough to stand beside an axis."""
     name = short(row.name)
     return name if row.extent is None else f"{name} {row.extent}"
 
@@ -39,7 +39,10 @@ def choose_unit(rows: Sequence[Row]) -> tuple[str, float]:
 def draw_intervals(
     axes: Axes, found: Sequence[tuple[str, tuple[float, float, float]]], axis: str
 ) -> None:
-    """A line for each: its name, a dot with its interval, the figure. axis: its title."""
+    """Draw a line for each row: its name, a dot with its interval, and the figure.
+
+    axis: the title of the axis.
+    """
     for place, (_, (value, lo, hi)) in enumerate(found):
         axes.errorbar(
             value, place, xerr=[[value - lo], [hi - value]], color=SERIES[0], marker="o", capsize=2
@@ -51,7 +54,7 @@ def draw_intervals(
 
 
 def label_lines(axes: Axes, names: Sequence[str], figures: Sequence[str]) -> None:
-    """From top to bottom: names at the left of the axes, figures at its right."""
+    """Label the lines from top to bottom: names at the left, figures at the right."""
     axes.set_yticks(range(len(names)), list(names), fontsize=10)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)

@@ -1,4 +1,4 @@
-"""A run as HTML: the values that fill the templates. Jinja escapes each of them."""
+"""A run as HTML: the values for the templates. Jinja escapes each value."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render(run: StoredRun, pictures: Sequence[Picture]) -> str:
-    """The whole page: one text that needs no other file and loads nothing."""
+    """The whole page as one text, which loads no other file."""
     baseline = run.info.suite.baseline
     columns, body = make_table(run.rows, baseline)
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
@@ -58,7 +58,7 @@ def render(run: StoredRun, pictures: Sequence[Picture]) -> str:
 
 
 def fragment(run: StoredRun) -> str:
-    """The console's tables and words as HTML without scripts, for a cell of a notebook."""
+    """The tables and remarks of the console as HTML without scripts, for a notebook."""
     baseline = run.info.suite.baseline
     return (
         _templates()
@@ -88,7 +88,7 @@ def _templates() -> Environment:
 
 
 def _panels(picture: Picture) -> list[tuple[str, Markup]]:
-    """Title and SVG of each panel; `svg` has escaped what it holds."""
+    """The title and the SVG of each panel; `svg` has escaped the content."""
     return [
         (panel.title, Markup(svg(panel, f"{picture.name}-{number}")))
         for number, panel in enumerate(picture.panels)
@@ -96,7 +96,8 @@ def _panels(picture: Picture) -> list[tuple[str, Markup]]:
 
 
 def _counts(rows: Sequence[Row]) -> str:
-    """
+    """The number of cases with each status.
+
     >>> _counts([Row(status="ok"), Row(status="failed"), Row(status="ok")])
     '3 cases: 2 ok, 1 failed'
     """

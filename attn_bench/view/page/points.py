@@ -18,8 +18,9 @@ from attn_bench.view.page.lines import name_fully
 class Point:
     """The measured cost of a variant, and its published gain.
 
-    name: beside its marker. condition: the backbone, if any, and the value of every axis.
-    cost: geometric mean over `shapes` of its ratio to the baseline, with an interval.
+    name: the label of its marker.
+    condition: the backbone, if any, and the value of every axis.
+    cost: the geometric mean over `shapes` of its ratio to the baseline, with an interval.
     """
 
     module: str
@@ -31,7 +32,7 @@ class Point:
 
 
 def find_points(rows: Sequence[Row], baseline: str) -> list[Point]:
-    """A point for each variant, condition and paper, where there is a gain and a measured cost.
+    """A point for each variant, condition and paper with a gain and a measured cost.
 
     Costs compare only over the same shapes: those at which every variant of a condition with a
     published gain was measured. Without such a shape, the condition has no points.
@@ -76,8 +77,8 @@ def _shared_shapes(variants: Sequence[Sequence[Row]]) -> tuple[str, ...]:
 def _mean(rows: Iterable[Row], shapes: Sequence[str]) -> Interval:
     """The geometric mean of the ratios at `shapes`.
 
-    Its interval is the mean of the ends, as if all erred together: the shapes of a run share its
-    sessions, so their errors do not cancel as independent ones would.
+    Its interval is the mean of the ends. The shapes of a run share its sessions, so their errors
+    do not cancel like independent errors.
     """
     by_shape = {row.shape_in_words: row.interval("ratio") for row in rows}
     ratios = [ratio for shape in shapes if (ratio := by_shape[shape]) is not None]

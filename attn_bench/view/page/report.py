@@ -1,4 +1,4 @@
-"""`report`: load, draw, fill the page, save."""
+"""Makes the page of a run: load, draw, fill the page, save."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from attn_bench.view.page.drawing import Picture, write_png
 
 
 def report(run: str, out: str | None = None, png: str | None = None) -> list[Path]:
-    """Write the page of `run` into its folder, or to the file `out`; with `png`, each figure as a
-    PNG into that folder too. Returns what was written, the page first.
+    """Write the page of `run`. Returns the written files; the page comes first.
 
-    Raises RequestError where there is no such finished run, or a file cannot be written.
+    out: the file of the page; by default, it is in the run folder.
+    png: a folder for the figures as PNG files; None writes none.
+    Raises RequestError if the run is missing or unfinished, or a file cannot be written.
     """
     stored = runs.load(runs.find(run))
     drawn = figures.make_pictures(stored.rows, stored.info.suite.baseline)

@@ -17,9 +17,10 @@ SHAPE = "input, N×C×H×W"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the page's table; `shown` at first or on request.
+    """A column of the page's table.
 
-    metric: that the console shows; None for a column of table.csv.
+    shown: whether it is visible at first; the reader can show the others.
+    metric: the metric of a column of the console; None for a column of table.csv.
     """
 
     key: str
@@ -32,7 +33,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class TableCell:
-    """Text, what it is sorted by, and whether it is the best of its column and shape."""
+    """A cell: its text, its sort key, and whether it is the best of its column and shape."""
 
     text: str
     value: str | float | None
@@ -40,7 +41,7 @@ class TableCell:
 
 
 def make_table(rows: Sequence[Row], baseline: str) -> tuple[list[Column], list[list[TableCell]]]:
-    """The columns and, row by row, their cells: the console's first, then all of table.csv."""
+    """The columns and the cells of each row: the console's columns, then all of table.csv."""
     lines: dict[str, tuple[Summary, Line]] = {
         line.row.case_id: (summary, line)
         for summary in summarise(rows, baseline)
@@ -81,7 +82,7 @@ def _raw_column(name: str, rows: Sequence[Row]) -> Column:
 
 
 def _conditions(rows: Sequence[Row]) -> list[Column]:
-    """The columns that tell cases of one shape apart, where there is more than one value."""
+    """The columns of the axes with more than one value; they distinguish cases of one shape."""
     return [
         Column(axis.name, axis.name.replace("_", " "), axis.about, numeric=False, shown=True)
         for axis in AXES
@@ -115,7 +116,7 @@ def _sorted_by(row: Row, metric: Metric) -> float | None:
 
 
 def _extent(row: Row) -> TableCell:
-    """The global extent is larger than any other."""
+    """The cell of the extent; the global extent sorts as the largest."""
     value = float(row.extent) if isinstance(row.extent, int) else 1e9 if row.extent else None
     return TableCell(units.plain(row.extent), value)
 
@@ -123,7 +124,7 @@ def _extent(row: Row) -> TableCell:
 def find_filters(
     columns: Sequence[Column], body: Sequence[Sequence[TableCell]]
 ) -> list[tuple[str, list[str]]]:
-    """The columns to choose rows by, with their values; those with one value are none."""
+    """The columns that filter rows, with their values; a column with one value is left out."""
     keys = [column.key for column in columns]
     found = []
     for name in FILTERED:

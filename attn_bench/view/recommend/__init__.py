@@ -1,1 +1,1 @@
-"""A recommendation as people and programs read it: its table, its sentences, its JSON."""
+"""A recommendation for people and programs: its table, its sentences, its JSON."""

@@ -10,7 +10,7 @@ from attn_bench.view.recommend import words
 
 
 def write_json(answer: Recommendation) -> str:
-    """Everything, for programs."""
+    """The whole answer as JSON."""
     choice = answer.choice
     content = {
         "question": words.make_title(answer),

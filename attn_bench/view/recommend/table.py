@@ -22,9 +22,9 @@ BRACKETS = {"read": (" ", " "), "secondary": ("(", ")"), "recalled": ("[", "]")}
 
 
 def make_table(choice: Choice, width: int) -> Table:
-    """A line for each candidate, after the baseline; those that fit first, the cheapest first.
+    """A line for the baseline, then one for each candidate, in the order of the choice.
 
-    Where there is little room, names are folded and fewer papers shown; no figure is cut.
+    In a narrow terminal, names are folded and fewer papers are shown. No figure is cut.
     """
     shown = Table(box=None, padding=(0, 1, 0, 0), header_style="underline")
     shown.add_column("  candidate", overflow="fold")
@@ -43,7 +43,7 @@ def make_table(choice: Choice, width: int) -> Table:
 
 
 def make_legend(choice: Choice, width: int) -> list[str]:
-    """What the signs and letters of the table mean."""
+    """The meaning of the signs and letters of the table."""
     is_network = choice.baseline is not None and choice.baseline.backbone is not None
     costs = "costs are changes against" if is_network else "× means times"
     baseline = "the plain backbone" if is_network else "a copy of the input"
@@ -67,7 +67,7 @@ def _letters(choice: Choice, width: int) -> dict[str, Paper]:
 
 
 def _metrics(choice: Choice) -> list[Metric]:
-    """What can be limited: the usual ones, and what is limited now."""
+    """The metrics to show: the usual ones, and those with a limit."""
     limited = {limit.metric for limit in choice.limits}
     return [metric for name, metric in LIMITS.items() if name in USUAL or name in limited]
 
@@ -99,7 +99,7 @@ def _cells(candidate: Candidate, choice: Choice, width: int) -> list[str]:
 
 
 def _relative(row: Row, baseline: Row | None, metric: Metric) -> str:
-    """Of a network what it adds to the plain one; of a module its own figure."""
+    """A network's change from the plain network, or the value of a module."""
     value, of = (getattr(r, metric.name, None) for r in (row, baseline))
     if metric.kind != "exact":
         return show_ratio(row)

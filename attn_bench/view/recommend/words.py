@@ -1,4 +1,4 @@
-"""A recommendation in words: the question, what to take and why in three sentences, the caveats."""
+"""A recommendation in words: the question, three sentences about the choice, the caveats."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PROVENANCE = {"secondary": "quoted by a secondary source", "recalled": "recalled
 
 
 def make_title(answer: Recommendation) -> str:
-    """What was asked."""
+    """The question in one line."""
     request, case, seen = answer.request, answer.case, answer.info.environment
     limits = ", ".join(map(str, request.limits))
     words = [
@@ -36,12 +36,12 @@ def make_title(answer: Recommendation) -> str:
 
 
 def give_reasons(choice: Choice) -> tuple[str, str, str]:
-    """What to take, why, and the next best candidate."""
+    """Three sentences: the recommended module, the reason, and the next best candidate."""
     chosen = choice.chosen
     if chosen is None:
         return _nothing_fits(choice)
     limits = ", ".join(map(str, choice.limits))
-    within = f"within the limits ({limits})" if limits else "and there is no limit"
+    within = f"within the limits ({limits})" if limits else "and no limit is set"
     take = f"Take {chosen.label}: it {_describe_costs(choice, chosen)}, {within}."
     paper = choice.paper
     if paper is None:
@@ -83,7 +83,7 @@ def _why_of(choice: Choice, chosen: Candidate, paper: Paper, covered: Sequence[C
 def _runner_up(
     choice: Choice, chosen: Candidate, paper: Paper, covered: Sequence[Candidate]
 ) -> str:
-    """The best of the faster candidates of the same paper; or that there is none."""
+    """A sentence about the best of the faster candidates of the same paper."""
     others = [c for c in covered if c is not chosen]
     faster = [c for c in others if c.cost < chosen.cost]
     if not faster:
@@ -132,7 +132,7 @@ def _nothing_fits(choice: Choice) -> tuple[str, str, str]:
 
 
 def list_caveats(answer: Recommendation) -> list[str]:
-    """What the choice rests on, and what it leaves open."""
+    """The assumptions of the choice, and its open questions."""
     run_to_run = answer.run_to_run
     deviation = describe_deviation(run_to_run.sd, is_measured=run_to_run.is_measured)
     found = [
@@ -152,7 +152,7 @@ def list_caveats(answer: Recommendation) -> list[str]:
 
 
 def list_unknowns(choice: Choice) -> list[str]:
-    """What was not measured here, what other papers say, and which candidates are open."""
+    """The unknowns: accuracy, the choices of other papers, and candidates that may fit."""
     found = []
     if choice.papers:
         found.append(
@@ -179,7 +179,7 @@ def list_unknowns(choice: Choice) -> list[str]:
 
 
 def _other_papers(choice: Choice) -> Iterator[str]:
-    """What the other papers would choose."""
+    """A sentence for each other paper about its choice."""
     for paper in choice.papers:
         best = best_of(choice.fitting, paper)
         if best is not None and paper != choice.paper:
@@ -194,7 +194,7 @@ def _other_papers(choice: Choice) -> Iterator[str]:
 
 
 def list_missed(candidate: Candidate, choice: Choice) -> list[str]:
-    """The figures of the limits that it does not certainly keep; or why it has no figures."""
+    """The figures of the limits that the candidate may exceed, or the reason for missing ones."""
     row = candidate.row
     if not candidate.keeps and candidate.fits != "yes":
         return [f"{row.status}: {row.error}"]
@@ -206,7 +206,7 @@ def list_missed(candidate: Candidate, choice: Choice) -> list[str]:
 
 
 def _show_limited(limit: Limit, row: Row, baseline: Row | None) -> str:
-    """The figure of the limited metric, relative where the limit is."""
+    """The figure of the limited metric; relative if the limit is relative."""
     if limit.metric == "latency" and limit.is_relative:
         return show_ratio(row)
     if limit.metric == "latency":
@@ -221,7 +221,7 @@ def _show_limited(limit: Limit, row: Row, baseline: Row | None) -> str:
 
 
 def show_ratio(row: Row) -> str:
-    """Of a network what it adds to the plain one; of a module how many copies of its input."""
+    """A network's change from the plain network, or a module's multiple of a copy of its input."""
     ratio = row.interval("ratio")
     if row.backbone is None:
         return f"{units.with_interval(ratio.times(1) if ratio else None)} ×"
@@ -229,7 +229,7 @@ def show_ratio(row: Row) -> str:
 
 
 def _describe_costs(choice: Choice, candidate: Candidate) -> str:
-    """Its costs as a half sentence."""
+    """The costs of a candidate as a part of a sentence."""
     row = candidate.row
     if row.backbone is None:
         parameters = units.count(row.params)
@@ -248,7 +248,7 @@ def _points(gain: Gain) -> str:
 
 
 def _mention_tie(choice: Choice, paper: Paper) -> str:
-    """That another source has gains for as many candidates, if one has."""
+    """A remark if another source has gains for as many candidates; else empty."""
     count = len(covered_by(paper, choice.fitting))
     alike = [p for p in choice.papers if len(covered_by(p, choice.fitting)) == count]
     if len(alike) == 1:
@@ -267,7 +267,7 @@ def _mention_doubt(gain: Gain) -> str:
 
 
 def _shorten(paper: Paper) -> str:
-    """Name and number of a paper, and the training that it means.
+    """The name and number of a paper, and its training.
 
     >>> _shorten(Paper("Gather-Excite", "1810.12348", "ResNet-50", 23.3))
     'Gather-Excite (arXiv:1810.12348; plain top-1 error 23.3 %)'

@@ -1,7 +1,7 @@
-"""What a device is, and how to open one by its name.
+"""The interface of a device, and how to open one by its name.
 
-A new device is a file in this folder, called as its value in `model/axes.py`. A device measures
-time and memory and knows the facts about itself. The rest of a worker is the same for all devices.
+A new device is a file in this folder, named like its value in `model/axes.py`. A device measures
+time and memory, and knows its own facts. The rest of a worker is the same for all devices.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Call = Callable[[], object]
 class Device(ABC):
     """One device in one worker process.
 
-    matrix_side: of the square matrices whose product measures the rate of arithmetic.
+    matrix_side: the side of the square matrices whose product measures the rate of arithmetic.
     """
 
     name: ClassVar[DeviceName]
@@ -34,15 +34,14 @@ class Device(ABC):
 
     @abstractmethod
     def facts(self) -> dict[str, Any]:
-        """What run.json says of it: model, memory, driver, clocks.
+        """The facts for run.json: model, memory, driver, clocks.
 
-        "gpu" is its model, where it has one of its own. The keys of `identity` in `model/axes.py`
-        identify it.
+        "gpu" is the model of a GPU. The keys of `identity` in `model/axes.py` identify the device.
         """
 
     @abstractmethod
     def limit_memory(self, limit_bytes: int | None) -> None:
-        """Make every allocation beyond `limit_bytes` an error. None is the device's default."""
+        """Make every allocation beyond `limit_bytes` fail. None means the device's default."""
 
     @abstractmethod
     def drain(self) -> None:
@@ -54,13 +53,13 @@ class Device(ABC):
 
     @abstractmethod
     def peak_memory_bytes(self, call: Call) -> int:
-        """The most memory that one `call` holds at any moment, beyond what was held before."""
+        """The most memory that one `call` holds at any moment, beyond the memory held before."""
 
 
 def open_device(name: str) -> Device:
     """The device called `name`; "auto" takes the first of AUTO_ORDER that exists. Loads torch.
 
-    Raises RequestError where this machine has no such device.
+    Raises RequestError if this machine does not have the device.
     """
     if name not in (*DEVICES, AUTO):
         raise RequestError(f"--device {name}: unknown device{nearest(name, DEVICES)}")

@@ -37,18 +37,20 @@ class Cpu(Device):
         }
 
     def limit_memory(self, limit_bytes: int | None) -> None:
-        """Of all private memory, what the libraries take included; by default MEMORY_SHARE of what
-        is free. Beyond it an allocation fails, before the kernel has to kill somebody. Linux alone
-        holds to it."""
-        wanted = limit_bytes or int(MEMORY_SHARE * psutil.virtual_memory().available)
+        """Limit all private memory, including that of libraries.
+
+        The default is MEMORY_SHARE of the free memory. An allocation beyond the limit fails before
+        the kernel must kill a process. Only Linux enforces the limit.
+        """
+        limit = limit_bytes or int(MEMORY_SHARE * psutil.virtual_memory().available)
         _, most = resource.getrlimit(resource.RLIMIT_DATA)
         resource.setrlimit(
             resource.RLIMIT_DATA,
-            (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most),
+            (limit if most == resource.RLIM_INFINITY else min(limit, most), most),
         )
 
     def drain(self) -> None:
-        """Nothing runs behind the caller's back on a CPU."""
+        """Do nothing: work on a CPU is finished when the call returns."""
 
     def time_block(self, call: Call, calls: int) -> Timing:
         clock = time.perf_counter_ns
@@ -66,8 +68,8 @@ class Cpu(Device):
         return Timing(seconds=(end - start) / 1e9, first_call_seconds=(start - begin) / 1e9)
 
     def peak_memory_bytes(self, call: Call) -> int:
-        """The running maximum of all allocations less all releases: the same in every run."""
-        call()  # what is allocated once (lazily packed weights, say) is not the call's own
+        """The running maximum of allocations minus releases; it is the same in every run."""
+        call()  # memory allocated only once, such as lazily packed weights, does not count
         with profile(
             activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True
         ) as log:

@@ -1,7 +1,7 @@
-"""An NVIDIA GPU: what the caller waits, and what the device alone takes with its L2 cache cold.
+"""An NVIDIA GPU: the time that the caller waits, and the device's own time with a cold L2 cache.
 
-Clocks and the reasons for throttling are sampled around every block, through NVML where its Python
-binding is installed; a block during which the clocks were held down is marked, not dropped.
+If NVML's Python binding is installed, clocks and reasons for throttling are sampled around every
+block. A block with reduced clocks is marked, not dropped.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from attn_bench.model.axes import DeviceName
 from attn_bench.model.metrics import Timing
 from attn_bench.worker.devices.base import Call, Device
 
-# NVML's clocks-event reasons that mean "slower than it could be": software power cap, hardware
-# slowdown, software and hardware thermal slowdown, hardware power brake.
+# NVML's clocks-event reasons for reduced clocks: software power cap, hardware slowdown, software
+# and hardware thermal slowdown, hardware power brake.
 _THROTTLED = 0x4 | 0x8 | 0x20 | 0x40 | 0x80
 
 
@@ -28,7 +28,7 @@ class Cuda(Device):
     def __init__(self) -> None:
         properties = torch.cuda.get_device_properties(0)
         l2 = getattr(properties, "L2_cache_size", 0) or 64 * 2**20
-        # Writing twice the L2's size puts everything else out of it.
+        # Writing twice the size of the L2 cache evicts everything else.
         self._flusher = torch.empty(2 * l2, dtype=torch.int8, device="cuda")
 
     @classmethod
@@ -59,7 +59,7 @@ class Cuda(Device):
         return facts
 
     def limit_memory(self, limit_bytes: int | None) -> None:
-        """Of PyTorch's own allocator; by default all that the GPU has."""
+        """Limit PyTorch's allocator; the default is all memory of the GPU."""
         if limit_bytes is None:
             return
         total = torch.cuda.get_device_properties(0).total_memory
@@ -92,7 +92,7 @@ class Cuda(Device):
         )
 
     def _device_seconds(self, call: Call, calls: int) -> float:
-        """The sum over `calls`, each between two events and behind a flush of the L2."""
+        """The device time of all calls. Each runs between two events, after a flush of the L2."""
         marks = [
             (torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True))
             for _ in range(calls)
@@ -112,7 +112,7 @@ class Cuda(Device):
         return bool(reasons & _THROTTLED)
 
     def _nvml(self) -> list[tuple[Any, Any]]:
-        """NVML and this GPU's handle; empty where its binding is missing or may not read."""
+        """NVML and this GPU's handle; empty if the binding is missing or lacks permission."""
         try:
             import pynvml
 

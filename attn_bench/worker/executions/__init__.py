@@ -1,1 +1,1 @@
-"""The ways to execute a module, one file each; `base` has the interface and opens one by name."""
+"""The executions of a module, one file each; `base` has the interface and opens one by name."""

@@ -1,7 +1,7 @@
-"""What an execution is, and how to open one by its name.
+"""The interface of an execution, and how to open one by its name.
 
-A new execution is a file in this folder, called as its value in `model/axes.py`. The row there
-says what it needs and how much patience it takes.
+A new execution is a file in this folder, named like its value in `model/axes.py`. The row there
+states its needs and its patience.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Execution(ABC):
     """One way to execute a module."""
 
     def problem(self, case: Case) -> str | None:
-        """Why it cannot execute `case`; None if it can. The case becomes `unsupported`."""
+        """Why it cannot execute `case`, which becomes `unsupported`; None if it can."""
         return None
 
     @abstractmethod

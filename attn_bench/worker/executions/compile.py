@@ -13,7 +13,7 @@ from attn_bench.worker.executions.base import Execution, Forward
 
 class Compile(Execution):
     def prepare(self, module: nn.Module, x: Tensor, mode: Mode) -> Forward:
-        # One process compiles many cases: none of them may fall back to eager unnoticed.
+        # One process compiles many cases. Without this, one of them may silently run in eager mode.
         config: Any = torch._dynamo.config
         config.recompile_limit = 10_000
         config.fail_on_recompile_limit_hit = True

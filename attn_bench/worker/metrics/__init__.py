@@ -1,1 +1,1 @@
-"""The exact metrics of a case: each file has a `measure`, whose keys are fields of `Facts`."""
+"""The exact metrics of a case: each file has a `measure` that returns fields of `Facts`."""

@@ -1,4 +1,4 @@
-"""The most memory that a call holds at once."""
+"""Measures the peak memory of a call."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from attn_bench.worker.called import CalledCase
 
 
 def measure(called: CalledCase) -> Mapping[str, Any]:
-    """Beyond the input and the parameters; the device measures it."""
+    """The peak memory beyond input and parameters; the device measures it."""
     built, device = called.built, called.device
     with built.mode():
         return {"peak_memory_bytes": attempt("call", lambda: device.peak_memory_bytes(built.call))}

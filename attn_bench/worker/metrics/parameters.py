@@ -1,4 +1,4 @@
-"""What a module stores, and the least it must move."""
+"""Counts the parameters and buffers of a module, and its least traffic."""
 
 from __future__ import annotations
 

@@ -1,14 +1,14 @@
-"""Arithmetic of a forward pass: what fvcore counts, and what it leaves out.
+"""Counts the arithmetic of a forward pass, including work that fvcore does not count.
 
-`macs_fvcore` is fvcore's own total, to the digit. It ignores pooling by `mean`, gates, activations
-and softmax, and mixes multiply-accumulates with BatchNorm's operations. So a second analysis,
-fvcore's with handles of ours, splits the work in two:
+`macs_fvcore` is the exact total of fvcore. It ignores pooling by `mean`, gates, activations and
+softmax, and it mixes multiply-accumulates with BatchNorm's operations. A second analysis uses
+fvcore with our handles and splits the work in two:
 
 - `macs`: multiply-accumulates of convolutions and matrix products, nothing else;
 - `elementwise_ops`: one for each result of an elementwise function (sigmoid and exp included), one
   for each element that a reduction or a pooling window reads, BatchNorm's two (five in training).
 
-Copies and views are not arithmetic. An operator that neither knows is named, never dropped.
+Copies and views are not arithmetic. The notes name every operator that neither analysis knows.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from fvcore.nn import jit_handles
 
-# fvcore shows these through analyses that trace the module anew for each.
+# fvcore's public analyses of these would each trace the module again.
 from fvcore.nn.activation_count import _DEFAULT_SUPPORTED_OPS as FVCORE_ACTIVATIONS
 from fvcore.nn.flop_count import _DEFAULT_SUPPORTED_OPS as FVCORE_FLOPS
 from fvcore.nn.jit_analysis import JitModelAnalysis
@@ -45,8 +45,8 @@ ATEN = "aten::"
 class Work:
     """The arithmetic of one forward pass of the whole batch.
 
-    operations: what each operator makes of `macs` and `elementwise_ops`: "convolution", "mul".
-    uncounted: operator -> calls.
+    operations: operator ("convolution", "mul") -> its part of `macs` and `elementwise_ops`.
+    uncounted: operator -> number of calls.
     """
 
     macs_fvcore: int
@@ -58,7 +58,7 @@ class Work:
 
 
 def measure(called: CalledCase) -> Mapping[str, Any]:
-    """The work, or a note that says why it cannot be counted."""
+    """Measure the work, or note why it cannot be counted."""
     built = called.built
     try:
         counted = attempt("counting", lambda: count_work(built.module, built.x.detach()))
@@ -70,7 +70,7 @@ def measure(called: CalledCase) -> Mapping[str, Any]:
 def count_work(module: nn.Module, x: Tensor) -> Work:
     """Count the forward pass of `module` on `x` (N, C, H, W), by tracing it.
 
-    Raises whatever tracing raises for a module that cannot be traced.
+    Raises the error of the tracer if the module cannot be traced.
     """
     with torch.no_grad(), _quiet_tracer():
         analysis = JitModelAnalysis(module, x).set_op_handle(**_all_handles())
@@ -87,9 +87,9 @@ def count_work(module: nn.Module, x: Tensor) -> Work:
 
 @cache
 def _all_handles() -> Mapping[str, Handle]:
-    """fvcore's two analyses and ours in one: tracing is what takes time, and one trace will do.
+    """Combine fvcore's two analyses and ours, so that one trace serves all; tracing is slow.
 
-    An operator that fvcore counts and we do not is put under its whole name, once a call.
+    An operator that only fvcore counts stands under its full name, once for each call.
     """
     handles: dict[str, list[Handle]] = {name: [handle] for name, handle in HANDLES.items()}
     for kind, known in ((FLOPS, FVCORE_FLOPS), (ACTIVATIONS, FVCORE_ACTIVATIONS)):
@@ -115,7 +115,7 @@ def _together(handles: Sequence[Handle]) -> Handle:
 
 @contextmanager
 def _quiet_tracer() -> Iterator[None]:
-    """torch.jit warns about what does not matter here, fvcore about what `uncounted` says."""
+    """Silence the tracer: torch.jit's warnings are irrelevant, fvcore's are in `uncounted`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -130,7 +130,7 @@ def _elements(value: Any) -> int:
 
 
 def _as(kind: str, fvcore_handle: Callable[..., Any]) -> Handle:
-    """A handle of fvcore's, its count put under `kind`."""
+    """A handle of fvcore that puts its count under `kind`."""
 
     def handle(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
         counted = fvcore_handle(inputs, outputs)
@@ -153,7 +153,7 @@ def _nothing(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
 
 
 def _pooling(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
-    """Every element that lies in a window, once for each window; the padding is not read."""
+    """One for each element of each window; padding does not count."""
     height, width = jit_handles.get_shape(inputs[0])[-2:]
     out_height, out_width = jit_handles.get_shape(outputs[0])[-2:]
     kernel, stride, padding = (_pair(inputs[index]) for index in (1, 2, 3))
@@ -184,7 +184,7 @@ _SOFTMAX = 5  # maximum, difference, exp, sum, quotient
 
 
 def _named(name: str, handle: Handle) -> Handle:
-    """`handle`, what it counts also put under the operator's own name."""
+    """A handle that also puts the count of `handle` under the name of the operator."""
 
     def named(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
         counted = handle(inputs, outputs)
