@@ -80,7 +80,7 @@ TIMED_METRIC = Change(
         f"{A}model/metrics.py": (
             (
                 "    throttled: bool = False\n",
-                "    throttled: bool = False\n    cpu_seconds: float | None = None\n",
+                "    throttled: bool = False\n    cpu_s: float | None = None\n",
             ),
             (
                 "    ratio: float | None = column(",
@@ -89,7 +89,7 @@ TIMED_METRIC = Change(
         "time of all cores for one call",
         heading="cores' time",
         show=units.microseconds,
-        sample=lambda timing: timing.cpu_seconds,
+        sample=lambda timing: timing.cpu_s,
     )
     cpu_lo_us: float | None = end("lower", "µs")
     cpu_hi_us: float | None = end("upper", "µs")
@@ -106,8 +106,8 @@ TIMED_METRIC = Change(
                 "            end = clock()\n            cpu_end = time.process_time()\n",
             ),
             (
-                "first_call_seconds=(start - begin) / 1e9)",
-                "first_call_seconds=(start - begin) / 1e9, cpu_seconds=cpu_end - cpu_start)",
+                "first_call_s=(start - begin) / 1e9)",
+                "first_call_s=(start - begin) / 1e9, cpu_s=cpu_end - cpu_start)",
             ),
         ),
     },

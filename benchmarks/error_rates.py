@@ -41,7 +41,7 @@ def main() -> None:
             "cpu",
             pairs,
             precision=words.precision / 100,
-            seconds_a_case=words.seconds,
+            case_s=words.seconds,
             most_trials=None if words.minutes else trials,
             command=tuple(sys.argv),
         )

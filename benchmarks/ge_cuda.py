@@ -114,7 +114,7 @@ def measured(device: Cuda, calls: list, rounds: int) -> list[float]:
         call()
     for _ in range(rounds):
         for i in random.sample(range(len(calls)), len(calls)):
-            seconds[i].append(device.time_block(calls[i], 1).device_seconds)
+            seconds[i].append(device.time_block(calls[i], 1).device_s)
     return [1e6 * statistics.median(each) for each in seconds]
 
 

@@ -35,7 +35,7 @@ from torch import Tensor, nn
 MakeModule = Callable[[int, tuple[int, int], int], nn.Module]
 """(channels, (height, width), stage from 1) -> the module for maps of that size."""
 
-Place = Literal["block", "inner", "slot", "stage"]
+PlaceKind = Literal["block", "inner", "slot", "stage"]
 
 CAFFE = "_caffe"
 WOKEN_SCALE = 0.25
@@ -72,7 +72,7 @@ def build(
     backbone: str,
     make_module: MakeModule | None = None,
     *,
-    place: Place = "block",
+    place: PlaceKind = "block",
     stages: Collection[int] | None = None,
     input_size: int = 224,
 ) -> nn.Module:
@@ -107,7 +107,7 @@ def stage_names(model: nn.Module) -> list[str]:
     )
 
 
-def sites(model: nn.Module, place: Place, stages: Collection[int] | None = None) -> list[Site]:
+def sites(model: nn.Module, place: PlaceKind, stages: Collection[int] | None = None) -> list[Site]:
     """The sites of `place`, in the order of the forward. Raises ValueError if there are none."""
     names = stage_names(model)
     wanted = sorted(stages or range(1, len(names) + 1))

@@ -126,4 +126,4 @@ class FakeWorker:
         if not isinstance(one_s, float):
             return one_s
         self.script.clock.now_s += (calls + 1) * one_s
-        return protocol.Timed(Timing(seconds=calls * one_s, first_call_seconds=one_s))
+        return protocol.Timed(Timing(seconds=calls * one_s, first_call_s=one_s))

@@ -14,7 +14,7 @@ from attn_bench.view.console import plain
 if TYPE_CHECKING:
     from attn_bench.catalog.registry import Registry
 
-COLUMNS = {
+LISTED = {
     "modules": ("name", "extents", "paper", "summary"),
     "suites": ("name", "title"),
     "metrics": ("name", "unit", "about"),
@@ -22,7 +22,7 @@ COLUMNS = {
 
 
 @click.command()
-@click.argument("what", type=click.Choice(list(COLUMNS)), default="modules")
+@click.argument("what", type=click.Choice(list(LISTED)), default="modules")
 @run_option("modules_from", help="Also list the modules of this file; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(what: str, modules_from: tuple[str, ...], as_json: bool) -> None:
@@ -34,7 +34,7 @@ def command(what: str, modules_from: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         plain.text(json.dumps(items, indent=2, ensure_ascii=False) + "\n")
     else:
-        view.show(items, COLUMNS[what])
+        view.show(items, LISTED[what])
 
 
 def _modules(modules_from: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -89,6 +89,6 @@ def _suites() -> list[dict[str, Any]]:
 
 
 def _metrics() -> list[dict[str, Any]]:
-    from attn_bench.model.row import ABOUT, COLUMNS, UNIT
+    from attn_bench.model.row import ABOUT, UNIT
 
-    return [{"name": name, "unit": UNIT[name], "about": ABOUT[name]} for name in COLUMNS]
+    return [{"name": name, "unit": UNIT[name], "about": ABOUT[name]} for name in LISTED]

@@ -22,7 +22,7 @@ from attn_bench.model.case import Case
 from attn_bench.model.run import Block, Outcome, Plan, Rates, Settings
 from attn_bench.plan.order import calls_in_a_block, round_order
 
-LEAST_ROUNDS = 10  # of each session before the first look
+ROUNDS_BEFORE_A_LOOK = 10  # of each session before the first look
 LOOK_GROWTH = 1.3  # from look to look, so that looks cost a shrinking share of the time
 ROUNDS_WORTH_A_SESSION = 6  # a budget that is too small for these rounds uses fewer sessions
 LEAST_SESSIONS = 2
@@ -162,7 +162,7 @@ class Coordinator:
         for session in self._sessions:
             self._open(session)
         self._started = self._clock()
-        cycles, next_look = 0, LEAST_ROUNDS
+        cycles, next_look = 0, ROUNDS_BEFORE_A_LOOK
         try:
             if not self._warm_up(waiting, budget_s):
                 return
@@ -196,7 +196,7 @@ class Coordinator:
         current = {case.id: case.current.id for case in waiting}
         fastest: dict[str, float] = {}
         for block in self.blocks[begun:]:
-            one = min(block.seconds / block.calls, block.first_call_seconds)
+            one = min(block.seconds / block.calls, block.first_call_s)
             key = current[block.case_id]
             fastest[key] = min(one, fastest.get(key, one))
         calls = calls_in_a_block(fastest, self._settings.block_s)
@@ -297,7 +297,7 @@ class Coordinator:
 
 def calling_s(blocks: Iterable[Block]) -> float:
     """The seconds spent in modules: timed blocks and untimed first calls."""
-    return sum(block.seconds + block.first_call_seconds for block in blocks)
+    return sum(block.seconds + block.first_call_s for block in blocks)
 
 
 def _patience(case: Case) -> float:

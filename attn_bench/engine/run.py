@@ -16,6 +16,7 @@ from attn_bench.engine.progress import Progress
 from attn_bench.engine.session import OpenSession, modules_without_worker
 from attn_bench.engine.watch import Watch
 from attn_bench.model import machine, protocol
+from attn_bench.model.axes import AUTO, HOST
 from attn_bench.model.environment import Environment, find_disturbances, fingerprint_of
 from attn_bench.model.errors import AttnBenchError
 from attn_bench.model.request import RunRequest
@@ -76,10 +77,15 @@ class Finished:
 
 
 def complain_early(request: RunRequest, gone: Sequence[Entry] = ()) -> None:
-    """Raise RequestError for an error in the suite before a worker starts, which takes seconds."""
+    """Raise RequestError for a wrong suite, `where` or `modules`, before a worker starts."""
     known = modules_without_worker(request.modules_from)
-    if known is not None:
-        load_suite(request, union(gone, known))
+    if known is None:
+        return
+    suite = load_suite(request, union(gone, known))
+    if request.device == AUTO and "device" in (request.where or ""):
+        return  # only a worker knows the device
+    device = HOST if request.device == AUTO else request.device
+    make_plan(suite, device, modules=request.modules, where=request.where)  # type: ignore[arg-type]
 
 
 def load_suite(request: RunRequest, known: Registry) -> Suite:

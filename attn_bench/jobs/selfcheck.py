@@ -115,15 +115,15 @@ class Rate:
 class Report:
     """The results of a selfcheck.
 
-    seconds_a_case: the mean time for one case of a pair.
+    case_s: the mean time for one case of a pair.
     unlike: the ratios of UNLIKE modules to a copy, trial by trial.
     """
 
     findings: tuple[PairTrial, ...]
     unlike: tuple[Mapping[str, Estimate], ...]
     trials: int
-    seconds_a_case: float
-    seconds_a_round: float
+    case_s: float
+    round_s: float
 
     def false_alarms(self) -> Rate:
         """Identical variants called slower or faster."""
@@ -166,7 +166,7 @@ class Report:
         It follows from the measured variances between sessions and between rounds. The interval
         comes from resampling the pairs.
         """
-        rounds = max(1.0, budget_s / sessions / self.seconds_a_round)
+        rounds = max(1.0, budget_s / sessions / self.round_s)
         df = float(sessions - 1)
         quantiles = float(stdtrit(df, 1 - FAMILY_ERROR / 2)) + float(stdtrit(df, POWER))
         total = np.array([f.estimate.between for f in self.findings])
@@ -189,7 +189,7 @@ class Report:
         """The results for run.json."""
         return {
             "trials": self.trials,
-            "seconds_a_case": self.seconds_a_case,
+            "case_s": self.case_s,
             "false_alarms": _rate_json(self.false_alarms()),
             "power": {str(percent): _rate_json(rate) for percent, rate in self.power().items()},
             "run_to_run_sd": self.run_to_run_sd(),
@@ -210,14 +210,14 @@ class SelfcheckRequest:
 
     minutes: the time for all trials; at least one trial runs.
     most_trials: the largest number of trials.
-    seconds_a_case: the budget of a trial for each of its cases.
+    case_s: the budget of a trial for each of its cases.
     """
 
     minutes: float
     device: str = AUTO
     pairs: Pairs = DEFAULT_PAIRS
     precision: float = PRECISION
-    seconds_a_case: float = SECONDS_PER_CASE
+    case_s: float = SECONDS_PER_CASE
     most_trials: int | None = None
     command: tuple[str, ...] = ()
 
@@ -229,7 +229,7 @@ def selfcheck(request: SelfcheckRequest, progress: Progress) -> tuple[Finished, 
     with open_session(run_request, progress) as session:
         plan, truth = request.pairs.plan(session.hello.device)
         settings = Settings(
-            budget_s=request.seconds_a_case * len(plan.cases),
+            budget_s=request.case_s * len(plan.cases),
             precision=request.precision,
             sessions=SESSIONS,
             seed=0,
@@ -335,7 +335,7 @@ def _as_suite(plan: Plan) -> Suite:
 
 def _costs(blocks: Iterable[Block], trials: int, cases: int) -> tuple[float, float]:
     """Seconds for a case in a trial, and seconds for a block, including untimed calls."""
-    seconds = [block.seconds + block.first_call_seconds for block in blocks]
+    seconds = [block.seconds + block.first_call_s for block in blocks]
     if not seconds:
         return 0.0, 0.0
     return sum(seconds) / max(trials, 1) / cases, float(np.mean(seconds))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -41,12 +42,23 @@ class Condition:
             self._tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
             reason = error.args[0] if error.args else "nested too deeply"
-            raise self._wrong(f"cannot be read ({reason})") from None
+            hint = "; use == for equal" if re.search(r"[^=!<>]=[^=]", text) else ""
+            raise self._wrong(f"cannot be read ({reason}{hint})") from None
         known = set(columns)
         for node in ast.walk(self._tree):
             if isinstance(node, ast.Name) and node.id not in known:
-                raise self._wrong(f"unknown column {node.id!r}{nearest(node.id, known)}")
+                hint = nearest(node.id, known)
+                if node.id in self._compared() and "did you mean" not in hint:
+                    hint = f" (a text needs quotes: '{node.id}')"
+                raise self._wrong(f"unknown column {node.id!r}{hint}")
         self(dict.fromkeys(known))  # visits every node once, so that a bad one is reported now
+
+    def _compared(self) -> set[str]:
+        """The names that a comparison has on its right side, where a value stands."""
+        right = (
+            s for n in ast.walk(self._tree) if isinstance(n, ast.Compare) for s in n.comparators
+        )
+        return {side.id for side in right if isinstance(side, ast.Name)}
 
     def __call__(self, row: Mapping[str, Any]) -> bool:
         return bool(self._value(self._tree, row))

@@ -38,14 +38,14 @@ class Interval:
 class Timing:
     """The time of several back-to-back calls as one, after one untimed call.
 
-    first_call_seconds: the time of the untimed call.
-    device_seconds: the time on the device alone; None if it was not measured.
+    first_call_s: the time of the untimed call.
+    device_s: the time on the device alone; None if it was not measured.
     throttled: whether the device reduced its clocks meanwhile.
     """
 
     seconds: float
-    first_call_seconds: float = 0.0
-    device_seconds: float | None = None
+    first_call_s: float = 0.0
+    device_s: float | None = None
     throttled: bool = False
 
 
@@ -155,7 +155,7 @@ class Timed:
         "time on the device alone, L2 cold; empty on CPU",
         heading="device",
         show=units.microseconds,
-        sample=lambda timing: timing.device_seconds,
+        sample=lambda timing: timing.device_s,
     )
     device_lo_us: float | None = end("lower", "µs")
     device_hi_us: float | None = end("upper", "µs")

@@ -20,7 +20,7 @@ from attn_bench.model.case import PLAIN, Case, Network, Shape, Variant
 from attn_bench.model.row import Row
 from attn_bench.papers.published import DATA, Published, fits, load, our_backbone, ours, read_links
 
-Verdict = Literal["match", "explained", "differs"]
+Agreement = Literal["match", "explained", "differs"]
 
 PAPERS_STRIDES = "_caffe"
 ROW_COUNTS = ("params", "buffers", "macs", "macs_fvcore", "elementwise_ops", "activations")
@@ -36,7 +36,7 @@ class Figure:
     name: str
     ours: str
     theirs: str
-    verdict: Verdict
+    verdict: Agreement
     why: str | None = None
 
 
@@ -131,7 +131,7 @@ def _compare_with_paper(row: Published, measured: Row, operations: Mapping[str, 
         shown = f"{count / rule['unit']:.{rule['digits']}f}"
         printed = f"{theirs:.{rule['digits']}f}"
         why = None if shown == printed else _explanation(row, name, shown)
-        verdict: Verdict = (
+        verdict: Agreement = (
             "match" if shown == printed else "differs" if why is None else "explained"
         )
         figures.append(Figure(name, shown, printed, verdict, why))

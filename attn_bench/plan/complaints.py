@@ -30,7 +30,7 @@ def check_against(suite: Suite, registry: Registry, text: str) -> None:
 
     Raises RequestError for the first error.
     """
-    place = Places(suite.source, text)
+    place = KeyLocator(suite.source, text)
     labels = {variant.label for grid in suite.grids for variant in grid.variants()}
     if suite.baseline not in labels:
         registry.get(suite.baseline, place("", None, "baseline"))
@@ -54,7 +54,7 @@ def check_against(suite: Suite, registry: Registry, text: str) -> None:
 
 
 @dataclass(frozen=True)
-class Places:
+class KeyLocator:
     """Names the place of a key in a suite file."""
 
     source: str

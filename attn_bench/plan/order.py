@@ -35,7 +35,7 @@ def round_order(cases: Sequence[Case], rng: Random) -> list[Case]:
     return order
 
 
-def calls_in_a_block(seconds_a_call: Mapping[str, float], block_s: float) -> dict[str, int]:
+def calls_in_a_block(call_s: Mapping[str, float], block_s: float) -> dict[str, int]:
     """The number of calls of each case that make a block of about `block_s`.
 
     Cases of nearly the same latency get the same number. A block of more calls is disturbed more
@@ -47,11 +47,11 @@ def calls_in_a_block(seconds_a_call: Mapping[str, float], block_s: float) -> dic
     """
     calls: dict[str, int] = {}
     group: list[str] = []
-    ordered = sorted(seconds_a_call, key=lambda case_id: seconds_a_call[case_id])
+    ordered = sorted(call_s, key=lambda case_id: call_s[case_id])
     for case_id, following in zip_longest(ordered, ordered[1:]):
         group.append(case_id)
-        here, first = seconds_a_call[case_id], seconds_a_call[group[0]]
-        then = seconds_a_call[following] if following else inf
+        here, first = call_s[case_id], call_s[group[0]]
+        then = call_s[following] if following else inf
         if then > ALIKE * here or then > 2 * first:
             shared = max(1, min(MOST_CALLS, round(block_s / sqrt(first * here))))
             calls |= dict.fromkeys(group, shared)

@@ -3,8 +3,9 @@
 The schema of run.json and of the table beside it, by version:
 1  the first.
 2  whole networks: the columns backbone and place.
-3  the column arguments; in run.json `suite.anchor` is `suite.baseline`, `suite.axes` holds the
-   values of each axis, and `warnings` names what disturbed the run instead of advising.
+3  the column arguments; in the samples first_call_s and device_s; in run.json `suite.anchor` is
+   `suite.baseline`, `suite.axes` holds the values of each axis, and `warnings` names what disturbed
+   the run instead of advising.
 A column that the table of an older schema lacks is empty. Keys that are unknown are ignored.
 """
 

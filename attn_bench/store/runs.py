@@ -21,6 +21,8 @@ from attn_bench.store.info import RunInfo, read_record
 from attn_bench.store.tables import as_csv, as_markdown
 
 RESULTS = "results"
+# Columns of the samples before schema 3, and their names now.
+RENAMED_SAMPLES = {"first_call_seconds": "first_call_s", "device_seconds": "device_s"}
 # A table without one of these columns is not a run's table.
 NEEDED = ("case_id", "module", "variant", "status")
 
@@ -142,7 +144,8 @@ def find(run: str, results: Path | None = None) -> Path:
         return (exact or matching)[0]
     if matching:
         raise RequestError(f"{run!r} matches {len(matching)} runs: give a longer part of the name")
-    raise RequestError(f"run {run!r} not found{nearest(run, [p.name for p in folders])}")
+    names = ["latest", *(p.name for p in folders)]
+    raise RequestError(f"run {run!r} not found{nearest(run, names)}")
 
 
 def load(path: Path) -> StoredRun:
@@ -195,7 +198,8 @@ def load_blocks(path: Path) -> list[Block]:
     try:
         frame = pd.read_parquet(file)
         frame = frame.astype(object).where(frame.notna(), None)
-        blocks = read_record(frame.to_dict("records"), list[Block])
+        records = frame.rename(columns=RENAMED_SAMPLES).to_dict("records")
+        blocks = read_record(records, list[Block])
     except (OSError, ValueError, RequestError) as error:
         raise RequestError(f"{file}: cannot be read: {error}") from None
     if any(block.calls < 1 or not block.seconds > 0 for block in blocks):
@@ -232,7 +236,7 @@ def read_journal(path: Path) -> tuple[dict[str, Outcome], list[Block]]:
                 case {"outcome": values}:
                     outcomes[values["case_id"]] = read_record(values, Outcome)
                 case {"block": values}:
-                    blocks.append(Block(**values))
+                    blocks.append(Block(**{RENAMED_SAMPLES.get(n, n): values[n] for n in values}))
     except (OSError, ValueError, TypeError) as error:
         raise RequestError(f"{journal}: cannot be read: {error}") from None
     return outcomes, blocks

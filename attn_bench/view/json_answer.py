@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
-SCHEMA = 1
+ANSWER_SCHEMA = 1
 Kind = Literal["check", "recommend", "verify"]
 
 
 def as_json(kind: Kind, content: Mapping[str, Any]) -> str:
-    """`content` as the answer of the command `kind`. SCHEMA changes when a key changes.
+    """`content` as the answer of the command `kind`. ANSWER_SCHEMA changes when a key changes.
 
     >>> print(as_json("verify", {"state": "finished"}), end="")
     {
@@ -20,5 +20,5 @@ def as_json(kind: Kind, content: Mapping[str, Any]) -> str:
       "state": "finished"
     }
     """
-    answer = {"schema": SCHEMA, "kind": kind, **content}
+    answer = {"schema": ANSWER_SCHEMA, "kind": kind, **content}
     return json.dumps(answer, indent=2, ensure_ascii=False) + "\n"

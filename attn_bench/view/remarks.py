@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from attn_bench.model import units
-from attn_bench.model.case import PLAIN
+from attn_bench.model.case import BASELINE, PLAIN
 from attn_bench.model.row import Row
 from attn_bench.store.info import RunInfo
 from attn_bench.view.advice import advise
@@ -18,11 +18,17 @@ def list_remarks(rows: Sequence[Row], info: RunInfo) -> list[str]:
     """Remarks on unmeasured cases, on the precision of the ratios, and on the use of time."""
     found = _list_reasons(rows)
     if info.suite.timed:
-        found += _describe_precision(rows, info.suite.baseline, info.settings.precision)
+        found += _describe_precision(rows, name_baseline(rows, info), info.settings.precision)
     share = info.calling_share
     if share is not None:
         found.append(f"{units.percent(share)} of the measuring time was spent calling modules.")
     return found
+
+
+def name_baseline(rows: Sequence[Row], info: RunInfo) -> str:
+    """What the ratios of a run are to: a module, or, in a check of two versions, "@base"."""
+    has_versions = any(row.module.endswith(BASELINE) for row in rows)
+    return BASELINE if has_versions else info.suite.baseline
 
 
 def list_warnings(info: RunInfo) -> list[str]:
@@ -56,7 +62,13 @@ def _list_reasons(rows: Sequence[Row]) -> list[str]:
 
 def _describe_precision(rows: Sequence[Row], baseline: str, precision: float) -> list[str]:
     """The number of ratios that are as precise as requested, without the baseline's own."""
-    measured = [row for row in rows if row.status == "ok" and row.variant not in (baseline, PLAIN)]
+    measured = [
+        row
+        for row in rows
+        if row.status == "ok"
+        and row.variant not in (baseline, PLAIN)
+        and not row.module.endswith(BASELINE)
+    ]
     found = [row.interval("ratio") for row in measured]
     ratios = [ratio for ratio in found if ratio is not None]
     reached = [ratio for ratio in ratios if ratio.half_width <= precision * ratio.value]

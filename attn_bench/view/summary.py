@@ -16,7 +16,7 @@ from rich.table import Table
 
 from attn_bench.model import units
 from attn_bench.model.axes import unusual_words
-from attn_bench.model.case import PLAIN
+from attn_bench.model.case import BASELINE, PLAIN
 from attn_bench.model.metrics import METRIC, METRICS, Metric
 from attn_bench.model.row import Row
 
@@ -105,11 +105,18 @@ def group_title(row: Row) -> str:
     return " ".join(word for word in words if word)
 
 
+def is_known(metric: Metric, rows: Sequence[Row]) -> bool:
+    """Whether any row has a figure of `metric`; a column without figures is not shown."""
+    return any(getattr(row, metric.name) is not None for row in rows)
+
+
 def _summary(title: str, rows: Sequence[Row], baseline: str) -> Summary:
     longest_us = max((row.latency_us or 0.0 for row in rows), default=0.0)
     unit: Literal["µs", "ms"] = "ms" if longest_us >= 1000 else "µs"
-    columns = tuple(m for m in SHOWN if m is not DEVICE or any(r.device_us for r in rows))
+    columns = tuple(m for m in SHOWN if is_known(m, rows))
     competitors = [row for row in rows if row.variant != baseline and row.status == "ok"]
+    if baseline == BASELINE:
+        competitors = []  # versions of a case are compared with each other, not with other cases
 
     def cell(row: Row, metric: Metric) -> Cell:
         if metric.kind == "exact":

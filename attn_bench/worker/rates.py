@@ -42,7 +42,7 @@ def _best_seconds(device: Device, call: Call, calls: int) -> float:
     def measured() -> Iterator[float]:
         for _ in range(REPEATS):
             timing = device.time_block(call, calls)
-            yield (timing.device_seconds or timing.seconds) / calls
+            yield (timing.device_s or timing.seconds) / calls
 
     return min(measured())
 

@@ -13,7 +13,12 @@ import pytest
 from fakes import FakeWorker, Script, dies, hangs
 
 from attn_bench.analysis.verdicts import Tolerances
-from attn_bench.engine.coordinator import LEAST_ROUNDS, LEAST_SESSIONS, Coordinator, Progressed
+from attn_bench.engine.coordinator import (
+    LEAST_SESSIONS,
+    ROUNDS_BEFORE_A_LOOK,
+    Coordinator,
+    Progressed,
+)
 from attn_bench.engine.judges import Judge, Untimed
 from attn_bench.engine.progress import Unseen
 from attn_bench.jobs.check.versions import PairJudge, two_sides
@@ -189,8 +194,8 @@ def test_what_is_alike_has_as_many_calls() -> None:
 def test_precise_ratios_end_the_run() -> None:
     """Where all ratios are precise at the first look, there are no rounds after it."""
     run = Run(Script(quiet)).whole()
-    assert {block.round for block in run.blocks} == set(range(LEAST_ROUNDS + 2))
-    assert len(run.blocks) == 3 * 3 * (LEAST_ROUNDS + 2)
+    assert {block.round for block in run.blocks} == set(range(ROUNDS_BEFORE_A_LOOK + 2))
+    assert len(run.blocks) == 3 * 3 * (ROUNDS_BEFORE_A_LOOK + 2)
     assert run.script.clock() < SETTINGS.budget_s / 10
 
 
@@ -198,8 +203,8 @@ def test_what_is_precise_leaves_its_time_to_the_others() -> None:
     """After a look, a case that is done is left out; one that is not goes on with its baseline."""
     run = Run(Script(noisy), budget_s=20).whole()
     last = {block.case_id: block.round for block in run.blocks}
-    assert last[SIMAM.id] == LEAST_ROUNDS + 1
-    assert last[SE.id] > 10 * LEAST_ROUNDS
+    assert last[SIMAM.id] == ROUNDS_BEFORE_A_LOOK + 1
+    assert last[SE.id] > 10 * ROUNDS_BEFORE_A_LOOK
     assert last[IDENTITY.id] >= last[SE.id] - 1
 
 
@@ -226,8 +231,8 @@ def test_a_limit_that_is_surely_broken_ends_a_case() -> None:
         run = Run(Script(quiet), precision=1e-6, most_ratio=most_ratio, budget_s=3).whole()
         return max(block.round for block in run.blocks if block.case_id == SE.id)
 
-    assert last_round(1.1) == LEAST_ROUNDS + 1  # it takes twice the baseline
-    assert last_round(None) > 2 * LEAST_ROUNDS
+    assert last_round(1.1) == ROUNDS_BEFORE_A_LOOK + 1  # it takes twice the baseline
+    assert last_round(None) > 2 * ROUNDS_BEFORE_A_LOOK
     assert last_round(2.5) > last_round(None)  # simam is above, and leaves its time to it
 
 
@@ -273,7 +278,7 @@ def test_a_worker_lost_at_block_7_costs_one_case(
     assert len(run.blocks) > 6
     assert Counter(run.statuses().values()) == {"ok": 2, status: 1}
     assert {0, 1, 3} <= {block.session for block in run.blocks}
-    assert max(block.round for block in run.blocks) == LEAST_ROUNDS + 1
+    assert max(block.round for block in run.blocks) == ROUNDS_BEFORE_A_LOOK + 1
     assert not [block for block in run.blocks[7:] if block.case_id == lost[0].case_id]
     assert len(script.workers) == 4
     assert all(worker.is_ended for worker in script.workers)
@@ -290,7 +295,7 @@ def test_a_replacement_is_not_charged_to_the_budget() -> None:
     """A start that takes a thousand times the budget leaves the others all of their time."""
     run = Run(Script(lost_once(7, dies), start_s=2000.0), budget_s=2).whole()
     assert run.script.clock() > 4 * 2000
-    assert max(block.round for block in run.blocks) == LEAST_ROUNDS + 1
+    assert max(block.round for block in run.blocks) == ROUNDS_BEFORE_A_LOOK + 1
 
 
 def test_a_worker_lost_while_inspecting_costs_one_case() -> None:

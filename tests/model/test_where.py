@@ -45,3 +45,18 @@ def test_nothing_else_is_a_condition(text: str) -> None:
     with pytest.raises(RequestError) as caught:
         Condition(text, ROW)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("module = 'se'", "use == for equal"),
+        ("module == se", "a text needs quotes: 'se'"),
+        ("2 < rato", "did you mean 'ratio'"),
+    ],
+)
+def test_a_usual_mistake_has_its_advice(text: str, advice: str) -> None:
+    """One equals sign, a text without quotes and a misspelt column each say what to write."""
+    with pytest.raises(RequestError) as caught:
+        Condition(text, ROW)
+    assert advice in str(caught.value)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from program import ProgramRun
+from program import ROOT, ProgramRun
 
 from attn_bench.model.errors import RequestError
 from attn_bench.model.row import Row
@@ -100,3 +100,17 @@ def test_markdown_cells_cannot_break_the_table() -> None:
     """A bar or a line break in a reason stays inside its cell."""
     text = runs.as_markdown([Row(case_id="a", error="x | y\nz")], ["case_id", "error"])
     assert text.splitlines()[-1] == "| a | x \\| y z |"
+
+
+def test_the_samples_of_an_older_schema_are_read() -> None:
+    """The committed reference run, of schema 2, names its columns otherwise."""
+    reference = ROOT / "results" / "reference" / "ge_extents-cpu"
+    blocks = runs.load_blocks(reference)
+    assert len(blocks) > 1000
+    assert all(block.first_call_s > 0 for block in blocks)
+    info = runs.load(reference).info
+    assert (info.schema, info.suite.baseline, info.suite.axes["execution"]) == (
+        2,
+        "identity",
+        ("eager",),
+    )

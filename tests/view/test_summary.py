@@ -6,6 +6,7 @@ import io
 
 from rich.console import Console
 
+from attn_bench.model.case import BASELINE
 from attn_bench.model.row import Row
 from attn_bench.view.summary import make_tables
 
@@ -37,9 +38,9 @@ def row(module: str, latency: float, half: float, **others: object) -> Row:
     return Row(**{**cells, **others})  # type: ignore[arg-type]
 
 
-def rendered(*rows: Row) -> dict[str, str]:
+def rendered(*rows: Row, baseline: str = "identity") -> dict[str, str]:
     console = Console(file=io.StringIO(), width=100)
-    for table in make_tables(rows, "identity"):
+    for table in make_tables(rows, baseline):
         console.print(table)
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     return {line.split()[0]: line for line in lines if line.strip()}
@@ -73,3 +74,22 @@ def test_no_more_digits_than_the_interval_supports() -> None:
 def test_a_failed_case_keeps_its_row() -> None:
     """A case without figures shows its status where they would stand."""
     assert "failed" in rendered(row("a", 1, 0.1), row("b", 1, 0.1, status="failed"))["b"]
+
+
+def test_a_check_of_two_versions_compares_no_modules() -> None:
+    """Its ratios are to the other version: the heading says so, and no module is the best."""
+    lines = rendered(
+        row("se", 200, 2),
+        row("cbam", 500, 5),
+        row("se@base", 200, 2),
+        row("cbam@base", 500, 5),
+        baseline=BASELINE,
+    )
+    assert "× @base" in lines["module"]
+    assert "*" not in "".join(lines.values())
+
+
+def test_a_metric_without_figures_has_no_column() -> None:
+    """What no row of a table knows is not shown, as in a run from before the metric."""
+    assert "MACs" in rendered(row("a", 1, 0.1))["module"]
+    assert "MACs" not in rendered(row("a", 1, 0.1, macs=None))["module"]

@@ -30,7 +30,7 @@ from attn_bench.plan import suite_file
 from attn_bench.plan.cases import SECONDS_PER_CASE, SESSIONS, make_plan, make_settings
 
 SESSIONS_OF_FEW = 8
-LEAST_BUDGET_S = 20.0
+LEAST_CHECK_S = 20.0
 GENERATIONS = 4  # of pairs of processes, one after another within the budget
 
 
@@ -168,7 +168,7 @@ def _with_own_defaults(suite: Suite, sides: Sides) -> Suite:
     """
     return replace(
         suite,
-        budget_s=max(LEAST_BUDGET_S, SECONDS_PER_CASE * len(sides.plan.measurable)),
+        budget_s=max(LEAST_CHECK_S, SECONDS_PER_CASE * len(sides.plan.measurable)),
         sessions=SESSIONS if len(sides.pairs) >= LEAST_FAMILY else SESSIONS_OF_FEW,
     )
 

@@ -41,7 +41,7 @@ def show(path: Path, rows: Sequence[Row], info: RunInfo) -> None:
     if info.suite.published:
         show_published(rows, info)
     elif any(row.status == "ok" for row in rows):
-        for table in summary.make_tables(rows, info.suite.baseline):
+        for table in summary.make_tables(rows, remarks.name_baseline(rows, info)):
             console.print(table)
         console.print("[dim]" + "\n".join(summary.make_legends(rows)) + "[/]\n")
     for words in remarks.list_remarks(rows, info):

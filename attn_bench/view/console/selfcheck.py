@@ -33,7 +33,7 @@ def show(found: Mapping[str, Any] | None) -> None:
         for budget, v in found["smallest_visible"].items()
     ]
     print_aligned(lines)
-    trials, cost = units.number(found["trials"], "trial"), found["seconds_a_case"]
+    trials, cost = units.number(found["trials"], "trial"), found["case_s"]
     line(f"{trials} of {cost:.1f} s a case; in brackets 95 % intervals")
 
 

@@ -29,7 +29,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 def render(run: StoredRun, pictures: Sequence[Picture]) -> str:
     """The whole page as one text, which loads no other file."""
-    baseline = run.info.suite.baseline
+    baseline = remarks.name_baseline(run.rows, run.info)
     columns, body = make_table(run.rows, baseline)
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     return (
@@ -59,7 +59,7 @@ def render(run: StoredRun, pictures: Sequence[Picture]) -> str:
 
 def fragment(run: StoredRun) -> str:
     """The tables and remarks of the console as HTML without scripts, for a notebook."""
-    baseline = run.info.suite.baseline
+    baseline = remarks.name_baseline(run.rows, run.info)
     return (
         _templates()
         .get_template("fragment.html")

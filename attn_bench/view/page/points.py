@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import exp, log
 
 from attn_bench.model.axes import conditions_of
+from attn_bench.model.case import BASELINE
 from attn_bench.model.metrics import Interval
 from attn_bench.model.row import Row
 from attn_bench.papers.gains import BACKBONE, Gain, gains_of
@@ -37,6 +38,8 @@ def find_points(rows: Sequence[Row], baseline: str) -> list[Point]:
     Costs compare only over the same shapes: those at which every variant of a condition with a
     published gain was measured. Without such a shape, the condition has no points.
     """
+    if baseline == BASELINE:
+        return []  # the ratios of a check are to another version, and no cost
     measured: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         is_measured = row.status == "ok" and row.ratio is not None and row.variant != baseline

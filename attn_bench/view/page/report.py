@@ -10,6 +10,7 @@ from attn_bench.store import runs
 from attn_bench.store.files import write_atomically
 from attn_bench.view.page import figures, page
 from attn_bench.view.page.drawing import Picture, write_png
+from attn_bench.view.remarks import name_baseline
 
 
 def report(run: str, out: str | None = None, png: str | None = None) -> list[Path]:
@@ -20,7 +21,7 @@ def report(run: str, out: str | None = None, png: str | None = None) -> list[Pat
     Raises RequestError if the run is missing or unfinished, or a file cannot be written.
     """
     stored = runs.load(runs.find(run))
-    drawn = figures.make_pictures(stored.rows, stored.info.suite.baseline)
+    drawn = figures.make_pictures(stored.rows, name_baseline(stored.rows, stored.info))
     file = Path(out) if out else stored.path / "report.html"
     content = page.render(stored, drawn).encode(errors="backslashreplace")
     try:

@@ -9,7 +9,7 @@ from attn_bench.model import units
 from attn_bench.model.axes import AXES, AXIS_NAMES
 from attn_bench.model.metrics import Metric
 from attn_bench.model.row import ABOUT, COLUMNS, UNIT, Row
-from attn_bench.view.summary import DEVICE, RATIO, SHOWN, Line, Summary, summarise
+from attn_bench.view.summary import RATIO, SHOWN, Line, Summary, is_known, summarise
 
 FILTERED = ("module", "extent", "shape", *AXIS_NAMES, "status")
 SHAPE = "input, N×C×H×W"
@@ -52,16 +52,12 @@ def make_table(rows: Sequence[Row], baseline: str) -> tuple[list[Column], list[l
         Column("at_extent", "extent", ABOUT["extent"], numeric=True, shown=True),
         Column("shape", "shape", SHAPE, numeric=False, shown=True),
         *_conditions(rows),
-        *(_console_column(m, rows, baseline) for m in SHOWN if m is not DEVICE or _has(rows, m)),
+        *(_console_column(m, rows, baseline) for m in SHOWN if is_known(m, rows)),
     ]
     shown = {column.key for column in columns}
     columns += [_raw_column(name, rows) for name in COLUMNS if name not in shown]
     body = [[_cell(column, row, lines.get(row.case_id)) for column in columns] for row in rows]
     return columns, body
-
-
-def _has(rows: Sequence[Row], metric: Metric) -> bool:
-    return any(getattr(row, metric.name) is not None for row in rows)
 
 
 def _console_column(metric: Metric, rows: Sequence[Row], baseline: str) -> Column:

@@ -65,7 +65,7 @@ class Cpu(Device):
             end = clock()
         finally:
             gc.enable()
-        return Timing(seconds=(end - start) / 1e9, first_call_seconds=(start - begin) / 1e9)
+        return Timing(seconds=(end - start) / 1e9, first_call_s=(start - begin) / 1e9)
 
     def peak_memory_bytes(self, call: Call) -> int:
         """The running maximum of allocations minus releases; it is the same in every run."""

@@ -81,17 +81,17 @@ class Cuda(Device):
                 call()
             torch.cuda.synchronize()
             end = clock()
-            device_seconds = self._device_seconds(call, calls)
+            device_s = self._device_s(call, calls)
         finally:
             gc.enable()
         return Timing(
             seconds=(end - start) / 1e9,
-            first_call_seconds=(start - begin) / 1e9,
-            device_seconds=device_seconds,
+            first_call_s=(start - begin) / 1e9,
+            device_s=device_s,
             throttled=self._throttled(),
         )
 
-    def _device_seconds(self, call: Call, calls: int) -> float:
+    def _device_s(self, call: Call, calls: int) -> float:
         """The device time of all calls. Each runs between two events, after a flush of the L2."""
         marks = [
             (torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True))
