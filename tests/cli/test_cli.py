@@ -126,7 +126,10 @@ def test_version(cli: Cli) -> None:
         (["run", "--suite", "smoke", "--budget", "x"], "--budget"),
         (["run", "--suite", "smoke", "--modules", "sse"], "matches no module of smoke"),
         (["run", "--suite", "smoke", "--where", "hight > 3"], "unknown column 'hight' (did you"),
-        (["run", "--suite", "smoke", "--modules-from", "no.py"], "--modules-from no.py: file not found"),
+        (
+            ["run", "--suite", "smoke", "--modules-from", "no.py"],
+            "--modules-from no.py: file not found",
+        ),
         (["run", "--suite", "smoke", "--device", "tpu"], "--device"),
         (["run", "--suite", "smoke", "--timeout", "inf"], "inf is not in the range"),
         (["run", "--suite", "smoke", "--precision", "nan"], "nan"),
