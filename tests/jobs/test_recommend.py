@@ -214,7 +214,7 @@ def test_a_stage_alone(cli: Cli) -> None:
         (("--shape", "999999x99999x99999"), "is too large"),
         (("--shape", "64x8x8", "--place", "block"), "--place needs --backbone"),
         (("--shape", "64x8x8", "--max-params", "+10%"), "a copy of the input has no params"),
-        (("--shape", "256x8x8", "--suite", "ge_implementations"), "in one condition"),
+        (("--shape", "256x8x8", "--suite", "ge_implementations"), "must share their conditions"),
         (("--shape", "64x8x8", "--suite", "resnet50"), "but this suite has shapes"),
     ],
 )
