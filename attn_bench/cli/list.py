@@ -89,6 +89,6 @@ def _suites() -> list[dict[str, Any]]:
 
 
 def _metrics() -> list[dict[str, Any]]:
-    from attn_bench.model.row import ABOUT, UNIT
+    from attn_bench.model.row import ABOUT, COLUMNS, UNIT
 
-    return [{"name": name, "unit": UNIT[name], "about": ABOUT[name]} for name in LISTED]
+    return [{"name": name, "unit": UNIT[name], "about": ABOUT[name]} for name in COLUMNS]

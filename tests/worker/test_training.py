@@ -19,7 +19,7 @@ CASES = {
 @pytest.mark.parametrize("what", CASES)
 def test_a_step_of_training_gives_every_gradient(what: str) -> None:
     """The call that is timed gives one of each parameter and, of a module alone, of its input."""
-    built = Builder(open_device("cpu"), builtin()).built(CASES[what])
+    built = Builder(open_device("cpu"), builtin()).build(CASES[what])
     with built.mode():
         gradients = built.call()
     shapes = [parameter.shape for parameter in built.module.parameters()]
