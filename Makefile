@@ -1,7 +1,7 @@
 # make bench    set everything up and run the ge_extents suite
 # make test     set everything up and run the tests
 # make check    what is quick: format, lint, types, import rules
-# make format   mend the format and what the linter can
+# make format   fix format and lint
 # make soak     what takes hours: 1,000 comparisons, 200 kills, 100 checks, 500 shapes
 
 PYTHON ?= python3

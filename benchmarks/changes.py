@@ -75,6 +75,7 @@ TIMED_METRIC = Change(
     probes=(
         (f"run --suite smoke {SMALL}", "cores' time"),
         ("list metrics", "cpu_hi_us"),
+        ("recommend --help", "--max-cores-time"),
     ),
     edits={
         f"{A}model/metrics.py": (
@@ -89,6 +90,8 @@ TIMED_METRIC = Change(
         "time of all cores for one call",
         heading="cores' time",
         show=units.microseconds,
+        limit="cores-time",
+        example="80ms",
         sample=lambda timing: timing.cpu_s,
     )
     cpu_lo_us: float | None = end("lower", "µs")

@@ -47,7 +47,7 @@ def main() -> None:
         )
         finished, _ = selfcheck(request, progress)
     progress.close()
-    show(finished.info.selfcheck)
+    show(finished.info)
 
 
 if __name__ == "__main__":

@@ -85,8 +85,8 @@ def choice_options(function: F) -> F:
 def command(context: click.Context, /, json_file: str | None, **options: Any) -> int:
     """Recommend a module: what fits, what it costs, what it gains.
 
-    A module fits if it keeps the limits. It costs what is measured here; it gains what papers
-    report. Figures of earlier runs are reused where machine, software and code are the same. The
+    A module fits if it keeps the limits. Costs are measured on this machine. Gains come from
+    papers. Figures of earlier runs are reused where machine, software and code are the same. The
     candidates are those of --suite, by default the suite 'choose'. A limit is +10%, 1.1x, or an
     amount (80ms, 30M, 512MiB). Status 0: a module is recommended. 1: none keeps the limits.
     3: some candidates could not be measured. 4: undecided, since a candidate may keep the limits.

@@ -32,6 +32,8 @@ def command(minutes: float, device: str) -> int:
     request = job.SelfcheckRequest(minutes, device, command=tuple(sys.argv[1:]))
     with closing(LiveProgress()) as progress:
         finished, _ = job.selfcheck(request, progress)
-    view.show(finished.info.selfcheck)
+    view.show(finished.info)
     plain.line(f"run folder: {finished.path}")
+    if finished.trouble:
+        plain.error(finished.trouble)
     return finished.exit_status

@@ -18,7 +18,7 @@ from attn_bench.engine.watch import Watch
 from attn_bench.model import machine, protocol
 from attn_bench.model.axes import AUTO, HOST
 from attn_bench.model.environment import Environment, find_disturbances, fingerprint_of
-from attn_bench.model.errors import AttnBenchError
+from attn_bench.model.errors import AttnBenchError, RequestError
 from attn_bench.model.request import RunRequest
 from attn_bench.model.row import Row
 from attn_bench.model.run import Plan, Settings
@@ -108,7 +108,7 @@ def prepare(session: OpenSession, request: RunRequest, gone: Sequence[Entry] = (
 def begin(prepared: Prepared, request: RunRequest, started: datetime, kind: Kind = "run") -> Begun:
     """Create the run folder, and write what is known before measuring."""
     hello, suite = prepared.session.hello, prepared.suite
-    name = suite.name if kind == "run" else f"{kind}-{suite.name}"
+    name = f"check-{suite.name}" if kind == "check" else suite.name
     folder = RunFolder.create(name, hello.device, started, request.out)
     info = RunInfo(
         suite=suite,
@@ -144,6 +144,7 @@ def measure(
     progress: Progress,
     before: Progressed | None = None,
     judge: Judge | None = None,
+    watch: Watch | None = None,
 ) -> Measured:
     """Inspect the cases, then time them until the judge is satisfied.
 
@@ -156,12 +157,12 @@ def measure(
     coordinator = Coordinator(
         session.worker, prepared.plan, prepared.settings, folder.keep, progress, before, judge
     )
-    watch = Watch()
+    watch = watch or Watch()
     state: State = "finished"
     trouble = None
-    session.signals.listen()
     try:
         try:
+            session.signals.listen()
             coordinator.inspect()
             watch.start()
             coordinator.measure()
@@ -175,6 +176,17 @@ def measure(
     finally:
         coordinator.stop()
     return Measured(prepared, coordinator, watch, state, trouble)
+
+
+def renew(measured: Measured) -> Measured:
+    """Open a worker for the next part of a run; if that is interrupted or fails, the state is."""
+    try:
+        measured.prepared.session.renew()
+    except KeyboardInterrupt:
+        return replace(measured, state="interrupted")
+    except RequestError as problem:
+        return replace(measured, state="broken off", trouble=str(problem))
+    return measured
 
 
 def save(measured: Measured, begun: Begun, ended: str = "the budget was spent") -> Finished:

@@ -17,9 +17,11 @@ class Interruptible:
 
     def __enter__(self) -> Interruptible:
         self._listening = True
+        self._is_pending = self._was_raised = False
         self._before = {}
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._handle) for number in SIGNALS}
+            heard = (n for n in SIGNALS if signal.getsignal(n) != signal.SIG_IGN)  # as under nohup
+            self._before = {number: signal.signal(number, self._handle) for number in heard}
         return self
 
     def __exit__(self, *problem: object) -> None:
@@ -27,12 +29,21 @@ class Interruptible:
             signal.signal(number, handler)
 
     def listen(self) -> None:
-        self._listening = True
+        """Hear signals again. Raises KeyboardInterrupt if one came while they were ignored."""
+        self._listening = not self._was_raised
+        if self._is_pending:
+            self._raise()
 
     def deafen(self) -> None:
+        """Remember a signal instead of raising it, until `listen`."""
         self._listening = False
 
     def _handle(self, number: int, frame: object) -> None:
         if self._listening:
-            self._listening = False
-            raise KeyboardInterrupt
+            self._raise()
+        self._is_pending = not self._was_raised
+
+    def _raise(self) -> None:
+        self._listening = self._is_pending = False
+        self._was_raised = True
+        raise KeyboardInterrupt

@@ -29,7 +29,8 @@ class Watch:
         self._before: dict[str, float] | None = None
 
     def start(self) -> None:
-        self._before = self._now()
+        """Begin to watch; a watch over several parts of a run begins with the first."""
+        self._before = self._before or self._now()
 
     def stop(self) -> None:
         """Stop watching. Call it while the workers live, since their work must be subtracted."""

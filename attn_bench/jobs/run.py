@@ -56,8 +56,9 @@ def resume(name: str, progress: Progress) -> Finished:
     """
     path = runs.find(name)
     info = run_json.read(path)
-    if info.kind == "check" or info.request is None:
-        raise RequestError(f"{path}: check runs cannot be resumed; run `check` again")
+    if info.kind != "run" or info.request is None:
+        kind = "such runs" if info.kind == "run" else f"{info.kind} runs"
+        raise RequestError(f"{path}: {kind} cannot be resumed; run the command again")
     if info.state == "finished":
         raise RequestError(f"{path}: the run is finished; nothing to resume")
     request = replace(info.request, suite=info.suite.source)

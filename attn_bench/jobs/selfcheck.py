@@ -22,11 +22,11 @@ from attn_bench.analysis.estimates import CONFIDENCE, FAMILY_ERROR, Estimate, Ti
 from attn_bench.analysis.verdicts import POWER
 from attn_bench.engine.coordinator import Progressed
 from attn_bench.engine.progress import Progress
-from attn_bench.engine.run import Begun, Finished, Measured, Prepared, begin, measure, save
+from attn_bench.engine.run import Begun, Finished, Measured, Prepared, begin, measure, renew, save
 from attn_bench.engine.session import open_session
+from attn_bench.engine.watch import Watch
 from attn_bench.model.axes import AUTO, DeviceName
 from attn_bench.model.case import Case, Shape, Variant
-from attn_bench.model.errors import RequestError
 from attn_bench.model.metrics import Interval
 from attn_bench.model.request import TIMEOUT_S, RunRequest
 from attn_bench.model.run import Block, Plan, Settings
@@ -237,21 +237,22 @@ def selfcheck(request: SelfcheckRequest, progress: Progress) -> tuple[Finished, 
             timeout_s=TIMEOUT_S,
         )
         prepared = Prepared(session, _as_suite(plan), plan, settings)
-        begun = begin(prepared, run_request, began)
+        begun = begin(prepared, run_request, began, "selfcheck")
         trials = Trials(prepared, begun, truth)
-        while trials.seconds is None or _has_time(trials, deadline, request.most_trials):
+        trials.measure(progress)
+        while _has_time(trials, deadline, request.most_trials) and trials.renew():
             trials.measure(progress)
-            if trials.measured.state != "finished" or not trials.renew():
-                break
         session.signals.deafen()
         report = trials.report()
-        found = report.as_json() if report.trials else None
+        found = report.as_json() if report.findings else None
         begun = replace(begun, info=replace(begun.info, selfcheck=found))
         return save(trials.whole(), begun), report
 
 
 def _has_time(trials: Trials, deadline: float, most: int | None) -> bool:
-    return trials.count != most and time.monotonic() + (trials.seconds or 0.0) < deadline
+    if trials.measured.state != "finished" or trials.count == most:
+        return False
+    return time.monotonic() + (trials.mean_s or 0.0) < deadline
 
 
 class Trials:
@@ -262,8 +263,10 @@ class Trials:
         self._findings: list[PairTrial] = []
         self._unlike: list[dict[str, Estimate]] = []
         self._blocks: list[Block] = []
+        self._complete_blocks: list[Block] = []
         self._passed_s: list[float] = []
-        self._calling_s = self._measuring_s = 0.0
+        self._measuring_s = 0.0
+        self._watch = Watch()
         self.measured: Measured
 
     @property
@@ -272,7 +275,7 @@ class Trials:
         return len(self._passed_s)
 
     @property
-    def seconds(self) -> float | None:
+    def mean_s(self) -> float | None:
         """The mean time of a trial; None before the first."""
         return float(np.mean(self._passed_s)) if self._passed_s else None
 
@@ -282,24 +285,21 @@ class Trials:
         if self._passed_s:
             done = self.measured.coordinator
             before = Progressed(done.outcomes, [], done.next_session)
-        self.measured = measure(self._prepared, self._begun.folder, progress, before)
+        folder = self._begun.folder
+        self.measured = measure(self._prepared, folder, progress, before, watch=self._watch)
         coordinator = self.measured.coordinator
         self._blocks += coordinator.blocks
         self._measuring_s += coordinator.measuring_s
         if self.measured.state == "finished":
             plan = self._prepared.plan
+            self._complete_blocks += coordinator.blocks
             self._findings += judge(coordinator.timings, plan, self._truth)
             self._unlike.append(_unlike(coordinator.timings, plan))
             self._passed_s.append(time.monotonic() - began)
 
     def renew(self) -> bool:
         """Open the first worker of the next trial. False if that was interrupted or failed."""
-        try:
-            self._prepared.session.renew()
-        except KeyboardInterrupt:
-            self.measured = replace(self.measured, state="interrupted")
-        except RequestError as problem:
-            self.measured = replace(self.measured, state="broken off", trouble=str(problem))
+        self.measured = renew(self.measured)
         return self.measured.state == "finished"
 
     def whole(self) -> Measured:
@@ -308,7 +308,7 @@ class Trials:
         return self.measured
 
     def report(self) -> Report:
-        costs = _costs(self._blocks, self.count, len(self._prepared.plan.cases))
+        costs = _costs(self._complete_blocks, self.count, len(self._prepared.plan.cases))
         return Report(tuple(self._findings), tuple(self._unlike), self.count, *costs)
 
 

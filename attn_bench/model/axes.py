@@ -99,13 +99,15 @@ class Conditions:
         "inference (forward), or training (forward and backward)", "inference", in_every_id=True
     )
     execution: Execution = axis(
-        "eager or torch.compile",
+        "how the module is executed",
         "eager",
         {"compile": "compiled"},
         beside_name=True,
         in_every_id=True,
     )
-    device: DeviceName = axis("cpu or cuda", "cpu", in_suite=False, in_every_id=True)
+    device: DeviceName = axis(
+        "where the module is executed", "cpu", in_suite=False, in_every_id=True
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,8 @@ def _axes() -> tuple[Axis, ...]:
 
 AXES = _axes()
 SUITE_AXES = tuple(axis for axis in AXES if axis.in_suite)
+# The baseline of a case has the usual value of each axis that stands beside a name.
+AS_BASELINE = {axis.name: axis.usual for axis in AXES if axis.beside_name}
 AXIS_NAMES = tuple(axis.name for axis in AXES)
 DEVICES: tuple[DeviceName, ...] = get_args(DeviceName)
 DEVICE_CHOICES: tuple[str, ...] = (*DEVICES, AUTO)  # what `--device` takes

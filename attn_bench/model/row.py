@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import get_args
 
 from attn_bench.model.axes import ITEM_BYTES, Conditions, unusual_words
 from attn_bench.model.case import USUAL_PLACE, Extent
@@ -40,7 +41,7 @@ class Row(Timed, Exact, Conditions, Named):
     threads: int | None = column("", "threads that PyTorch used")
     rounds: int | None = column("", "rounds behind the figures, the warm-up round left out")
     sessions: int | None = column("", "worker processes behind the figures")
-    status: Status = column("", "ok, failed, timeout, out_of_memory, unsupported or skipped")
+    status: Status = column("", f"what became of the case: {', '.join(get_args(Status))}")
     error: str | None = column("", "the reason, where status is not ok")
 
     def interval(self, metric: str) -> Interval | None:

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from itertools import product
 from typing import Any
 
-from attn_bench.model.axes import DeviceName
+from attn_bench.model.axes import AS_BASELINE, DeviceName
 from attn_bench.model.case import PLAIN, Case, Network, Variant
 from attn_bench.model.condition import Condition
 from attn_bench.model.errors import RequestError, nearest
@@ -24,8 +24,6 @@ PRECISION = 0.02
 QUICK_FACTOR = 0.2
 QUICK_PRECISION = 0.05
 SESSIONS = 5
-
-MOST_CALLS = 10_000
 
 
 def make_plan(
@@ -104,10 +102,11 @@ def make_settings(suite: Suite, plan: Plan, request: RunRequest) -> Settings:
 
 def _baseline_case(case: Case, baseline: Variant) -> Case:
     """The baseline of `case`; for a network, the plain backbone."""
+    usual: dict[str, Any] = AS_BASELINE
     if case.network is None:
-        return replace(case, variant=baseline, execution="eager")
+        return replace(case, variant=baseline, **usual)
     network = Network(case.network.backbone)
-    return replace(case, variant=Variant(PLAIN), execution="eager", network=network)
+    return replace(case, variant=Variant(PLAIN), network=network, **usual)
 
 
 def _where(case: Case) -> tuple[str | None, str]:

@@ -45,17 +45,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _complain_early(suite: str, files: list[str]) -> None:
     """Raise UsageError for a wrong option before pytest collects tests."""
-    from attn_bench.catalog import registry
+    from attn_bench.engine.session import modules_without_worker
     from attn_bench.model.errors import AttnBenchError
     from attn_bench.plan import suite_file
 
     for file in files:
         if not Path(file).is_file():
             raise pytest.UsageError(f"--attn-modules-from {file}: file not found")
-    if files or registry.entry_points():
+    known = modules_without_worker(files)
+    if known is None:
         return  # only loading the files tells which modules they register
     try:
-        suite_file.load(suite, registry.builtin())
+        suite_file.load(suite, known)
     except AttnBenchError as problem:
         raise pytest.UsageError(f"--attn-suite: {problem}") from None
 

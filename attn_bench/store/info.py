@@ -30,7 +30,7 @@ SCHEMA = 3
 READABLE = (1, 2, 3)
 FILE = "run.json"
 State = Literal["measuring", "finished", "interrupted", "broken off"]
-Kind = Literal["run", "check"]
+Kind = Literal["run", "check", "selfcheck"]
 AXES_BEFORE_3 = {
     "dtypes": "dtype",
     "memory_formats": "memory_format",
@@ -100,7 +100,9 @@ def read(folder: Path) -> RunInfo:
         raise RequestError(f"{file}: cannot be read: {error}") from None
     schema = raw.get("schema") if isinstance(raw, dict) else None
     if schema not in READABLE:
-        raise RequestError(f"{file}: schema {schema!r}, but this version reads schema {SCHEMA}")
+        raise RequestError(
+            f"{file}: schema {schema!r}, but this version reads {READABLE[0]} to {SCHEMA}"
+        )
     try:
         return read_record(_upgrade(raw), RunInfo)
     except RequestError as error:

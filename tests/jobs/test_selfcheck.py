@@ -10,6 +10,9 @@ from inside import RealFacts, played, steady
 
 from attn_bench.analysis.estimates import Estimate, Timings
 from attn_bench.engine.progress import Unseen
+from attn_bench.engine.run import Finished
+from attn_bench.engine.session import OpenSession
+from attn_bench.jobs.run import resume
 from attn_bench.jobs.selfcheck import (
     PASSES,
     Pairs,
@@ -20,7 +23,10 @@ from attn_bench.jobs.selfcheck import (
     selfcheck,
 )
 from attn_bench.model.case import Case
+from attn_bench.model.errors import RequestError
+from attn_bench.model.protocol import Failure, Inspect, Message
 from attn_bench.model.run import Block
+from attn_bench.model.status import Exit
 
 
 def test_pairs_are_real_work_of_a_known_ratio() -> None:
@@ -100,3 +106,59 @@ def test_a_trial_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert {"1", "5", "20"} == set(kept["selfcheck"]["smallest_visible"])
     slowed = next(f for f in report.findings if f.percent == 50)
     assert slowed.estimate.interval().value > 1.2
+
+
+def run_in(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, script: RealFacts, trials: int = 1
+) -> tuple[Finished, Report]:
+    monkeypatch.chdir(folder)
+    request = SelfcheckRequest(60, "cpu", Pairs({0: 1}), most_trials=trials)
+    with played(script):
+        return selfcheck(request, Unseen())
+
+
+def test_the_last_trial_starts_no_further_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A complete selfcheck does not fail over a worker that nobody needs."""
+    renewed: list[int] = []
+    renew = OpenSession.renew
+    monkeypatch.setattr(OpenSession, "renew", lambda self: (renewed.append(1), renew(self)))
+    finished, report = run_in(tmp_path, monkeypatch, RealFacts(seconds), trials=2)
+    assert (report.trials, len(renewed), finished.exit_status) == (2, 1, Exit.GOOD)
+
+
+def test_probes_that_fail_leave_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no pair is measured there are no rates; the run is saved, and ends with status 3."""
+
+    def instead(message: Message) -> Failure | None:
+        is_probe = isinstance(message, Inspect) and message.case.variant.module == "probe"
+        return Failure("failed", "no such probe") if is_probe else None
+
+    finished, report = run_in(tmp_path, monkeypatch, RealFacts(seconds, instead=instead))
+    assert report.findings == ()
+    assert finished.info.selfcheck is None
+    assert (finished.info.state, finished.exit_status) == ("finished", Exit.NOT_MEASURED)
+
+
+def test_a_worker_that_cannot_start_ends_it_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trials before are reported, and the run names what broke it off."""
+
+    def refuse(self: OpenSession) -> None:
+        raise RequestError("no worker is left")
+
+    monkeypatch.setattr(OpenSession, "renew", refuse)
+    finished, report = run_in(tmp_path, monkeypatch, RealFacts(seconds), trials=2)
+    assert report.trials == 1
+    assert (finished.info.state, finished.trouble) == ("broken off", "no worker is left")
+    assert finished.info.selfcheck is not None
+
+
+def test_a_selfcheck_cannot_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pairs are not those of a suite."""
+    finished, _ = run_in(tmp_path, monkeypatch, RealFacts(seconds))
+    assert finished.info.kind == "selfcheck"
+    with pytest.raises(RequestError, match="selfcheck runs cannot be resumed"):
+        resume(str(finished.path), Unseen())

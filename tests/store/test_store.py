@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from program import ROOT, ProgramRun
+from program import DATA, ROOT, ProgramRun
 
 from attn_bench.model.errors import RequestError
 from attn_bench.model.row import Row
 from attn_bench.model.run import Outcome
+from attn_bench.store import info as run_json
 from attn_bench.store import runs
 from attn_bench.store.info import SCHEMA
 from attn_bench.store.runs import RunFolder
@@ -68,7 +70,7 @@ def test_rows_come_back_as_they_were(smoke: ProgramRun) -> None:
     ("name", "content", "reason"),
     [
         ("run.json", "{", "run.json: cannot be read"),
-        ("run.json", '{"schema": 99}', "run.json: schema 99, but this version reads schema 3"),
+        ("run.json", '{"schema": 99}', "run.json: schema 99, but this version reads 1 to 3"),
         ("run.json", "[]", "run.json: schema None"),
         ("table.parquet", "no parquet", "table.parquet: cannot be read"),
         ("table.parquet", None, "the run was not finished"),
@@ -114,3 +116,21 @@ def test_the_samples_of_an_older_schema_are_read() -> None:
         "identity",
         ("eager",),
     )
+
+
+def test_run_json_of_schema_1_is_read(tmp_path: Path) -> None:
+    """A run.json of the first schema has its baseline, its axes and its settings."""
+    (tmp_path / "run.json").write_bytes((DATA / "run_schema_1.json").read_bytes())
+    info = run_json.read(tmp_path)
+    assert (info.schema, info.kind, info.state) == (1, "run", "finished")
+    assert info.suite.baseline == "identity"
+    assert info.suite.axes == {
+        "dtype": ("float32",),
+        "memory_format": ("contiguous",),
+        "mode": ("inference",),
+        "execution": ("eager",),
+    }
+    assert info.settings.sessions == 5
+    assert info.rates["float32"].macs_per_s > 0
+    run_json.write(tmp_path, info)
+    assert run_json.read(tmp_path) == replace(info, schema=SCHEMA)

@@ -17,7 +17,7 @@ from attn_bench.analysis.verdicts import (
     make_finding,
 )
 from attn_bench.jobs.check.notes import Note, note
-from attn_bench.model.axes import AXES
+from attn_bench.model.axes import AS_BASELINE, AXES
 from attn_bench.model.case import PLAIN
 from attn_bench.model.row import Row
 from attn_bench.model.status import BROKEN
@@ -177,4 +177,4 @@ def _baselines(run: StoredRun) -> dict[str, str]:
 def _is_baseline(row: Row, run: StoredRun) -> bool:
     """Whether the row is the plain backbone of a network, or else the suite's baseline."""
     variant = PLAIN if row.backbone else run.info.suite.baseline
-    return row.variant == variant and row.execution == "eager"
+    return row.variant == variant and all(getattr(row, n) == v for n, v in AS_BASELINE.items())

@@ -14,7 +14,7 @@ from attn_bench.catalog.registry import BUILTIN, Entry, union
 from attn_bench.engine.coordinator import Progressed, calling_s
 from attn_bench.engine.pair import WorkerPair
 from attn_bench.engine.progress import Progress
-from attn_bench.engine.run import Begun, Measured, Prepared, begin, measure, save
+from attn_bench.engine.run import Begun, Measured, Prepared, begin, measure, renew, save
 from attn_bench.engine.session import OpenSession, open_session
 from attn_bench.jobs.check.answer import Answer, CheckRequest, conclude, tolerances_of
 from attn_bench.jobs.check.notes import Note, note
@@ -195,10 +195,7 @@ def _measure_all(
         if judge.is_done() or measured.state != "finished" or generation == generations:
             break
         before = Progressed(done.outcomes, done.blocks, done.next_session)
-        try:
-            session.renew()
-        except KeyboardInterrupt:
-            return replace(measured, state="interrupted")
-        except RequestError as problem:
-            return replace(measured, state="broken off", trouble=str(problem))
+        measured = renew(measured)
+        if measured.state != "finished":
+            break
     return measured

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
-from attn_bench.model.metrics import LIMITS, Metric
+from attn_bench.model.metrics import LIMITS, Interval, Metric
 from attn_bench.model.row import Row
 
 Fit = Literal["yes", "no", "unclear", "unknown"]
@@ -87,32 +87,45 @@ class Limit:
     def of(self) -> Metric:
         return LIMITS[self.metric]
 
+    @property
+    def is_of_ratio(self) -> bool:
+        """Whether it limits the paired ratio to the baseline: a relative limit of latency."""
+        return self.is_relative and self.of is LIMITS["latency"]
+
+    def interval(self, row: Row, baseline: Row | None) -> Interval | None:
+        """The row's value with its interval, as the limit takes it; None if it is unknown.
+
+        An exact metric is its own interval. A relative limit of a timed metric without paired
+        ratios divides by the baseline's estimate.
+        """
+        if self.is_of_ratio:
+            return row.interval("ratio")
+        value = getattr(row, self.of.name)
+        found = row.interval(self.of.name) if self.of.kind == "timed" else None
+        if self.of.kind != "timed" and value is not None:
+            found = Interval(value, value, value)
+        of = getattr(baseline, self.of.name, None) if self.is_relative else 1.0
+        if found is None or of is None:
+            return None
+        if of == 0:
+            return Interval(inf, inf, inf) if found.value else Interval(1.0, 1.0, 1.0)
+        return Interval(*found.times(1 / of))
+
     def fit(self, row: Row, baseline: Row | None) -> Fit:
         """Whether the row keeps the limit; a timed metric is judged by its interval."""
-        if self.metric == "latency":
-            found = row.interval("ratio" if self.is_relative else "latency_us")
-            if found is None:
-                return "unknown"
-            if found.hi <= self.most:
-                return "yes"
-            return "no" if found.lo > self.most else "unclear"
-        excess = self.excess(row, baseline)
-        if excess is None:
+        found = self.interval(row, baseline)
+        if found is None:
             return "unknown"
-        return "yes" if excess <= 1 else "no"
+        if found.hi <= self.most:
+            return "yes"
+        return "no" if found.lo > self.most else "unclear"
 
     def excess(self, row: Row, baseline: Row | None) -> float | None:
         """The row's value as a multiple of the limit; None if it is unknown."""
-        if self.metric == "latency":
-            value = row.ratio if self.is_relative else row.latency_us
-            of: float | None = 1.0
-        else:
-            value = getattr(row, self.of.name)
-            of = getattr(baseline, self.of.name, None) if self.is_relative else 1.0
-        if value is None or of is None:
+        found = self.interval(row, baseline)
+        if found is None:
             return None
-        most = self.most * of
-        return value / most if most else inf if value else 1.0
+        return found.value / self.most if self.most else inf if found.value else 1.0
 
 
 def has_meaning(limit: Limit, *, is_network: bool) -> bool:

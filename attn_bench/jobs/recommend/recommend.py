@@ -18,7 +18,7 @@ from attn_bench.jobs.recommend.choice import Choice, choose
 from attn_bench.jobs.recommend.reuse import Found, Here, IsGood, find_stored
 from attn_bench.jobs.run import run
 from attn_bench.model import machine
-from attn_bench.model.axes import HOST
+from attn_bench.model.axes import HOST, conditions_of
 from attn_bench.model.case import Case, Network
 from attn_bench.model.errors import RequestError
 from attn_bench.model.request import RunRequest
@@ -75,7 +75,7 @@ def _check(question: RecommendRequest) -> RecommendRequest:
             problem = str(error)
         if problem:
             raise RequestError(f"--place {question.place!r}: {problem}")
-    limits = [x.most for x in question.limits if x.metric == "latency" and x.is_relative]
+    limits = [limit.most for limit in question.limits if limit.is_of_ratio]
     request = replace(question.request, most_ratio=min(limits, default=None))
     return replace(question, request=request, place=place)
 
@@ -122,7 +122,7 @@ def _plan(question: RecommendRequest, suite: Suite, here: Here) -> Plan:
         raise RequestError(f"{suite.source}: has no candidate at --place {question.place}")
     plan = replace(plan, cases=cases)
     candidates = [case for case in cases if not _is_baseline(case, plan)]
-    conditions = {(c.dtype, c.memory_format, c.mode, c.execution) for c in candidates}
+    conditions = {tuple(conditions_of(case).values()) for case in candidates}
     if len(conditions) > 1:
         one = " or ".join(" ".join(condition) for condition in sorted(conditions))
         raise RequestError(

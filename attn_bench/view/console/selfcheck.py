@@ -6,17 +6,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from attn_bench.model import units
+from attn_bench.store.info import RunInfo
 from attn_bench.view.console.plain import line, print_aligned
+from attn_bench.view.console.terminal import warn
+from attn_bench.view.remarks import list_warnings
 
 
-def show(found: Mapping[str, Any] | None) -> None:
-    """Show the rates.
+def show(info: RunInfo) -> None:
+    """Show the rates, and what disturbed the trials."""
+    if info.selfcheck is None:
+        line("no pair was measured")
+    else:
+        _show_rates(info.selfcheck)
+    for words in list_warnings(info):
+        warn(words)
 
-    found: `selfcheck` of run.json; None if no trial was finished.
-    """
-    if found is None:
-        line("no trial was finished")
-        return
+
+def _show_rates(found: Mapping[str, Any]) -> None:
     lines = [("identical variants called different", _rate(found["false_alarms"]))]
     lines += [
         (f"a real slowdown of {percent} % called slower", _rate(power))

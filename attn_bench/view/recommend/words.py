@@ -140,7 +140,7 @@ def list_caveats(answer: Recommendation) -> list[str]:
         "costs hold for this machine, batch size and thread count; ratios differ from run to run "
         f"by {deviation}",
     ]
-    if any(limit.metric == "latency" and not limit.is_relative for limit in answer.request.limits):
+    if any(limit.of.kind == "timed" and not limit.is_relative for limit in answer.request.limits):
         found.append(
             "a limit in milliseconds holds at the time of measuring only: a shared machine is "
             "slower at times; a relative limit such as +10% still holds then"
@@ -207,10 +207,10 @@ def list_missed(candidate: Candidate, choice: Choice) -> list[str]:
 
 def _show_limited(limit: Limit, row: Row, baseline: Row | None) -> str:
     """The figure of the limited metric; relative if the limit is relative."""
-    if limit.metric == "latency" and limit.is_relative:
+    if limit.is_of_ratio:
         return show_ratio(row)
-    if limit.metric == "latency":
-        found = row.interval("latency_us")
+    if limit.of.kind == "timed" and not limit.is_relative:
+        found = row.interval(limit.of.name)
         return f"{units.with_interval(found.times(1e-3) if found else None)} ms"
     value = getattr(row, limit.of.name)
     if not limit.is_relative:
