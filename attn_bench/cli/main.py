@@ -50,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     _make_streams_usable()
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores a hang-up
+            signal.signal(number, signal.default_int_handler)
     try:
         return _run_command(words)
     except click.ClickException as problem:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import signal
 import threading
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
 
 class Interruptible:
     """Inside this context, the first Ctrl-C, SIGTERM or SIGHUP raises KeyboardInterrupt.
@@ -20,7 +18,9 @@ class Interruptible:
         self._is_pending = self._was_raised = False
         self._before = {}
         if threading.current_thread() is threading.main_thread():
-            heard = (n for n in SIGNALS if signal.getsignal(n) != signal.SIG_IGN)  # as under nohup
+            heard = [signal.SIGINT, signal.SIGTERM]
+            if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup ignores it
+                heard.append(signal.SIGHUP)
             self._before = {number: signal.signal(number, self._handle) for number in heard}
         return self
 

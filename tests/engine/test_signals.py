@@ -28,7 +28,7 @@ def test_only_the_first_is_raised() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def test_a_signal_that_is_ignored_stays_ignored() -> None:
+def test_a_hang_up_that_is_ignored_stays_ignored() -> None:
     """Under nohup a hang-up ends nothing."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
