@@ -56,7 +56,7 @@ def command(
     if format_ != TABLE:
         plain.text(FORMATS[format_](selected, names or COLUMNS))
     else:
-        _show_table(selected, names, is_sorted=sort is not None)
+        _show_table(selected, names, is_sorted=bool(sort))
     return Exit.GOOD
 
 

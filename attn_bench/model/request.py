@@ -198,7 +198,9 @@ class RunOption:
         least = -inf if self.least is None else self.least
         more_than = -inf if self.more_than is None else self.more_than
         most = inf if self.most is None else self.most
-        return isfinite(number) and least <= number <= most and more_than < number
+        # A whole number may be larger than any float, and is finite.
+        is_finite = isinstance(number, int) or isfinite(number)
+        return is_finite and least <= number <= most and more_than < number
 
     def _scale(self, number: float) -> float:
         return number if self.per == 1 else number / self.per

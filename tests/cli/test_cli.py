@@ -236,3 +236,9 @@ def test_show_formats(cli: Cli) -> None:
     assert lines[0] == "variant,ratio"
     assert len(lines) == len(rows) + 1
     assert cli("show", folder, "--format", "md", *words).stdout.startswith("| variant | ratio |")
+
+
+def test_a_seed_may_be_larger_than_any_float(cli: Cli) -> None:
+    """A whole number without a bound is taken as it is."""
+    done = cli("run", "--suite", "smoke", "--dry-run", "--seed", "9" * 400)
+    assert done.returncode == 0, done.stderr
