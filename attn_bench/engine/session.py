@@ -54,19 +54,16 @@ def open_session(
     Raises RequestError if a worker cannot be started, or a user's file cannot be loaded.
     """
     with Interruptible() as signals:
+        session: OpenSession | None = None
         worker = _start(request, baseline, python)
         try:
             progress.stage("starting", 1, "")
             hello = worker.open()
             known = None if baseline else modules_without_worker(request.modules_from)
             session = OpenSession(worker, hello, known or _describe(worker), signals)
-        except BaseException:
-            worker.end()
-            raise
-        try:
             yield session
-        finally:
-            session.worker.end()
+        finally:  # the session may have renewed its worker
+            (session.worker if session else worker).end()
 
 
 def modules_without_worker(modules_from: Sequence[str]) -> Registry | None:
