@@ -28,7 +28,7 @@ format: .venv/.ready
 soak: .venv/.ready
 	$(BIN)/python benchmarks/soak_gather_excite.py
 	$(BIN)/python benchmarks/random_kills.py
-	$(BIN)/python benchmarks/check_false_alarms.py
+	$(BIN)/python benchmarks/check_rates.py
 	$(BIN)/python benchmarks/error_rates.py
 
 .venv/.ready: pyproject.toml constraints.txt

@@ -49,7 +49,7 @@ def main(answer: str, *labels: str) -> None:
 def _in_a_process(row: dict[str, object]) -> float:
     done = subprocess.run(
         [sys.executable, __file__, "--time", json.dumps(row)],
-        env=worker_environment(),
+        env=worker_environment("huge"),
         capture_output=True,
         text=True,
         check=True,

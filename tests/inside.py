@@ -72,7 +72,7 @@ class BenchWorker(FakeWorker):
         if isinstance(reply, Failure):
             raise RequestError(reply.error)
         assert isinstance(reply, protocol.Hello)
-        return replace(reply, settings=protocol.settings_in(worker_environment()))
+        return replace(reply, settings=protocol.settings_in(worker_environment(self.opening.pages)))
 
     def _answer(self, message: Message) -> Reply | BaseException:
         assert isinstance(self.script, RealFacts)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from attn_bench.analysis.bound import bound_us
-from attn_bench.analysis.estimates import Timings
+from attn_bench.analysis.estimates import Estimate, Timings
 from attn_bench.model.axes import DType
 from attn_bench.model.case import Case
 from attn_bench.model.metrics import EXACT, TIMED, Interval, ends_of
 from attn_bench.model.row import Row
 from attn_bench.model.run import Facts, Outcome, Plan, Rates
+from attn_bench.model.units import WIDE, microseconds, percent, plain
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,6 @@ class Measurements:
     rates: Mapping[DType, Rates]
     threads: int | None
 
-    @cached_property
-    def intervals(self) -> Mapping[str, Mapping[str, Interval]]:
-        """Metric -> case -> interval."""
-        return {metric.name: self.timings.intervals(metric.name) for metric in TIMED}
-
 
 def make_rows(
     plan: Plan,
@@ -47,33 +43,67 @@ def make_rows(
     timed: whether a case without latency counts as not reached.
     """
     never = f"{ended} before this case had enough rounds"
-    ratios = {i: r.interval() for i, r in measured.timings.ratios(plan.baseline_of).items()}
+    timings = measured.timings
+    latencies = {m.name: timings.latencies(plan.baseline_of, m.name) for m in TIMED}
+    estimates = {
+        **latencies,
+        "ratio": timings.ratios(plan.baseline_of),
+        "over_fastest": timings.ratios(find_fastest(plan, latencies["latency_us"])),
+    }
+    scale = {metric.name: 1e6 for metric in TIMED}
+    intervals = {
+        name: {i: estimate.interval(scale.get(name, 1.0)) for i, estimate in found.items()}
+        for name, found in estimates.items()
+    }
     return [
         _row(
             case,
             measured.outcomes.get(case.id, Outcome(case.id, "skipped", never)),
             measured,
-            ratios.get(case.id),
+            {name: found.get(case.id) for name, found in intervals.items()},
             never if timed else None,
         )
         for case in plan.cases
     ]
 
 
+def find_fastest(plan: Plan, latencies: Mapping[str, Estimate]) -> dict[str, str]:
+    """The fastest case that each timed case is compared with directly.
+
+    It is the one of the cases with the same baseline; the baselines themselves do not compete.
+    """
+    competing: dict[str, list[str]] = defaultdict(list)
+    for case_id, baseline in plan.baseline_of.items():
+        if case_id in latencies and case_id != baseline:
+            competing[baseline].append(case_id)
+    return {
+        case_id: min(cases, key=lambda i: latencies[i].log)
+        for cases in competing.values()
+        for case_id in cases
+    }
+
+
 def _row(
-    case: Case, outcome: Outcome, measured: Measurements, ratio: Interval | None, never: str | None
+    case: Case,
+    outcome: Outcome,
+    measured: Measurements,
+    timed: Mapping[str, Interval | None],
+    never: str | None,
 ) -> Row:
-    timed = {name: by_case.get(case.id) for name, by_case in measured.intervals.items()}
+    """The row of a case; a figure whose interval is too wide is left out, and its ends are kept."""
     latency, timings = timed["latency_us"], measured.timings
     status, error = outcome.status, outcome.error
     if status == "ok" and latency is None and never is not None:
         status, error = "skipped", never
-    cells: dict[str, Any] = {**case.columns(), "ratio": ratio, **timed}
-    for name in ("ratio", *timed):
-        cells |= _ends(name, cells[name])
+    cells: dict[str, Any] = case.columns()
+    unclear = [name for name in ("latency_us", "ratio") if _is_unclear(timed[name])]
+    if status == "ok" and unclear:
+        status, error = "unclear", _say_unclear(unclear, timed)
+    for name, interval in timed.items():
+        cells |= _ends(name, interval)
     if outcome.facts is not None:
         cells |= {name: getattr(outcome.facts, name) for name in EXACT}
-        cells |= _bound(case, outcome.facts, measured, latency)
+        cells |= _bound(case, outcome.facts, measured, None if unclear else latency)
     return Row(
         **cells,
         threads=measured.threads,
@@ -99,4 +129,20 @@ def _ends(name: str, interval: Interval | None) -> dict[str, float | None]:
     lo, hi = ends_of(name)
     if interval is None:
         return {name: None, lo: None, hi: None}
-    return {name: interval.value, lo: interval.lo, hi: interval.hi}
+    value = None if _is_unclear(interval) else interval.value
+    return {name: value, lo: interval.lo, hi: interval.hi}
+
+
+def _is_unclear(interval: Interval | None) -> bool:
+    return interval is not None and interval.half_width > WIDE * interval.value
+
+
+def _say_unclear(names: list[str], timed: Mapping[str, Interval | None]) -> str:
+    shown = {"latency_us": (microseconds, "the latency"), "ratio": (plain, "the ratio")}
+    words = []
+    for name in names:
+        interval = timed[name]
+        assert interval is not None
+        show, what = shown[name]
+        words.append(f"{what} is between {show(interval.lo)} and {show(interval.hi)}")
+    return f"{' and '.join(words)}: not known to ± {percent(WIDE)}"

@@ -1,7 +1,9 @@
 """Compares two versions of a case and gives a verdict. Pure.
 
-A difference in time is real if Holm's procedure over all cases accepts it, at this look's share of
-the family error. A verdict does not change later. A difference in an exact metric is always real.
+Each pair has an interval at each look at the data. All intervals of a check hold the true ratios
+together, at all looks, except with the chance FAMILY_ERROR. Every verdict follows from the interval
+that is shown with it: beyond the tolerance, within it, or across it. A verdict does not change
+later. A difference in an exact metric is always real.
 """
 
 from __future__ import annotations
@@ -9,12 +11,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from math import expm1, inf, log1p
+from math import expm1, inf, log, log1p
 from typing import Literal
 
-from scipy.special import stdtrit
-
-from attn_bench.analysis.estimates import FAMILY_ERROR, Estimate, holm
+from attn_bench.analysis.estimates import FAMILY_ERROR, Estimate
 from attn_bench.model.metrics import EXACT, GATED, LATENCY, Interval
 from attn_bench.model.row import Row
 from attn_bench.model.run import Facts
@@ -85,6 +85,8 @@ class Change:
 class Times:
     """The times of a pair, and their ratio, new over old.
 
+    ratio: with the interval that decides; `new_us` is `old_us` times the ratio.
+    confidence: that of the interval.
     visible: the slowdown that this measurement finds nine times of ten, as a fraction.
     """
 
@@ -92,6 +94,7 @@ class Times:
     old_us: float | None
     new_us: float | None
     visible: float
+    confidence: float = 0.95
 
 
 @dataclass(frozen=True)
@@ -157,68 +160,96 @@ def exact_finding(case_id: str, module: str, changes: tuple[Change, ...]) -> Fin
     return Finding(case_id, module, verdict, worst, changes)
 
 
+@dataclass(frozen=True)
+class Decision:
+    """The interval of a pair at one look, and what follows from it; None if it decides nothing."""
+
+    ratio: Interval
+    confidence: float
+    verdict: Verdict | None = None
+    severity: Severity = "undecided"
+
+
 @dataclass
 class Trial:
     """Repeated looks at the times of all pairs, until each pair is decided.
 
     module_of: the pairs, by case, with the module whose tolerance applies.
+    spent: the share of the budget that was spent at the last look.
     """
 
     module_of: Mapping[str, str]
     tolerances: Tolerances
-    looks: int = 0
-    decided: dict[str, Verdict] = field(default_factory=dict)
+    spent: float = 0.0
+    error: float = FAMILY_ERROR
+    decided: dict[str, Decision] = field(default_factory=dict)
+    last: dict[str, Decision] = field(default_factory=dict)
 
-    def look(self, estimates: Mapping[str, Estimate]) -> None:
+    def look(self, estimates: Mapping[str, Estimate], spent: float = 1.0) -> None:
         """Decide every pair that can be decided.
 
-        Look k spends 1/k(k+1) of the family error, so any number of looks spends at most all of it.
+        spent: the share of the budget that is spent; 1 at the last look.
+        Up to a share t of the budget, the looks spend t² of the error. K. Kim and D. L. DeMets,
+        Design and analysis of group sequential tests based on the type I error spending rate
+        function, Biometrika 74(1), 1987. Each pair gets an equal share (Bonferroni).
         """
-        self.looks += 1
-        level = FAMILY_ERROR / (self.looks * (self.looks + 1))
-        different = holm({i: e.p_value() for i, e in estimates.items()}, level)
+        spent = min(1.0, spent)
+        error = self.error * max(0.0, spent**2 - self.spent**2) / max(len(self.module_of), 1)
+        self.spent = max(spent, self.spent)
+        if not error:
+            return
         for case_id, estimate in estimates.items():
-            if case_id in self.decided:
-                continue
-            fail, least = self._tolerance(case_id)
-            if case_id in different and abs(estimate.log) > log1p(least):
-                self.decided[case_id] = "slower" if estimate.log > 0 else "faster"
-            half = estimate.safe_half_width()
-            lies_within = abs(estimate.log) + half <= log1p(fail)
-            if case_id not in self.decided and lies_within and estimate.log - half <= log1p(least):
-                self.decided[case_id] = "same"
+            if case_id not in self.decided:
+                found = self._decide(case_id, estimate.interval(confidence=1 - error), 1 - error)
+                self.last[case_id] = found
+                if found.verdict is not None:
+                    self.decided[case_id] = found
 
-    def finding(
-        self,
-        case_id: str,
-        estimate: Estimate | None,
-        latencies_us: tuple[float | None, float | None] | None,
-    ) -> Finding:
+    def _decide(self, case_id: str, ratio: Interval, confidence: float) -> Decision:
+        fail, warn = self._tolerance(case_id)
+        lo, hi = (log(end) if end > 0 else -inf for end in (ratio.lo, ratio.hi))
+        most, least = log1p(fail), log1p(warn)
+        if lo > most:
+            return Decision(ratio, confidence, "slower", "fail")
+        if lo > least and hi <= most:
+            return Decision(ratio, confidence, "slower", "warn")
+        if hi < -least:
+            return Decision(ratio, confidence, "faster", "pass")
+        if -most <= lo <= least and hi <= most:
+            return Decision(ratio, confidence, "same", "pass")
+        return Decision(ratio, confidence)
+
+    def finding(self, case_id: str, estimate: Estimate | None, old_us: float | None) -> Finding:
+        """The finding of a pair; `old_us` is the latency of its baseline."""
         module = self.module_of[case_id]
-        if estimate is None:
+        decision = self.decided.get(case_id) or self.last.get(case_id)
+        if estimate is None or decision is None:
             reason = "the budget was spent before this case had enough rounds"
             return Finding(case_id, module, "undecided", "undecided", reason=reason)
         fail, _ = self._tolerance(case_id)
-        verdict = self.decided.get(case_id, "undecided")
-        severity: Severity = "undecided" if verdict == "undecided" else "pass"
-        if verdict == "slower":
-            severity = "fail" if estimate.log > log1p(fail) else "warn"
-        interval = estimate.interval()
-        likely = verdict == "undecided" and interval.lo > 1 + fail
+        is_open = decision.verdict is None
+        likely = is_open and estimate.interval().lo > 1 + fail
         hint = "likely slower; a larger --budget can decide" if likely else None
-        old_us, new_us = latencies_us or (None, None)
-        times = Times(interval, old_us, new_us, self._visible(estimate, fail))
-        return Finding(case_id, module, verdict, severity, times=times, reason=hint)
+        times = Times(
+            decision.ratio,
+            old_us,
+            None if old_us is None else old_us * decision.ratio.value,
+            self._visible(estimate, fail, decision.confidence),
+            decision.confidence,
+        )
+        verdict: Verdict = decision.verdict or "undecided"
+        return Finding(case_id, module, verdict, decision.severity, times=times, reason=hint)
 
     def _tolerance(self, case_id: str) -> tuple[float, float]:
         return self.tolerances.of(LATENCY, self.module_of[case_id])
 
-    def _visible(self, estimate: Estimate, tolerance: float) -> float:
-        """The smallest slowdown that is significant and beyond the tolerance with chance POWER."""
-        level = FAMILY_ERROR / (max(self.looks, 1) * (max(self.looks, 1) + 1))
-        bar = float(stdtrit(estimate.df, 1 - level / 2 / max(len(self.module_of), 1))) * estimate.se
-        log = max(bar, log1p(tolerance)) + float(stdtrit(estimate.df, POWER)) * estimate.se
-        return expm1(min(log, BLIND))
+    def _visible(self, estimate: Estimate, tolerance: float, confidence: float) -> float:
+        """The slowdown that an interval of this width finds beyond the tolerance nine times of ten.
+
+        The chance is POWER.
+        """
+        spread = estimate.half_width(confidence) + estimate.half_width(2 * POWER - 1)
+        return expm1(min(log1p(tolerance) + spread, BLIND))
 
 
 def combine(exact: Finding, timed: Finding) -> Finding:

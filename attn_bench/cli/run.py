@@ -64,8 +64,8 @@ def _show_plan(request: RunRequest) -> int:
     from attn_bench.view.console.progress import LiveProgress
 
     with closing(LiveProgress()) as progress:
-        plan, settings = job.plan(request, progress)
-    view.show_plan(plan, settings)
+        planned = job.plan(request, progress)
+    view.show_plan(planned)
     return Exit.GOOD
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from math import inf
 from random import Random
 
 from attn_bench.analysis.estimates import Timings
@@ -25,7 +26,7 @@ from attn_bench.plan.order import calls_in_a_block, round_order
 ROUNDS_BEFORE_A_LOOK = 10  # of each session before the first look
 LOOK_GROWTH = 1.3  # from look to look, so that looks cost a shrinking share of the time
 ROUNDS_WORTH_A_SESSION = 6  # a budget that is too small for these rounds uses fewer sessions
-LEAST_SESSIONS = 2
+LEAST_SESSIONS = 3
 LEAST_SHARE_RESUMED = 0.2  # of the budget
 
 
@@ -161,38 +162,44 @@ class Coordinator:
         self._progress.stage("measuring", budget_s, "s")
         for session in self._sessions:
             self._open(session)
-        self._started = self._clock()
         cycles, next_look = 0, ROUNDS_BEFORE_A_LOOK
+        began = self._clock()
         try:
-            if not self._warm_up(waiting, budget_s):
-                return
+            self._warm_up(waiting, budget_s)
+            self._started, self._replacing_s = self._clock(), 0.0
+            waiting = [case for case in waiting if self._is_ok(case)]
             while waiting:
                 for index in range(len(self._sessions)):
                     if not self._round(index, waiting, budget_s):
                         return
                 cycles += 1
                 if cycles > next_look:
-                    waiting = self._judge.unfinished(waiting, self.timings)
+                    waiting = self._judge.unfinished(waiting, self.timings, self._all_spent_s())
                     next_look = 1 + round(next_look * LOOK_GROWTH)
                 waiting = [case for case in waiting if self._is_ok(case)]
         finally:
-            self.measuring_s = self._clock() - self._started
+            self.measuring_s = self._clock() - began
 
     def _spent_s(self) -> float:
-        """The spent part of the budget, without the time to start replacement workers."""
+        """The spent part of the budget, without the time to lose and replace workers."""
         return self._clock() - self._started - self._replacing_s
 
-    def _warm_up(self, waiting: Sequence[Case], budget_s: float) -> bool:
+    def _all_spent_s(self) -> float:
+        """The spent part of the budget, with that of an earlier part of the same run."""
+        return self._measured_before_s + self._spent_s()
+
+    def _warm_up(self, waiting: Sequence[Case], budget_s: float) -> None:
         """Measure a first round in each session; it also determines the calls of a block.
 
-        Both versions of a case get the same number of calls. False if the budget is spent.
+        Each session prepares its cases meanwhile: it builds and compiles them. That is not charged
+        to the budget. Both versions of a case get the same number of calls.
         """
-        begun = len(self.blocks)
+        begun, began = len(self.blocks), self._clock()
         for index in range(len(self._sessions)):
-            if index < len(self._sessions) and not self._round(index, waiting, budget_s):
-                return False
-            if index == 0:
-                self._keep_affordable(self._spent_s(), budget_s)
+            if index < len(self._sessions):
+                self._round(index, waiting, inf)
+            if index == 0:  # its cases were prepared when they were inspected
+                self._keep_affordable(self._clock() - began - self._replacing_s, budget_s)
         current = {case.id: case.current.id for case in waiting}
         fastest: dict[str, float] = {}
         for block in self.blocks[begun:]:
@@ -201,7 +208,6 @@ class Coordinator:
             fastest[key] = min(one, fastest.get(key, one))
         calls = calls_in_a_block(fastest, self._settings.block_s)
         self._calls = {case_id: calls[key] for case_id, key in current.items() if key in calls}
-        return True
 
     def _round(self, index: int, waiting: Sequence[Case], budget_s: float) -> bool:
         """Measure one block of every case. False if the budget ends before the round does."""
@@ -275,16 +281,17 @@ class Coordinator:
     ) -> protocol.Reply:
         """The worker's reply. If the worker is lost, replace it; its current case has failed.
 
-        All sessions wait while the new worker starts, because it would disturb them.
+        All sessions wait while the new worker starts, because it would disturb them. None of that
+        time is charged to the budget.
         """
+        asked_at = self._clock()
         try:
             return session.worker.ask(message, patience * self._settings.timeout_s)
         except WorkerLost as lost:
-            lost_at = self._clock()
             index = self._sessions.index(session)
             self._sessions[index] = self._session(session.worker.another(self._load))
             self._open(self._sessions[index])
-            self._replacing_s += self._clock() - lost_at
+            self._replacing_s += self._clock() - asked_at
             return protocol.Failure(lost.status, str(lost))
 
     def _is_ok(self, case: Case) -> bool:

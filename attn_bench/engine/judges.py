@@ -24,15 +24,18 @@ class Judge(Protocol):
     def begin(self, ok: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Case]:
         """Select the cases to time from those that can be timed; `outcomes` has their facts."""
 
-    def unfinished(self, waiting: Sequence[Case], timings: Timings) -> list[Case]:
-        """The cases of `waiting` that are not done yet. It is called now and then."""
+    def unfinished(self, waiting: Sequence[Case], timings: Timings, spent_s: float) -> list[Case]:
+        """The cases of `waiting` that are not done yet. It is called now and then.
+
+        spent_s: the spent part of the budget.
+        """
 
     def known(self) -> str:
         """The progress in a few words."""
 
 
 class Precision:
-    """A case is done when its ratio to its baseline is precise enough.
+    """A case is done when its latency and its ratio to its baseline are precise enough.
 
     With a limit, a case is done when it is certainly beyond the limit, or when it is precise and
     certainly within the limit.
@@ -49,19 +52,20 @@ class Precision:
     def begin(self, ok: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Case]:
         return list(ok)
 
-    def unfinished(self, waiting: Sequence[Case], timings: Timings) -> list[Case]:
+    def unfinished(self, waiting: Sequence[Case], timings: Timings, spent_s: float) -> list[Case]:
         """The cases that are not precise yet, and their baselines."""
         ratios = timings.ratios(self._baseline_of)
-        precise = {i for i, ratio in ratios.items() if self._is_done(ratio)}
+        latencies = timings.latencies(self._baseline_of)
+        precise = {i for i, ratio in ratios.items() if self._is_done(ratio, latencies[i])}
         still = {case.id for case in waiting if case.id not in precise}
         self._known = f"{len(precise)}/{len(ratios)} at ±{100 * self._precision:g} %"
         baselines = {self._baseline_of[case_id] for case_id in still}
         return [case for case in waiting if case.id in still | baselines]
 
-    def _is_done(self, ratio: Estimate) -> bool:
+    def _is_done(self, ratio: Estimate, latency: Estimate) -> bool:
         is_precise = ratio.is_within(self._precision)
         if not self._most_ratio:
-            return is_precise
+            return is_precise and latency.is_within(self._precision)
         is_decided = ratio.differs_from(self._most_ratio, SURE)
         return is_decided and (is_precise or ratio.log > log(self._most_ratio))
 
@@ -77,7 +81,7 @@ class Untimed:
     def begin(self, ok: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Case]:
         return []
 
-    def unfinished(self, waiting: Sequence[Case], timings: Timings) -> list[Case]:
+    def unfinished(self, waiting: Sequence[Case], timings: Timings, spent_s: float) -> list[Case]:
         return []
 
     def known(self) -> str:

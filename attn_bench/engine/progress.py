@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from attn_bench.model.environment import Environment
+
 
 class Progress(Protocol):
     def stage(self, title: str, total: float, unit: str) -> None:
@@ -15,6 +17,9 @@ class Progress(Protocol):
         doing: the current case. known: the precision reached, in words.
         """
 
+    def caution(self, seen: Environment) -> None:
+        """Warn before measuring if the machine has too few free cores."""
+
 
 class Unseen:
     """A progress that shows nothing."""
@@ -23,4 +28,7 @@ class Unseen:
         pass
 
     def step(self, done: float, doing: str, known: str = "") -> None:
+        pass
+
+    def caution(self, seen: Environment) -> None:
         pass

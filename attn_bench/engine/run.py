@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from attn_bench.analysis.forecast import make_forecast
 from attn_bench.analysis.rows import Measurements, make_rows
 from attn_bench.catalog import loading
 from attn_bench.catalog.registry import Entry, Registry, union
@@ -21,8 +22,8 @@ from attn_bench.model.environment import Environment, find_disturbances, fingerp
 from attn_bench.model.errors import AttnBenchError, RequestError
 from attn_bench.model.request import RunRequest
 from attn_bench.model.row import Row
-from attn_bench.model.run import Plan, Settings
-from attn_bench.model.status import FAULTS, Exit
+from attn_bench.model.run import Needs, Plan, Settings
+from attn_bench.model.status import COUNTED, FAULTS, Exit
 from attn_bench.model.suite import Suite
 from attn_bench.plan import suite_file
 from attn_bench.plan.cases import make_plan, make_settings, only
@@ -105,7 +106,13 @@ def prepare(session: OpenSession, request: RunRequest, gone: Sequence[Entry] = (
     return Prepared(session, suite, plan, make_settings(suite, plan, request))
 
 
-def begin(prepared: Prepared, request: RunRequest, started: datetime, kind: Kind = "run") -> Begun:
+def begin(
+    prepared: Prepared,
+    request: RunRequest,
+    started: datetime,
+    progress: Progress,
+    kind: Kind = "run",
+) -> Begun:
     """Create the run folder, and write what is known before measuring."""
     hello, suite = prepared.session.hello, prepared.suite
     name = f"check-{suite.name}" if kind == "check" else suite.name
@@ -113,7 +120,12 @@ def begin(prepared: Prepared, request: RunRequest, started: datetime, kind: Kind
     info = RunInfo(
         suite=suite,
         settings=prepared.settings,
-        environment=replace(environment_of(hello), load_at_start=machine.load_average()),
+        environment=replace(
+            environment_of(hello),
+            pages=prepared.settings.pages,
+            other_cores_at_start=prepared.session.other_cores,
+            load_at_start=machine.load_average(),
+        ),
         kind=kind,
         command=("attn-bench", *request.command),
         request=request,
@@ -121,6 +133,8 @@ def begin(prepared: Prepared, request: RunRequest, started: datetime, kind: Kind
         start=started.isoformat(timespec="seconds"),
     )
     folder.write_info(info)
+    if prepared.suite.timed:
+        progress.caution(info.environment)
     return Begun(folder, info)
 
 
@@ -229,6 +243,7 @@ def _complete_info(measured: Measured, info: RunInfo) -> RunInfo:
         state=measured.state,
         environment=seen,
         warnings=find_disturbances(seen),
+        needs=_needs(measured),
         calling_share=coordinator.calling_share,
         rates=dict(coordinator.rates),
         uncounted_operators={i: dict(f.uncounted) for i, f in facts.items() if f.uncounted},
@@ -238,10 +253,22 @@ def _complete_info(measured: Measured, info: RunInfo) -> RunInfo:
     )
 
 
+def _needs(measured: Measured) -> Needs | None:
+    """What the ratios need for the precision that was asked for; None if they have it."""
+    prepared, coordinator = measured.prepared, measured.coordinator
+    settings = prepared.settings
+    spent_s, sessions = coordinator.measuring_s, settings.sessions
+    forecast = make_forecast(coordinator.timings, prepared.plan.baseline_of, spent_s, sessions)
+    if forecast is None or forecast.reaches(spent_s, sessions) <= settings.precision:
+        return None
+    return forecast.needs(settings.precision) or forecast.needs(2 * settings.precision)
+
+
 def exit_status(rows: Sequence[Row], state: State) -> Exit:
     """The exit status of a command that measured these rows."""
     if state == "interrupted":
         return Exit.INTERRUPTED
-    is_measured = any(row.status == "ok" for row in rows)
-    is_faulty = state != "finished" or any(row.status in FAULTS for row in rows)
-    return Exit.NOT_MEASURED if is_faulty or not is_measured else Exit.GOOD
+    found = {row.status for row in rows}
+    if state != "finished" or found & set(FAULTS) or not found & set(COUNTED):
+        return Exit.NOT_MEASURED
+    return Exit.UNDECIDED if "unclear" in found else Exit.GOOD

@@ -12,6 +12,7 @@ from attn_bench.engine.pair import AnyWorker, WorkerPair
 from attn_bench.engine.process import Worker, WorkerLost
 from attn_bench.engine.progress import Progress
 from attn_bench.engine.signals import Interruptible
+from attn_bench.engine.watch import Watch
 from attn_bench.model import protocol
 from attn_bench.model.errors import RequestError
 from attn_bench.model.request import TIMEOUT_S, RunRequest
@@ -22,6 +23,7 @@ class OpenSession:
     """An open worker and its greeting.
 
     signals: handled until `deafen`.
+    other_cores: used by other work while the worker started.
     modules: all registered modules, including the user's files, and the modules of a baseline as
         NAME@base.
     """
@@ -30,6 +32,7 @@ class OpenSession:
     hello: protocol.Hello
     modules: Registry
     signals: Interruptible
+    other_cores: float = 0.0
 
     def renew(self) -> None:
         """End the worker and open another like it. Raises RequestError if that fails."""
@@ -55,12 +58,15 @@ def open_session(
     """
     with Interruptible() as signals:
         session: OpenSession | None = None
+        watch = Watch()
+        watch.start()
         worker = _start(request, baseline, python)
         try:
             progress.stage("starting", 1, "")
             hello = worker.open()
+            other_cores = watch.other_cores()
             known = None if baseline else modules_without_worker(request.modules_from)
-            session = OpenSession(worker, hello, known or _describe(worker), signals)
+            session = OpenSession(worker, hello, known or _describe(worker), signals, other_cores)
             yield session
         finally:  # the session may have renewed its worker
             (session.worker if session else worker).end()
@@ -86,6 +92,7 @@ def _start(
             list(dict.fromkeys(request.modules_from)),
             None if memory is None else round(memory * 2**30),
             baseline,
+            request.pages,  # type: ignore[arg-type]  # the command has checked it
         )
     )
     if python is None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from attn_bench.analysis.estimates import Timings
+from attn_bench.analysis.forecast import make_forecast
 from attn_bench.engine.coordinator import Progressed
 from attn_bench.engine.progress import Progress
 from attn_bench.engine.run import (
@@ -19,14 +21,16 @@ from attn_bench.engine.run import (
     save,
 )
 from attn_bench.engine.session import open_session
+from attn_bench.model.environment import Environment
 from attn_bench.model.errors import RequestError
 from attn_bench.model.request import RunRequest
-from attn_bench.model.run import Plan, Settings
+from attn_bench.model.run import Needs, Plan, Settings
 from attn_bench.model.status import Exit
 from attn_bench.papers import reproduction
 from attn_bench.plan.cases import make_plan
 from attn_bench.store import info as run_json
 from attn_bench.store import runs
+from attn_bench.store.info import RunInfo
 from attn_bench.store.runs import RunFolder
 
 
@@ -36,17 +40,53 @@ def run(request: RunRequest, progress: Progress) -> Finished:
     complain_early(request)
     with open_session(request, progress) as session:
         prepared = prepare(session, request)
-        begun = begin(prepared, request, started)
+        begun = begin(prepared, request, started, progress)
         measured = measure(prepared, begun.folder, progress)
         return _judge_published(save(measured, begun))
 
 
-def plan(request: RunRequest, progress: Progress) -> tuple[Plan, Settings]:
-    """The cases that `run` would measure, and the settings. Raises AttnBenchError."""
+@dataclass(frozen=True)
+class Planned:
+    """What `run` would measure.
+
+    like: the stored run whose variances the forecast uses; None if there is none here.
+    reaches: the half-width that nine of ten ratios will have at most.
+    needs: the budget and sessions for the precision that is asked for; None if it is reached.
+    """
+
+    plan: Plan
+    settings: Settings
+    like: str | None = None
+    reaches: float | None = None
+    needs: Needs | None = None
+
+
+def plan(request: RunRequest, progress: Progress) -> Planned:
+    """The cases that `run` would measure, the settings, and a forecast. Raises AttnBenchError."""
     complain_early(request)
     with open_session(request, progress) as session:
         prepared = prepare(session, request)
-    return prepared.plan, prepared.settings
+        here = replace(environment_of(session.hello), pages=prepared.settings.pages)
+    settings = prepared.settings
+    for path, info in runs.list_newest_first():
+        if info.suite.name == prepared.suite.name and _is_alike(info, here):
+            timings = Timings(runs.load_blocks(path))
+            forecast = make_forecast(
+                timings, prepared.plan.baseline_of, info.settings.budget_s, info.settings.sessions
+            )
+            if forecast is not None:
+                reaches = forecast.reaches(settings.budget_s, settings.sessions)
+                is_enough = reaches <= settings.precision
+                needs = None if is_enough else forecast.needs(settings.precision)
+                return Planned(prepared.plan, settings, path.name, reaches, needs)
+    return Planned(prepared.plan, settings)
+
+
+def _is_alike(info: RunInfo, here: Environment) -> bool:
+    """Whether a stored run varies as a run here would."""
+    then = info.environment
+    facts = ("fingerprint", "threads", "pages")
+    return info.kind == "run" and all(getattr(then, f) == getattr(here, f) for f in facts)
 
 
 def resume(name: str, progress: Progress) -> Finished:

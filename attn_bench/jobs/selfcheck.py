@@ -1,13 +1,15 @@
 """Measures the error rates of the tool: false alarms, power, coverage, smallest visible slowdown.
 
 The `probe` variants come in pairs of known true ratio: identical ones, and ones with 1, 2, 5 and
-10 % more work. They are measured like any suite, with the default precision, number of sessions and
-stopping rule. Each trial uses new sessions. The measured ratios are compared with the true ones.
+10 % more work. Other identical variants share one baseline, as the cases of a run do. They are
+measured like any suite, with the default precision, number of sessions and stopping rule. Each
+trial uses new sessions. The measured ratios are compared with the true ones.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -18,8 +20,8 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from attn_bench.analysis.estimates import CONFIDENCE, FAMILY_ERROR, Estimate, Timings, holm
-from attn_bench.analysis.verdicts import POWER
+from attn_bench.analysis.estimates import CONFIDENCE, FAMILY_ERROR, Estimate, Timings
+from attn_bench.analysis.verdicts import POWER, Tolerances, Trial
 from attn_bench.engine.coordinator import Progressed
 from attn_bench.engine.progress import Progress
 from attn_bench.engine.run import Begun, Finished, Measured, Prepared, begin, measure, renew, save
@@ -30,7 +32,7 @@ from attn_bench.model.case import Case, Shape, Variant
 from attn_bench.model.metrics import Interval
 from attn_bench.model.request import TIMEOUT_S, RunRequest
 from attn_bench.model.run import Block, Plan, Settings
-from attn_bench.model.suite import Grid, Suite
+from attn_bench.model.suite import Grid, Suite, Tolerance
 from attn_bench.plan.cases import PRECISION, SECONDS_PER_CASE, SESSIONS
 
 PASSES = 100
@@ -43,9 +45,13 @@ BUDGETS_S = (1.0, 5.0, 20.0)  # of a case, for which the smallest visible slowdo
 
 @dataclass(frozen=True)
 class Pairs:
-    """The number of pairs of each true slowdown (in percent) in a trial."""
+    """The number of pairs of each true slowdown (in percent) in a trial.
+
+    sharing: the number of identical variants that share one baseline.
+    """
 
     of: Mapping[int, int]
+    sharing: int = 0
 
     def plan(self, device: DeviceName) -> tuple[Plan, dict[str, int]]:
         """The cases, and the true slowdown of each pair by the id of its slower case."""
@@ -60,6 +66,12 @@ class Pairs:
                 cases += [slow, baseline]
                 baseline_of |= {slow.id: baseline.id, baseline.id: baseline.id}
                 truth[slow.id] = percent
+        if self.sharing:
+            shared = _probe(PASSES, next(copies), device)
+            twins = [_probe(PASSES, next(copies), device) for _ in range(self.sharing)]
+            cases += [*twins, shared]
+            baseline_of |= dict.fromkeys((case.id for case in [*twins, shared]), shared.id)
+            truth |= dict.fromkeys((case.id for case in twins), 0)
         baseline = Case(Variant("identity"), SHAPE, device=device)
         cases.append(baseline)
         baseline_of[baseline.id] = baseline.id
@@ -74,14 +86,18 @@ def _probe(passes: int, copy: int, device: DeviceName) -> Case:
     return Case(Variant("probe", None, (("passes", passes), ("copy", copy))), SHAPE, device=device)
 
 
-DEFAULT_PAIRS = Pairs({0: 12, 1: 3, 2: 3, 5: 3, 10: 3})
+DEFAULT_PAIRS = Pairs({0: 6, 1: 3, 2: 3, 5: 3, 10: 3}, sharing=6)
 
 
 @dataclass(frozen=True)
 class PairTrial:
-    """One pair in one trial: its true ratio and its estimate."""
+    """One pair in one trial: its true ratio and its estimate.
+
+    shares: whether other pairs have the same baseline.
+    """
 
     percent: int
+    shares: bool
     estimate: Estimate
     is_called_different: bool
     rounds: int
@@ -139,9 +155,13 @@ class Report:
             found[percent] = Rate(seen, len(slowed))
         return found
 
-    def coverage(self) -> Rate:
-        """The 95 % intervals of ratios that contain the true ratio."""
-        return Rate(sum(f.is_covered for f in self.findings), len(self.findings))
+    def coverage(self, *, shares: bool) -> Rate:
+        """The 95 % intervals of ratios that contain the true ratio.
+
+        shares: those of cases that share a baseline, or those of the other pairs.
+        """
+        found = [f for f in self.findings if f.shares == shares]
+        return Rate(sum(f.is_covered for f in found), len(found))
 
     def run_to_run_sd(self) -> float | None:
         """The standard deviation between trials of the logarithm of a ratio of unlike modules.
@@ -169,9 +189,11 @@ class Report:
         rounds = max(1.0, budget_s / sessions / self.round_s)
         df = float(sessions - 1)
         quantiles = float(stdtrit(df, 1 - FAMILY_ERROR / 2)) + float(stdtrit(df, POWER))
-        total = np.array([f.estimate.between for f in self.findings])
-        inside = np.array([f.estimate.within * f.rounds for f in self.findings])
-        excess = total - inside / np.array([f.rounds for f in self.findings])
+        estimates = [f.estimate for f in self.findings]
+        total = np.array([e.se**2 * e.sessions for e in estimates])
+        within = np.array([e.within * e.sessions for e in estimates])
+        excess = total - within
+        inside = within * np.array([f.rounds for f in self.findings])
         rng = np.random.default_rng(0)
 
         def visible(sample: Any) -> float:
@@ -193,11 +215,17 @@ class Report:
             "false_alarms": _rate_json(self.false_alarms()),
             "power": {str(percent): _rate_json(rate) for percent, rate in self.power().items()},
             "run_to_run_sd": self.run_to_run_sd(),
-            "coverage": _rate_json(self.coverage()),
+            "coverage": _rate_json(self.coverage(shares=False)),
+            **self._shared_json(),
             "smallest_visible": {
                 f"{budget_s:g}": asdict(self.smallest_visible(budget_s)) for budget_s in BUDGETS_S
             },
         }
+
+    def _shared_json(self) -> dict[str, Any]:
+        if not any(f.shares for f in self.findings):
+            return {}
+        return {"coverage_of_sharing": _rate_json(self.coverage(shares=True))}
 
 
 def _rate_json(rate: Rate) -> dict[str, Any]:
@@ -235,9 +263,10 @@ def selfcheck(request: SelfcheckRequest, progress: Progress) -> tuple[Finished, 
             seed=0,
             threads=None,
             timeout_s=TIMEOUT_S,
+            pages=run_request.pages,  # type: ignore[arg-type]
         )
         prepared = Prepared(session, _as_suite(plan), plan, settings)
-        begun = begin(prepared, run_request, began, "selfcheck")
+        begun = begin(prepared, run_request, began, progress, "selfcheck")
         trials = Trials(prepared, begun, truth)
         trials.measure(progress)
         while _has_time(trials, deadline, request.most_trials) and trials.renew():
@@ -313,11 +342,24 @@ class Trials:
 
 
 def judge(timings: Timings, plan: Plan, truth: Mapping[str, int]) -> list[PairTrial]:
-    """The result of one trial for each pair; all pairs form one family."""
-    ratios = timings.ratios({slow: plan.baseline_of[slow] for slow in truth})
-    different = holm({slow: ratio.p_value() for slow, ratio in ratios.items()})
+    """The result of one trial for each pair; all pairs form one family.
+
+    A pair is called different if its interval leaves out 1, as in a check without tolerance.
+    """
+    baseline_of = {slow: plan.baseline_of[slow] for slow in truth}
+    uses = Counter(baseline_of.values())
+    ratios = timings.ratios(baseline_of)
+    trial = Trial(dict.fromkeys(ratios, "probe"), Tolerances([Tolerance("latency", fail=0.0)]))
+    trial.look(ratios)
+    different = {i for i, found in trial.decided.items() if found.verdict != "same"}
     return [
-        PairTrial(truth[slow], ratio, slow in different, timings.rounds(slow) // SESSIONS)
+        PairTrial(
+            truth[slow],
+            uses[baseline_of[slow]] > 1,
+            ratio,
+            slow in different,
+            timings.rounds(slow) // SESSIONS,
+        )
         for slow, ratio in ratios.items()
     ]
 

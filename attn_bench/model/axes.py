@@ -16,6 +16,7 @@ MemoryFormat = Literal["contiguous", "channels_last"]
 Mode = Literal["inference", "training"]
 Execution = Literal["eager", "compile"]
 DeviceName = Literal["cpu", "cuda"]
+Pages = Literal["huge", "default"]  # of memory, on a CPU
 
 ITEM_BYTES: Mapping[str, int] = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from attn_bench.model.axes import DEVICE, DeviceName
+from attn_bench.model.axes import DEVICE, DeviceName, Pages
 
 # The facts that identify a machine; its other facts change with time.
 FINGERPRINTED = ("cpu", "cores_physical", "cores_logical", "cores_usable", "machine", "system")
 BUSY_CORES = 0.15  # of other work while measuring; below this, background work is normal
+MUCH_WORK = 0.4  # cores: less is a short task, which leaves most rounds alone
 STOLEN_SHARE = 0.02
 DRIFT = 0.1  # between the beginning of a session and the rest
 
@@ -26,6 +27,8 @@ Disturbance = Literal[
     "swap_in_use",
     "warm_up_drift",
     "too_many_threads",
+    "crowded",
+    "no_huge_pages",
     "hyper_threads",
     "gpu_throttled",
     "gpu_power_limit",
@@ -34,7 +37,10 @@ Disturbance = Literal[
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """The facts and settings of a machine. Nothing names the user, the host or a path."""
+    """The facts and settings of a machine. Nothing names the user, the host or a path.
+
+    huge_pages: when the kernel gives huge pages: always, madvise (if asked), or never.
+    """
 
     cpu: str | None = None
     cores_physical: int | None = None
@@ -46,6 +52,7 @@ class Machine:
     system: str | None = None
     os: str | None = None
     machine: str | None = None
+    huge_pages: str | None = None
     virtual_machine: bool | None = None
     container: bool | None = None
     python: str | None = None
@@ -58,7 +65,9 @@ class Environment(Machine):
     """The machine, the worker's device and software, and other work during the run.
 
     worker_settings: variables that decide how a worker computes.
+    pages: what the workers' memory lies in; None for a run of an older version.
     load: the load average over the last minute.
+    other_cores_at_start: used by other work while the worker started.
     warm_up_drift: how much slower the beginning of a session was than the rest, as a fraction.
     """
 
@@ -68,6 +77,8 @@ class Environment(Machine):
     threads: int | None = None
     worker_settings: Mapping[str, str] = field(default_factory=dict)
     fingerprint: str | None = None
+    pages: Pages | None = None
+    other_cores_at_start: float | None = None
     load_at_start: float | None = None
     load_at_end: float | None = None
     other_load_cores: float | None = None
@@ -87,6 +98,13 @@ def fingerprint_of(machine: Machine, device: DeviceName, device_facts: Mapping[s
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
 
 
+def is_short_of_cores(seen: Environment) -> bool:
+    """Whether, at the start, PyTorch's threads outnumbered the cores without other work."""
+    busy = seen.other_cores_at_start or 0.0
+    free = (seen.cores_usable or 1) - busy
+    return busy > MUCH_WORK and (seen.threads or 1) > free + MUCH_WORK
+
+
 def find_disturbances(seen: Environment) -> tuple[Disturbance, ...]:
     """The disturbances of a run, in the order of `Disturbance`."""
     gpu = seen.device_facts
@@ -102,6 +120,8 @@ def find_disturbances(seen: Environment) -> tuple[Disturbance, ...]:
         "swap_in_use": bool(seen.swap_used_bytes) and not seen.swapped_in_bytes,
         "warm_up_drift": (seen.warm_up_drift or 0.0) > DRIFT,
         "too_many_threads": is_crowded,
+        "crowded": not is_crowded and is_short_of_cores(seen),
+        "no_huge_pages": seen.pages == "huge" and seen.huge_pages == "never",
         "hyper_threads": not is_crowded and threads > (seen.cores_physical or threads),
         "gpu_throttled": bool(seen.throttled_blocks),
         "gpu_power_limit": 0 < (limit or 0) < (gpu.get("power_limit_default_w") or 0),

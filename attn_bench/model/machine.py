@@ -24,6 +24,7 @@ GIT_TIMEOUT_S = 5
 # The distributions that a figure depends on.
 SOFTWARE = ("attn-bench", "torch", "torchvision", "timm", "fvcore", "triton", "numpy")
 CPU_FOLDER = Path("/sys/devices/system/cpu")
+HUGE_PAGES_FILE = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def capture() -> Machine:
@@ -41,6 +42,7 @@ def capture() -> Machine:
         system=platform.system(),
         os=f"{platform.system()} {platform.release()}",
         machine=platform.machine(),
+        huge_pages=_huge_pages(),
         virtual_machine="hypervisor" in (read_text(Path("/proc/cpuinfo")) or "").split(),
         container=Path("/.dockerenv").exists() or Path("/run/.containerenv").exists(),
         python=f"{platform.python_implementation()} {platform.python_version()}",
@@ -82,6 +84,12 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return psutil.cpu_count() or 1
+
+
+def _huge_pages() -> str | None:
+    """The word in brackets: `always [madvise] never`. None if the kernel has no huge pages."""
+    words = (read_text(HUGE_PAGES_FILE) or "").split()
+    return next((word.strip("[]") for word in words if word.startswith("[")), None)
 
 
 def _cpu_model() -> str | None:

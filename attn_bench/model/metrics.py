@@ -41,12 +41,15 @@ class Timing:
     first_call_s: the time of the untimed call.
     device_s: the time on the device alone; None if it was not measured.
     throttled: whether the device reduced its clocks meanwhile.
+    waited_s: the time that the threads of the process waited for a core while the calls ran, added
+        up; None where the system does not report it.
     """
 
     seconds: float
     first_call_s: float = 0.0
     device_s: float | None = None
     throttled: bool = False
+    waited_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +144,7 @@ class Timed:
 
     latency_us: float | None = column(
         "µs",
-        "time a caller waits for one call: median over rounds",
+        "time a caller waits for one call: median over undisturbed rounds",
         heading="latency",
         show=units.microseconds,
         limit="latency",
@@ -166,6 +169,11 @@ class Timed:
     )
     ratio_lo: float | None = end("lower", "×")
     ratio_hi: float | None = end("upper", "×")
+    over_fastest: float | None = column(
+        "×", "latency over that of the fastest case at the same shape, paired by round"
+    )
+    over_fastest_lo: float | None = end("lower", "×")
+    over_fastest_hi: float | None = end("upper", "×")
     bound_us: float | None = column(
         "µs", "time for bytes_min and the arithmetic at this machine's measured rates"
     )

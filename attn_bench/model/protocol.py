@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, TypeAdapter
 
-from attn_bench.model.axes import DeviceName, DType
+from attn_bench.model.axes import DeviceName, DType, Pages
 from attn_bench.model.case import Case, Variant
 from attn_bench.model.checks import Check, Checked
 from attn_bench.model.entry import Description
@@ -23,8 +23,8 @@ from attn_bench.model.metrics import Timing
 from attn_bench.model.run import Facts, Rates
 from attn_bench.model.status import Status
 
-VERSION = 5
-SETTINGS = ("OMP_", "GOMP_", "KMP_", "MKL_", "MALLOC_")
+VERSION = 6
+SETTINGS = ("OMP_", "GOMP_", "KMP_", "MKL_", "MALLOC_", "THP_", "GLIBC_TUNABLES")
 
 
 def settings_in(environment: Mapping[str, str]) -> dict[str, str]:
@@ -50,6 +50,7 @@ class Open:
 
     device: "auto" lets the worker choose.
     memory_bytes: the most memory that the worker may take; None uses the device's default.
+    pages: what its memory lies in; the environment of its process has the settings.
     """
 
     version: int
@@ -58,6 +59,7 @@ class Open:
     modules_from: list[str]
     memory_bytes: int | None = None
     baseline: BaselineCode | None = None
+    pages: Pages = "default"
     kind: Literal["open"] = "open"
 
 

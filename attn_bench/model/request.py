@@ -15,7 +15,7 @@ from os import PathLike, fspath
 from types import NoneType
 from typing import Any, TypedDict, cast, get_args, get_origin, get_type_hints
 
-from attn_bench.model.axes import AUTO, DEVICE_CHOICES
+from attn_bench.model.axes import AUTO, DEVICE_CHOICES, Pages
 from attn_bench.model.errors import RequestError
 from attn_bench.model.suite import Aim
 
@@ -64,7 +64,7 @@ class RunRequest:
         more_than=0,
         most=100,
         per=100,
-        help="A case is done when its ratio is known to ± this; 2 by default.",
+        help="A case is done when its time and ratio are known to ± this; 2 by default.",
     )
     sessions: int | None = option(
         None,
@@ -87,6 +87,11 @@ class RunRequest:
         more_than=0,
         most=LONGEST_S,
         help=f"Give up a case when one step of it takes longer; {TIMEOUT_S:g}.",
+    )
+    pages: str = option(
+        "huge",
+        choices=get_args(Pages),
+        help="Memory in huge pages, which makes processes comparable, or as PyTorch leaves it.",
     )
     memory_gib: float | None = option(
         None,
@@ -119,6 +124,7 @@ class RunKeywords(TypedDict, total=False):
     seed: int
     threads: int | None
     timeout: float
+    pages: str
     memory: float | None
     quick: bool
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from attn_bench.model.axes import DType
+from attn_bench.model.axes import DType, Pages
 from attn_bench.model.case import Case
 from attn_bench.model.metrics import Exact, Timing
 from attn_bench.model.status import Status
@@ -20,6 +20,7 @@ class Settings:
     threads: None keeps PyTorch's default.
     timeout_s: the most time that one step of a case may take.
     most_ratio: a limit of the ratio; more time goes to cases that may lie on either side of it.
+    pages: what a worker's memory lies in; runs of older versions had the default.
     """
 
     budget_s: float
@@ -30,6 +31,7 @@ class Settings:
     timeout_s: float
     block_s: float = 0.003
     most_ratio: float | None = None
+    pages: Pages = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,15 @@ class Rates:
     dtype: DType
     copy: list[tuple[int, float]]
     macs_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The least budget, and sessions, for nine of ten ratios to be known to ± `precision`."""
+
+    precision: float
+    budget_s: float
+    sessions: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Literal
 
-Status = Literal["ok", "failed", "timeout", "out_of_memory", "unsupported", "skipped"]
+Status = Literal["ok", "unclear", "failed", "timeout", "out_of_memory", "unsupported", "skipped"]
+# COUNTED cases have exact metrics. The times of an unclear case are not known well enough to show.
+COUNTED: tuple[Status, ...] = ("ok", "unclear")
 # BROKEN cases were tried and could not be measured. FAULTS also include cases that the run did not
 # reach. An unsupported case is neither: its suite combines values that do not fit together.
 BROKEN: tuple[Status, ...] = ("failed", "timeout", "out_of_memory")

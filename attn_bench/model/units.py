@@ -54,6 +54,16 @@ def seconds(value: float) -> str:
     return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02d} s"
 
 
+def round_up(value: float) -> int:
+    """A quantity to ask for: two significant digits, never less than `value`.
+
+    >>> round_up(4.2), round_up(131.0)
+    (5, 140)
+    """
+    step = 10 ** max(0, math.floor(math.log10(max(value, 1))) - 1)
+    return int(math.ceil(value / step) * step)
+
+
 def percent(fraction: float) -> str:
     """A fraction in percent.
 
@@ -144,6 +154,26 @@ def with_interval(interval: tuple[float, float, float] | None) -> str:
     places = _places(half_width)
     shown = max(places, 0)
     return f"{round(value, places):.{shown}f} ± {round(half_width, places):.{shown}f}"
+
+
+def between(lo: float, hi: float) -> str:
+    """Two ends of a factor, rounded outwards.
+
+    >>> between(1.304, 1.512), between(11.2, 38.9), between(1.004, 1.012)
+    ('1.3 to 1.6', '11 to 39', '1.00 to 1.02')
+    """
+    places = 2 if hi < 1.1 else 1 if hi < 10 else 0
+    step = 10.0**-places
+    return f"{math.floor(lo / step) * step:.{places}f} to {math.ceil(hi / step) * step:.{places}f}"
+
+
+def listing(words: list[str]) -> str:
+    """Several words as in a sentence.
+
+    >>> listing(["a"]), listing(["a", "b"]), listing(["a", "b", "c"])
+    ('a', 'a and b', 'a, b and c')
+    """
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def plain(value: Any) -> str:

@@ -18,6 +18,7 @@ from attn_bench.catalog.backbones import BACKBONES
 from attn_bench.model.axes import DeviceName
 from attn_bench.model.case import PLAIN, Case, Network, Shape, Variant
 from attn_bench.model.row import Row
+from attn_bench.model.status import COUNTED
 from attn_bench.papers.published import DATA, Published, fits, load, our_backbone, ours, read_links
 
 Agreement = Literal["match", "explained", "differs"]
@@ -83,7 +84,7 @@ def compare(
 
     operations: case -> operator -> operations, from run.json.
     """
-    measured = {row.case_id: row for row in rows if row.status == "ok" and row.macs is not None}
+    measured = {row.case_id: row for row in rows if row.status in COUNTED and row.macs is not None}
     found = [_compare_with_expected(line, measured, device) for line in _read_counts()]
     for row in load():
         case = case_of(row, device)

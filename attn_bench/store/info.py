@@ -21,7 +21,7 @@ from attn_bench.model.axes import DeviceName, DType
 from attn_bench.model.environment import Disturbance, Environment, find_disturbances
 from attn_bench.model.errors import RequestError
 from attn_bench.model.request import RunRequest
-from attn_bench.model.run import Rates, Settings
+from attn_bench.model.run import Needs, Rates, Settings
 from attn_bench.model.suite import Suite
 from attn_bench.store.files import write_atomically
 
@@ -52,6 +52,7 @@ class RunInfo:
     rates: the rates of this machine, by dtype.
     uncounted_operators, operations, notes, source_hashes: by case.
     selfcheck, check: the results of such a run.
+    needs: the budget and sessions for the precision that was asked for.
     baseline_software: the software of `--against-python`.
     """
 
@@ -76,6 +77,7 @@ class RunInfo:
     selfcheck: Mapping[str, Any] | None = None
     check: Mapping[str, Any] | None = None
     baseline_software: Mapping[str, str] | None = None
+    needs: Needs | None = None
 
     @property
     def device(self) -> DeviceName:

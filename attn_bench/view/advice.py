@@ -12,8 +12,7 @@ Advice = Callable[[Environment], str]
 def _other_load(seen: Environment) -> str:
     return (
         f"other processes used {seen.other_load_cores or 0.0:.1f} of {seen.cores_usable or 1} "
-        "cores while measuring: ratios still hold but need more time to be precise; close them or "
-        "raise --budget"
+        "cores while measuring: figures need more time to be precise; close them or raise --budget"
     )
 
 
@@ -41,6 +40,24 @@ def _drift(seen: Environment) -> str:
 def _too_many_threads(seen: Environment) -> str:
     cores = seen.cores_usable or 1
     return f"{seen.threads} threads share {cores} usable cores: use --threads {cores}"
+
+
+def _crowded(seen: Environment) -> str:
+    cores = seen.cores_usable or 1
+    free = max(0.0, cores - (seen.other_cores_at_start or 0.0))
+    fewer = max(1, int(free + 0.5))
+    use = f", or use --threads {fewer}" if fewer < (seen.threads or 1) else ""
+    return (
+        f"{seen.threads or 1} threads share {free:.1f} free cores of {cores}: figures will be "
+        f"imprecise or missing; close other programs{use}"
+    )
+
+
+def _no_huge_pages(seen: Environment) -> str:
+    return (
+        "the kernel gives no huge pages, so processes differ by where their memory lies: allow "
+        "them with `echo madvise > /sys/kernel/mm/transparent_hugepage/enabled`"
+    )
 
 
 def _hyper_threads(seen: Environment) -> str:
@@ -80,6 +97,8 @@ ADVICE: Mapping[Disturbance, Advice] = {
     ),
     "warm_up_drift": _drift,
     "too_many_threads": _too_many_threads,
+    "crowded": _crowded,
+    "no_huge_pages": _no_huge_pages,
     "hyper_threads": _hyper_threads,
     "gpu_throttled": _gpu_throttled,
     "gpu_power_limit": _gpu_power_limit,

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from attn_bench.model import units
 from attn_bench.model.case import BASELINE, PLAIN
 from attn_bench.model.row import Row
+from attn_bench.model.run import Needs, Settings
+from attn_bench.model.status import COUNTED
 from attn_bench.store.info import RunInfo
 from attn_bench.view.advice import advise
 
@@ -18,7 +20,7 @@ def list_remarks(rows: Sequence[Row], info: RunInfo) -> list[str]:
     """Remarks on unmeasured cases, on the precision of the ratios, and on the use of time."""
     found = _list_reasons(rows)
     if info.suite.timed:
-        found += _describe_precision(rows, name_baseline(rows, info), info.settings.precision)
+        found += _describe_precision(rows, name_baseline(rows, info), info)
     share = info.calling_share
     if share is not None:
         found.append(f"{units.percent(share)} of the measuring time was spent calling modules.")
@@ -41,6 +43,8 @@ def list_warnings(info: RunInfo) -> list[str]:
 def name_machine(info: RunInfo) -> str:
     seen = info.environment
     cpu = f"{seen.cpu}, {units.number(seen.threads or 0, 'thread')}"
+    if seen.pages == "huge" and seen.huge_pages != "never":
+        cpu += ", huge pages"
     device = seen.device_facts.get("gpu") or cpu
     return f"{device}; torch {seen.software.get('torch')}"
 
@@ -60,12 +64,13 @@ def _list_reasons(rows: Sequence[Row]) -> list[str]:
     return found
 
 
-def _describe_precision(rows: Sequence[Row], baseline: str, precision: float) -> list[str]:
+def _describe_precision(rows: Sequence[Row], baseline: str, info: RunInfo) -> list[str]:
     """The number of ratios that are as precise as requested, without the baseline's own."""
+    precision = info.settings.precision
     measured = [
         row
         for row in rows
-        if row.status == "ok"
+        if row.status in COUNTED
         and row.variant not in (baseline, PLAIN)
         and not row.module.endswith(BASELINE)
     ]
@@ -76,14 +81,23 @@ def _describe_precision(rows: Sequence[Row], baseline: str, precision: float) ->
         return ["No ratio could be measured."] if measured else []
     if len(reached) == len(measured):
         return [f"Every ratio is known to ± {units.percent(precision)} or better."]
-    if not reached:
-        widest = max(ratio.half_width / ratio.value for ratio in ratios)
-        return [
-            f"No ratio is known to ± {units.percent(precision)} yet; all are known to "
-            f"± {units.percent(widest)} or better. A larger --budget narrows them."
-        ]
     widest = max(ratio.half_width / ratio.value for ratio in ratios)
-    return [
+    words = (
         f"{len(reached)} of {len(measured)} ratios are known to ± {units.percent(precision)}; the "
-        f"others are known to ± {units.percent(widest)} or better. A larger --budget narrows them."
+        f"others {'that are shown ' if len(ratios) < len(measured) else ''}are known to "
+        f"± {units.percent(widest)} or better."
+    )
+    return [words, *describe_needs(info.needs, info.settings)]
+
+
+def describe_needs(needs: Needs | None, settings: Settings) -> list[str]:
+    """The budget and the sessions that more precise ratios need."""
+    if needs is None:
+        return []
+    options = [f"--budget {units.round_up(needs.budget_s)}"]
+    if needs.sessions > settings.sessions:
+        options.append(f"--sessions {needs.sessions}")
+    return [
+        f"For nine of ten ratios at ± {units.percent(needs.precision)}, use {' '.join(options)} "
+        f"({units.seconds(needs.budget_s)})."
     ]

@@ -19,10 +19,12 @@ from attn_bench.model.axes import unusual_words
 from attn_bench.model.case import BASELINE, PLAIN
 from attn_bench.model.metrics import METRIC, METRICS, Metric
 from attn_bench.model.row import Row
+from attn_bench.model.status import COUNTED
 
 LEGEND = (
-    "* best of its column at this shape, without the baseline; several have it where their "
-    "intervals overlap. ± 95 % interval. memory: peak of a call, as a multiple of its input."
+    "* best of its column at this shape, without the baseline; for time, by direct comparison with "
+    "the fastest. ± 95 % interval; unclear: wider than ± 25 %. memory: peak of a call, as a "
+    "multiple of its input."
 )
 NETWORK_LEGEND = (
     "Changes are against the plain backbone; latency is compared in pairs. ± 95 % interval. "
@@ -46,7 +48,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A row with a figure for each column; without figures unless its status is ok."""
+    """A row with a figure for each column; without figures unless its case was counted."""
 
     row: Row
     name: str
@@ -114,7 +116,7 @@ def _summary(title: str, rows: Sequence[Row], baseline: str) -> Summary:
     longest_us = max((row.latency_us or 0.0 for row in rows), default=0.0)
     unit: Literal["µs", "ms"] = "ms" if longest_us >= 1000 else "µs"
     columns = tuple(m for m in SHOWN if is_known(m, rows))
-    competitors = [row for row in rows if row.variant != baseline and row.status == "ok"]
+    competitors = [row for row in rows if row.variant != baseline and row.status in COUNTED]
     if baseline == BASELINE:
         competitors = []  # versions of a case are compared with each other, not with other cases
 
@@ -124,10 +126,12 @@ def _summary(title: str, rows: Sequence[Row], baseline: str) -> Summary:
         interval = row.interval(metric.name)
         factor = 1e-3 if metric.unit == "µs" and unit == "ms" else 1.0
         shown = units.with_interval(interval.times(factor) if interval else None)
-        return Cell(shown, _is_fastest(row, metric, competitors))
+        if interval is None and row.status == "unclear":
+            return Cell("unclear")
+        return Cell(shown, metric is LATENCY and len(competitors) > 1 and is_among_fastest(row))
 
     def line(row: Row) -> Line:
-        if row.status != "ok":
+        if row.status not in COUNTED:
             return Line(row, row.name)
         return Line(row, row.name, tuple(cell(row, metric) for metric in columns))
 
@@ -157,7 +161,7 @@ def _shape_table(summary: Summary, baseline: str) -> Table:
 
 def _network_summary(title: str, rows: Sequence[Row]) -> Summary:
     """The summary of a backbone: the plain one in units, the others as changes."""
-    plain = next((row for row in rows if row.variant == PLAIN and row.status == "ok"), None)
+    plain = next((r for r in rows if r.variant == PLAIN and r.status in COUNTED), None)
     columns = tuple(metric for metric in SHOWN if metric is not DEVICE)
 
     def text(row: Row, metric: Metric) -> str:
@@ -173,7 +177,7 @@ def _network_summary(title: str, rows: Sequence[Row]) -> Summary:
         return units.change(_over(row, plain, metric))
 
     def line(row: Row) -> Line:
-        if row.status != "ok":
+        if row.status not in COUNTED:
             return Line(row, row.name)
         return Line(row, row.name, tuple(Cell(text(row, metric)) for metric in columns))
 
@@ -186,13 +190,10 @@ def _over(row: Row, plain: Row | None, metric: Metric) -> float | None:
     return value / of if value is not None and of else None
 
 
-def _is_fastest(row: Row, metric: Metric, competitors: Sequence[Row]) -> bool:
-    """Whether the row's interval overlaps that of the fastest competitor."""
-    mine = row.interval(metric.name)
-    intervals = [i for other in competitors if (i := other.interval(metric.name)) is not None]
-    if row not in competitors or mine is None or len(intervals) < 2:
-        return False
-    return mine.lo <= min(intervals, key=lambda interval: interval.value).hi
+def is_among_fastest(row: Row) -> bool:
+    """Whether no case of the same shape is certainly faster than the row's."""
+    over = row.interval("over_fastest")
+    return row.status == "ok" and over is not None and over.lo <= 1
 
 
 def _is_least(row: Row, metric: Metric, competitors: Sequence[Row]) -> bool:

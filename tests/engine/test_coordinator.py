@@ -237,11 +237,11 @@ def test_a_limit_that_is_surely_broken_ends_a_case() -> None:
 
 
 def test_a_small_budget_has_fewer_sessions() -> None:
-    """A budget with few rounds is spent on two sessions, and the other workers end at once."""
+    """A budget with few rounds is spent on three sessions, and the other workers end at once."""
     script = Script(noisy)
     run = Run(script, sessions=5, budget_s=0.2)
     ended_early: list[bool] = []
-    run.on_keep = lambda: ended_early.append(all(w.is_ended for w in script.workers[2:]))
+    run.on_keep = lambda: ended_early.append(all(w.is_ended for w in script.workers[3:]))
     run.whole()
     assert {block.session for block in run.blocks} == set(range(LEAST_SESSIONS))
     assert len(script.workers) == 5
@@ -295,6 +295,24 @@ def test_a_replacement_is_not_charged_to_the_budget() -> None:
     """A start that takes a thousand times the budget leaves the others all of their time."""
     run = Run(Script(lost_once(7, dies), start_s=2000.0), budget_s=2).whole()
     assert run.script.clock() > 4 * 2000
+    assert max(block.round for block in run.blocks) == ROUNDS_BEFORE_A_LOOK + 1
+
+
+def test_a_hang_is_not_charged_to_the_budget() -> None:
+    """A timeout many times as long as the budget leaves the others all of their time."""
+    run = Run(Script(lost_once(12, hangs)), budget_s=2, timeout_s=500.0).whole()
+    assert run.script.clock() > 500
+    assert max(block.round for block in run.blocks) == ROUNDS_BEFORE_A_LOOK + 1
+
+
+def test_preparing_a_case_is_not_charged_to_the_budget() -> None:
+    """A first call in each session that takes longer than the budget still leaves its rounds."""
+
+    def compiled(case: Case, session: int, round_: int) -> float:
+        return 30.0 if session and not round_ else quiet(case, session, round_)
+
+    run = Run(Script(compiled), budget_s=2).whole()
+    assert run.statuses() == dict.fromkeys(TIMES_S, "ok")
     assert max(block.round for block in run.blocks) == ROUNDS_BEFORE_A_LOOK + 1
 
 
@@ -465,7 +483,7 @@ def verdicts(times_s: Mapping[str, Sequence[float]], **settings: Any) -> dict[st
         sign = (-1) ** (session + case.is_baseline)
         return one * (scattered(case, session, round_) + sign * scatter)
 
-    judge = PairJudge(sides, Tolerances())
+    judge = PairJudge(sides, Tolerances(), 1.0)
     run = Run(Script(seconds), sides.plan, judge=judge, **{"sessions": 5, **settings}).whole()
     found = judge.findings(run.coordinator.outcomes, run.coordinator.timings)
     calls = defaultdict(set)
@@ -495,7 +513,7 @@ def test_a_heavier_version_is_not_timed() -> None:
     """What has grown fails by that alone: no block is spent on it."""
     plan = Plan((SE, IDENTITY), {SE.id: IDENTITY.id, IDENTITY.id: IDENTITY.id}, {})
     sides = two_sides(plan, {"se", "identity"}, {"se", "identity"})
-    judge = PairJudge(sides, Tolerances())
+    judge = PairJudge(sides, Tolerances(), 1.0)
     script = Script(
         lambda *_: 0.001, lambda case: Facts(params=2 if case.variant.module == "se" else 1)
     )

@@ -61,14 +61,14 @@ def test_findings_are_held_against_the_truth() -> None:
     report = Report(tuple(judge(timings, plan, truth)), (), 1, 1.0, 0.01)
     assert report.false_alarms() == Rate(0, 1)
     assert report.power() == {5: Rate(1, 1)}
-    assert report.coverage().trials == 2
+    assert report.coverage(shares=False).trials == 2
 
 
 def test_what_differs_from_run_to_run_is_told_from_noise() -> None:
     """Trials scatter by 3 % and are known to 1 %: they deviate by the rest; one tells nothing."""
 
     def trial(log: float) -> dict[str, Estimate]:
-        return {"se": Estimate(log, 0.01, 12, 0.01, 1e-4, 0)}
+        return {"se": Estimate(log, ((1e-4, 12.0),), 0.01)}
 
     logs = [-0.04, -0.02, 0.0, 0.02, 0.04]
     report = Report((), tuple(trial(log) for log in logs), 5, 1.0, 0.01)

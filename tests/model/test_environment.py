@@ -53,6 +53,27 @@ def test_a_fingerprint_outlives_versions_of_this_program() -> None:
     assert fingerprint_of(machine, "cuda", gpu) == "2b1c0ab6eadd"
 
 
+@pytest.mark.parametrize(
+    ("busy", "threads", "is_told"),
+    [(0.1, 4, False), (0.6, 4, True), (2.0, 2, False), (4.0, 1, True)],
+)
+def test_more_threads_than_free_cores_are_told_first(
+    busy: float, threads: int, is_told: bool
+) -> None:
+    """Of 4 cores, other work takes some; the advice names a number of threads that fits."""
+    words = told(other_cores_at_start=busy, threads=threads)
+    assert bool([word for word in words if "free cores" in word]) == is_told
+    if is_told and threads > 1:
+        assert "--threads 3" in words[0]
+
+
+def test_a_kernel_without_huge_pages_is_told() -> None:
+    """Where huge pages are asked for and the kernel gives none, the run says so."""
+    assert told(pages="huge", huge_pages="never")
+    assert not told(pages="huge", huge_pages="madvise")
+    assert not told(pages="default", huge_pages="never")
+
+
 def test_nothing_names_the_user_or_the_host() -> None:
     """What is captured can be published."""
     captured = json.dumps(asdict(capture()))

@@ -107,7 +107,7 @@ def test_settings() -> None:
     assert make_settings(loaded(), plan, RunRequest("", quick=True)).budget_s == pytest.approx(
         2 * 57 / 5
     )
-    assert make_settings(loaded("smoke"), plan, RunRequest("")).budget_s == 4
+    assert make_settings(loaded("smoke"), plan, RunRequest("")).budget_s == 5
     assert (
         make_settings(loaded("smoke"), plan, RunRequest("", budget_s=9, precision=0.1)).precision
         == 0.1

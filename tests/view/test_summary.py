@@ -9,6 +9,7 @@ from rich.console import Console
 from attn_bench.model.case import BASELINE
 from attn_bench.model.row import Row
 from attn_bench.view.summary import make_tables
+from attn_bench.view.winners import name_winners
 
 
 def row(module: str, latency: float, half: float, **others: object) -> Row:
@@ -38,6 +39,10 @@ def row(module: str, latency: float, half: float, **others: object) -> Row:
     return Row(**{**cells, **others})  # type: ignore[arg-type]
 
 
+def over(value: float | None, lo: float, hi: float) -> dict[str, object]:
+    return {"over_fastest": value, "over_fastest_lo": lo, "over_fastest_hi": hi}
+
+
 def rendered(*rows: Row, baseline: str = "identity") -> dict[str, str]:
     console = Console(file=io.StringIO(), width=100)
     for table in make_tables(rows, baseline):
@@ -50,18 +55,47 @@ def test_the_best_of_each_column_is_marked() -> None:
     """The fastest and the smallest carry a star; the baseline is no competitor."""
     lines = rendered(
         row("identity", 100, 1, params=0),
-        row("se", 200, 2),
-        row("cbam", 500, 5, params=30),
+        row("se", 200, 2, **over(1, 1, 1)),
+        row("cbam", 500, 5, params=30, **over(2.5, 2.4, 2.6)),
     )
-    assert lines["se"].count("*") == 3  # latency, ratio, params; MACs and memory are alike
+    assert lines["se"].count("*") == 2  # latency, params; MACs and memory are alike
     assert "*" not in lines["cbam"] + lines["identity"]
 
 
 def test_what_cannot_be_told_apart_is_marked_alike() -> None:
-    """A slower one whose interval reaches the fastest's may be as fast."""
-    lines = rendered(row("a", 200, 8, ratio=None), row("b", 210, 9, ratio=None), row("c", 300, 9))
+    """The direct ratio to the fastest decides, and not whether two intervals overlap."""
+    lines = rendered(
+        row("a", 200, 8, **over(1, 1, 1)),
+        row("b", 210, 9, **over(1.05, 0.99, 1.11)),
+        row("c", 211, 9, **over(1.055, 1.04, 1.07)),
+    )
     assert "210 ± 9*" in lines["b"]
     assert "*" not in lines["c"]
+
+
+def test_an_unclear_time_is_not_shown_as_a_figure() -> None:
+    """Its cell says so; what is exact stays in the table, and it has no star."""
+    lines = rendered(
+        row("a", 200, 8, **over(1, 1, 1)),
+        row("b", 210, 90, status="unclear", latency_us=None, ratio=None, **over(None, 0.5, 2)),
+    )
+    assert lines["b"].split()[1:] == ["unclear", "unclear", "10", "20", "1.00"]
+
+
+def test_the_winner_is_named() -> None:
+    """One sentence: who is the fastest at how many shapes, and how much longer others take."""
+    rows = [
+        row("a", 200, 8, **over(1, 1, 1)),
+        row("b", 300, 9, **over(1.5, 1.42, 1.58)),
+        row("a", 20, 1, height=28, **over(1, 1, 1)),
+        row("b", 21, 1, height=28, **over(1.05, 1.01, 1.09)),
+        row("a", 20, 1, height=14, **over(1, 1, 1)),
+        row("b", 20, 1, height=14, **over(1.0, 0.9, 1.1)),
+    ]
+    assert name_winners(rows) == [
+        "a is the fastest at 2 of 3 shapes; b takes 1.0 to 1.6 times as long.",
+        "a and b are equally fast at 8×256×14×56, within the measurement error.",
+    ]
 
 
 def test_no_more_digits_than_the_interval_supports() -> None:

@@ -93,7 +93,7 @@ def _against_run(
         prepared = prepare(session, request, gone)
         old = replace(old, rows=_comparable_rows(old, prepared, request))
         rules = tolerances_of(question, prepared.suite)
-        begun = begin(prepared, request, began, "check")
+        begun = begin(prepared, request, began, progress, "check")
         is_timed = timed and stored.find_obstacle(old.info, begun.info) is None
         judge = Precision(prepared.plan, prepared.settings.precision) if is_timed else Untimed()
         measured = measure(prepared, begun.folder, progress, judge=judge)

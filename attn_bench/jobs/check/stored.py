@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import hypot
+from math import sqrt
 from typing import Any
 
 from attn_bench.analysis.estimates import RATIO_SD, Estimate, Timings
@@ -28,6 +28,7 @@ from attn_bench.store.runs import StoredRun
 # The default standard deviation, from run to run, of the logarithm of a ratio to the baseline. It
 # adds to the variance within the runs. A selfcheck measures it.
 RUN_TO_RUN_SD = 0.02
+KNOWN_DF = 1e6
 MOST_OTHER_LOAD = 0.5  # cores: with more, ratios to the baseline are not comparable
 SAME_INPUT = (
     *("backbone", "batch", "channels", "height", "width"),
@@ -118,8 +119,8 @@ def compare(
             changes = exact_changes(row.module, then, row, tolerances)
             finding = exact_finding(case_id, row.module, changes)
             if case_id in ratios:
-                values = then.latency_us, row.latency_us
-                finding = combine(finding, trial.finding(case_id, ratios[case_id], values))
+                timed = trial.finding(case_id, ratios[case_id], then.latency_us)
+                finding = combine(finding, timed)
             elif _is_baseline(row, new):
                 finding = replace(finding, is_baseline=True)
             else:
@@ -150,14 +151,10 @@ def _ratios(old: StoredRun, new: StoredRun, run_to_run_sd: float) -> dict[str, E
 
 
 def _difference_of(old: Estimate, new: Estimate, run_to_run_sd: float) -> Estimate:
-    """The difference of two estimates.
-
-    The degrees of freedom follow B. L. Welch, Biometrika 34, 1947; the third variance is known.
-    """
-    se = hypot(old.se, new.se, run_to_run_sd, run_to_run_sd)
-    parts = old.se**4 / old.df + new.se**4 / new.df
-    df = se**4 / parts if parts else 1e6
-    return Estimate(new.log - old.log, se, df, se, se**2, 0.0)
+    """The difference of two estimates; the variance from run to run is known."""
+    between_runs = (2 * run_to_run_sd**2, KNOWN_DF)
+    parts = (*old.parts, *new.parts, between_runs)
+    return Estimate(new.log - old.log, parts, sqrt(sum(part for part, _ in parts)))
 
 
 def _baselines(run: StoredRun) -> dict[str, str]:

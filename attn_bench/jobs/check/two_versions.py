@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from attn_bench.analysis.estimates import LEAST_FAMILY
+from attn_bench.analysis.variances import LEAST_FAMILY
 from attn_bench.catalog.registry import BUILTIN, Entry, union
 from attn_bench.engine.coordinator import Progressed, calling_s
 from attn_bench.engine.pair import WorkerPair
@@ -84,10 +84,10 @@ def _against_version(question: CheckRequest, version: _Version, progress: Progre
         sides = two_sides(plan, versions.compared, versions.baseline)
         if not sides.plan.cases and not sides.missing:
             raise RequestError(f"{version.words} has no module of {suite.source} to compare")
-        judge = PairJudge(sides, tolerances_of(question, suite))
         settings = make_settings(_with_own_defaults(suite, sides), sides.plan, request)
+        judge = PairJudge(sides, tolerances_of(question, suite), settings.budget_s)
         prepared = Prepared(session, suite, sides.plan, settings)
-        begun = begin(prepared, request, began, "check")
+        begun = begin(prepared, request, began, progress, "check")
         if isinstance(session.worker, WorkerPair) and session.worker.baseline_hello:
             there = dict(session.worker.baseline_hello.software)
             begun = replace(begun, info=replace(begun.info, baseline_software=there))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from attn_bench.analysis.estimates import Timings
@@ -62,11 +62,15 @@ def two_sides(plan: Plan, current: Collection[str], baseline: Collection[str]) -
 
 @dataclass
 class PairJudge:
-    """A pair is done when it is decided. A broken or too heavy pair is not timed."""
+    """A pair is done when it is decided. A broken or too heavy pair is not timed.
+
+    budget_s: that of the whole check.
+    """
 
     is_sure_to_time: ClassVar[bool] = False
     sides: Sides
     tolerances: Tolerances
+    budget_s: float
     exact: dict[str, Finding] = field(default_factory=dict)
     trial: Trial = field(init=False)
 
@@ -82,20 +86,20 @@ class PairJudge:
                 changes = exact_changes(ids[new], old, now, self.tolerances)
                 self.exact[new] = exact_finding(new, ids[new], changes)
         timed = {new: ids[new] for new, found in self.exact.items() if found.severity != "fail"}
-        self.trial = Trial(timed, self.tolerances, self.trial.looks, self.trial.decided)
+        self.trial = replace(self.trial, module_of=timed)
         return self._undecided(ok)
 
-    def unfinished(self, waiting: Sequence[Case], timings: Timings) -> list[Case]:
-        self.look(timings)
+    def unfinished(self, waiting: Sequence[Case], timings: Timings, spent_s: float) -> list[Case]:
+        self.look(timings, spent_s / self.budget_s)
         return self._undecided(waiting)
 
     def known(self) -> str:
         return f"{len(self.trial.decided)}/{len(self.trial.module_of)} decided"
 
-    def look(self, timings: Timings) -> None:
-        self.trial.look(
-            timings.ratios({new: self.sides.pairs[new] for new in self.trial.module_of})
-        )
+    def look(self, timings: Timings, spent: float = 1.0) -> None:
+        """Look at all pairs; `spent` is the share of the budget that is spent."""
+        pairs = {new: self.sides.pairs[new] for new in self.trial.module_of}
+        self.trial.look(timings.ratios(pairs), spent)
 
     def is_done(self) -> bool:
         return self.trial.module_of.keys() <= self.trial.decided.keys()
@@ -115,7 +119,12 @@ class PairJudge:
         if not self.is_done():
             self.look(timings)
         estimates = timings.ratios(self.sides.pairs)
-        latencies = timings.latencies_us()
+        old_us = {
+            baseline: estimate.interval(1e6).value
+            for baseline, estimate in timings.latencies(
+                {baseline: baseline for baseline in self.sides.pairs.values()}
+            ).items()
+        }
         found = [
             make_finding(c.id, c.variant.module, "missing", "only the baseline has it")
             for c in self.sides.missing
@@ -138,9 +147,8 @@ class PairJudge:
                 continue
             finding = self.exact[new]
             if new in self.trial.module_of:
-                both = latencies.get(baseline), latencies.get(new)
-                values = (both[0].value, both[1].value) if both[0] and both[1] else None
-                finding = combine(finding, self.trial.finding(new, estimates.get(new), values))
+                timed = self.trial.finding(new, estimates.get(new), old_us.get(baseline))
+                finding = combine(finding, timed)
             found.append(finding)
         return found
 

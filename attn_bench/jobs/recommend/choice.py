@@ -106,8 +106,8 @@ def _candidate(
     gains = {gain.paper: gain for gain in gains_of(row.variant, gains_from, row.place)}
     label = label_of(row)
     if row.status != "ok" or row.ratio is None:
-        cannot: Fit = "no" if row.status == "unsupported" else "unknown"
-        return Candidate(label, row, gains, cannot)
+        cannot = {"unsupported": "no", "unclear": "unclear"}.get(row.status, "unknown")
+        return Candidate(label, row, gains, cannot)  # type: ignore[arg-type]
     keeps = {limit.metric: limit.fit(row, baseline) for limit in limits}
     return Candidate(label, row, gains, worst(keeps.values()), keeps)
 

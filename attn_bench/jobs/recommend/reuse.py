@@ -12,7 +12,7 @@ from typing import Any
 from attn_bench.catalog import loading
 from attn_bench.engine.process import worker_environment
 from attn_bench.model import machine, protocol
-from attn_bench.model.axes import DeviceName
+from attn_bench.model.axes import DeviceName, Pages
 from attn_bench.model.case import Case
 from attn_bench.model.environment import Machine, fingerprint_of
 from attn_bench.model.errors import RequestError
@@ -33,6 +33,7 @@ class Here:
 
     device: DeviceName
     threads: int | None
+    pages: Pages
     modules_from: tuple[str, ...] = ()
     device_facts: Mapping[str, Any] | None = None
 
@@ -42,7 +43,7 @@ class Here:
 
     @cached_property
     def _settings(self) -> dict[str, str]:
-        return protocol.settings_in(worker_environment())
+        return protocol.settings_in(worker_environment(self.pages))
 
     @cached_property
     def _code(self) -> str:

@@ -11,7 +11,9 @@ from rich.progress import Progress as Bar
 from rich.table import Column
 
 from attn_bench.model import units
-from attn_bench.view.console.terminal import open_stderr
+from attn_bench.model.environment import Environment, is_short_of_cores
+from attn_bench.view.advice import ADVICE
+from attn_bench.view.console.terminal import open_stderr, warn
 
 REDRAW_S = 0.25
 
@@ -67,6 +69,10 @@ class LiveProgress:
             self._task, completed=done, done=amount, known=escape(known), doing=escape(doing)
         )
         self._bar.refresh()
+
+    def caution(self, seen: Environment) -> None:
+        if is_short_of_cores(seen):
+            warn(ADVICE["crowded"](seen))
 
     def close(self) -> None:
         if self._task is not None:

@@ -6,22 +6,27 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
 from attn_bench.model import units
 from attn_bench.model.row import Row
-from attn_bench.model.run import Plan, Settings
+from attn_bench.model.status import COUNTED
 from attn_bench.papers import reproduction
 from attn_bench.papers.reproduction import Comparison
 from attn_bench.store.info import RunInfo
-from attn_bench.view import remarks, summary
+from attn_bench.view import remarks, summary, winners
 from attn_bench.view.console.plain import line, print_aligned
 from attn_bench.view.console.terminal import open_stdout, warn
 
+if TYPE_CHECKING:
+    from attn_bench.jobs.run import Planned
 
-def show_plan(plan: Plan, settings: Settings) -> None:
-    """Show the cases that a run would measure."""
+
+def show_plan(planned: Planned) -> None:
+    """Show the cases that a run would measure, and how precise they would be."""
+    plan, settings = planned.plan, planned.settings
     for case in plan.cases:
         reason = plan.unsupported.get(case.id)
         line(f"{case.id}  unsupported: {reason}" if reason else case.id)
@@ -31,6 +36,15 @@ def show_plan(plan: Plan, settings: Settings) -> None:
         f"{units.seconds(settings.budget_s)} or until every ratio is known to "
         f"± {units.percent(settings.precision)}"
     )
+    if planned.like is None or planned.reaches is None:
+        line("No stored run of this suite on this machine tells how precise they would be.")
+        return
+    line(
+        f"As the ratios of {planned.like} varied, nine of ten would be known to "
+        f"± {units.percent(planned.reaches)}."
+    )
+    for words in remarks.describe_needs(planned.needs, settings):
+        line(words)
 
 
 def show(path: Path, rows: Sequence[Row], info: RunInfo) -> None:
@@ -40,10 +54,12 @@ def show(path: Path, rows: Sequence[Row], info: RunInfo) -> None:
     console.print(f"{escape(remarks.name_machine(info))}\n")
     if info.suite.published:
         show_published(rows, info)
-    elif any(row.status == "ok" for row in rows):
+    elif any(row.status in COUNTED for row in rows):
         for table in summary.make_tables(rows, remarks.name_baseline(rows, info)):
             console.print(table)
         console.print("[dim]" + "\n".join(summary.make_legends(rows)) + "[/]\n")
+        for words in winners.name_winners(rows):
+            console.print(escape(words), highlight=False)
     for words in remarks.list_remarks(rows, info):
         line(words)
     for words in remarks.list_warnings(info):

@@ -29,6 +29,8 @@ def _show_rates(found: Mapping[str, Any]) -> None:
         for percent, power in found["power"].items()
     ]
     lines.append(("95 % intervals that contain the true ratio", _rate(found["coverage"])))
+    if (sharing := found.get("coverage_of_sharing")) is not None:
+        lines.append(("the same, of cases that share a baseline", _rate(sharing)))
     if (deviation := found["run_to_run_sd"]) is not None:
         lines.append(("ratios of unlike modules, from run to run", f"± {units.percent(deviation)}"))
     lines += [

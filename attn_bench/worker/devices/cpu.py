@@ -6,6 +6,7 @@ import gc
 import os
 import resource
 import time
+from pathlib import Path
 from typing import Any, ClassVar
 
 import psutil
@@ -17,6 +18,7 @@ from attn_bench.model.metrics import Timing
 from attn_bench.worker.devices.base import Call, Device
 
 MEMORY_SHARE = 0.9
+TASKS = Path("/proc/self/task")  # one folder for each thread
 
 
 class Cpu(Device):
@@ -60,12 +62,19 @@ class Cpu(Device):
             begin = clock()
             call()
             start = clock()
+            waited_before = _waited_ns()
+            begin_of_calls = clock()
             for _ in range(calls):
                 call()
             end = clock()
+            waited_after = _waited_ns()
         finally:
             gc.enable()
-        return Timing(seconds=(end - start) / 1e9, first_call_s=(start - begin) / 1e9)
+        return Timing(
+            seconds=(end - begin_of_calls) / 1e9,
+            first_call_s=(start - begin) / 1e9,
+            waited_s=_seconds_between(waited_before, waited_after),
+        )
 
     def peak_memory_bytes(self, call: Call) -> int:
         """The running maximum of allocations minus releases; it is the same in every run."""
@@ -83,3 +92,21 @@ class Cpu(Device):
             now += record.nbytes()
             peak = max(peak, now)
         return peak
+
+
+def _seconds_between(before: int | None, after: int | None) -> float | None:
+    return None if before is None or after is None else max(0, after - before) / 1e9
+
+
+def _waited_ns() -> int | None:
+    """How long the threads of this process have been ready but waited for a core, added up.
+
+    None where the kernel does not tell it. Each file holds the time on a core, the time of waiting
+    and the number of time slices (Linux, Documentation/scheduler/sched-stats.rst).
+    """
+    try:
+        tasks = [Path(task.path, "schedstat").read_bytes() for task in os.scandir(TASKS)]
+    except OSError:
+        return None
+    counts = [tuple(map(int, task.split())) for task in tasks]
+    return sum(waited for _, waited, _ in counts) if any(ran for ran, _, _ in counts) else None
