@@ -232,7 +232,7 @@ class Coordinator:
             return
         calls = self._calls.get(case.id, 1)
         number, round_ = session.number, session.round
-        reply = self._ask(session, protocol.RunBlock(case, calls), _patience(case))
+        reply = self._ask(session, protocol.RunBlock(case, calls, round_), _patience(case))
         if isinstance(reply, protocol.Failure):
             facts = self.outcomes[case.id].facts
             self._settle(Outcome(case.id, reply.status, reply.error, facts))

@@ -132,10 +132,14 @@ class Inspected:
 
 @dataclass(frozen=True, slots=True)
 class RunBlock:
-    """Make one untimed call, then time `calls` calls as one. -> Timed"""
+    """Make one untimed call, then time `calls` calls as one. -> Timed
+
+    place: chooses where the input lies; the cases of a round have the same.
+    """
 
     case: Case
     calls: int
+    place: int = 0
     kind: Literal["run_block"] = "run_block"
 
 

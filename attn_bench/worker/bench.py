@@ -12,6 +12,7 @@ from attn_bench.catalog.registry import Registry
 from attn_bench.model import machine, protocol
 from attn_bench.model.case import Case
 from attn_bench.model.errors import RequestError
+from attn_bench.model.metrics import Timing
 from attn_bench.model.run import Facts
 from attn_bench.worker import conformance
 from attn_bench.worker.attempt import CaseFailed, attempt
@@ -19,6 +20,7 @@ from attn_bench.worker.behaviour import InputChanged
 from attn_bench.worker.build import Builder, Built
 from attn_bench.worker.devices.base import Device, open_device
 from attn_bench.worker.inspection import inspect_case
+from attn_bench.worker.placement import Places
 from attn_bench.worker.rates import measure_rates
 
 
@@ -29,6 +31,7 @@ class Bench:
         self.device = device
         self.modules = modules
         self._builder = Builder(device, modules)
+        self._places = Places()
 
     def answer(self, message: protocol.Message) -> protocol.Reply:
         """The reply. A fault of the module under test is a Failure; other errors are not caught."""
@@ -43,11 +46,8 @@ class Bench:
                     return protocol.RatesMeasured(rates)
                 case protocol.Inspect(case=case):
                     return protocol.Inspected(self.inspect(case))
-                case protocol.RunBlock(case=case, calls=calls):
-                    built = self.build(case)
-                    with built.mode():
-                        timing = attempt("call", lambda: self.device.time_block(built.call, calls))
-                    return protocol.Timed(timing)
+                case protocol.RunBlock(case=case, calls=calls, place=place):
+                    return protocol.Timed(self.time_block(case, calls, place))
                 case protocol.Verify(variant=variant, check=check):
                     entry = attempt("registry", lambda: self.modules.get(variant.module))
                     return protocol.Verified(
@@ -67,6 +67,12 @@ class Bench:
     def build(self, case: Case) -> Built:
         """The case, ready to be called. Raises CaseFailed."""
         return self._builder.build(case)
+
+    def time_block(self, case: Case, calls: int, place: int) -> Timing:
+        """Time one block, with the input in this place. Raises CaseFailed."""
+        built = self.build(case)
+        with self._places.at(built, place), built.mode():
+            return attempt("call", lambda: self.device.time_block(built.call, calls))
 
     def inspect(self, case: Case) -> Facts:
         """All facts of a case except its latency. Raises CaseFailed."""

@@ -1,0 +1,49 @@
+"""Draws anew where the input and the output of a case lie, from round to round.
+
+A cache serves some places of memory better than others. A process that keeps one place measures its
+luck; one that changes it averages over several (benchmarks/placement.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from attn_bench.worker.build import Built, Cache
+
+PLACES = 4
+MOST_BYTES = 2**26  # of an input; copies of larger ones would take too much memory
+KEPT_BYTES = 2**29
+
+
+class Places:
+    """Copies of the inputs, each in another place."""
+
+    def __init__(self) -> None:
+        self._copies = Cache(KEPT_BYTES)
+
+    @contextmanager
+    def at(self, built: Built, number: int) -> Iterator[None]:
+        """Inside, the input of `built` lies in one of PLACES places; `number` chooses it.
+
+        Memory taken meanwhile moves the output to another place as well.
+        """
+        x, place = built.x, number % PLACES
+        if place == 0 or x.nbytes > MOST_BYTES:
+            yield
+            return
+        usual = x.data
+        taken = torch.empty(place * x.nbytes, dtype=torch.uint8, device=x.device)
+        x.data = self._copy(built, place)
+        try:
+            yield
+        finally:
+            x.data = usual
+            del taken
+
+    def _copy(self, built: Built, place: int) -> Tensor:
+        key = (place, *built.case.input_key)
+        return self._copies.get(key, lambda: built.x.data.clone(), lambda copy: copy.nbytes)
