@@ -2,11 +2,11 @@
 
     python benchmarks/placement.py [--processes N] [--rounds N]
 
-Starts N worker processes in each of four settings, all at once, and lets them take turns: small
-pages, huge pages for PyTorch's large tensors, huge pages for the heap of glibc, and both. Every
-process times the same cases in many short blocks. Prints, by case and setting, the median latency
-of a process, and the standard deviation of its logarithm between processes: what no number of
-rounds in one process can average out.
+Starts N worker processes in each of five settings, all at once, and lets them take turns: small
+pages; huge pages for PyTorch's large tensors, for the heap of glibc, and for both; and both with
+another place of input and output in each round, as `run` has it. Every process times the same cases
+in many short blocks. Prints, by case and setting, the median latency of a process, and the standard
+deviation of its logarithm between processes: what no number of rounds in one process averages out.
 """
 
 from __future__ import annotations
@@ -25,11 +25,13 @@ from attn_bench.model.case import Case, Shape, Variant
 
 THP = {"THP_MEM_ALLOC_ENABLE": "1"}
 GLIBC = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+MOVING = "both, moving"
 SETTINGS: dict[str, dict[str, str]] = {
     "small pages": {},
     "PyTorch": THP,
     "glibc": GLIBC,
     "both": THP | GLIBC,
+    MOVING: THP | GLIBC,
 }
 CASES = [
     Case(Variant(name, extent), Shape(*shape))
@@ -59,7 +61,7 @@ def environment(settings: dict[str, str]) -> Iterator[None]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--processes", type=int, default=5, help="in each setting")
+    parser.add_argument("--processes", type=int, default=4, help="in each setting")
     parser.add_argument("--rounds", type=int, default=40)
     words = parser.parse_args()
     opening = protocol.Open(protocol.VERSION, "cpu", None, [], pages="default")
@@ -85,7 +87,8 @@ def measure(workers: list[tuple[str, Worker]], rounds: int) -> None:
             for at in rng.permutation(len(CASES)):
                 case = CASES[at]
                 number = calls.get(case.id, 1)
-                reply = workers[index][1].ask(protocol.RunBlock(case, number), 60)
+                place = round_ if workers[index][0] == MOVING else 0
+                reply = workers[index][1].ask(protocol.RunBlock(case, number, place), 60)
                 assert isinstance(reply, protocol.Timed), reply
                 one_s = reply.timing.seconds / number
                 calls.setdefault(case.id, max(1, round(BLOCK_S / one_s)))
@@ -104,7 +107,7 @@ def measure(workers: list[tuple[str, Worker]], rounds: int) -> None:
             )
             each = " ".join(f"{1e6 * x:.4g}" for x in np.exp(logs))
             print(
-                f"    {name:12s} {1e6 * float(np.exp(np.median(logs))):8.4g} µs  "
+                f"    {name:13s} {1e6 * float(np.exp(np.median(logs))):8.4g} µs  "
                 f"sd {100 * logs.std(ddof=1):5.1f} %   {each}"
             )
 

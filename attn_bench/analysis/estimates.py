@@ -95,7 +95,7 @@ class Timings:
     """The blocks of a run up to now: case -> session -> round -> sample."""
 
     def __init__(self, blocks: Iterable[Block] = ()) -> None:
-        self._kept: dict[str, dict[str, dict[int, dict[int, Sample]]]] = {
+        self._kept: dict[str, dict[str, dict[int, dict[int, list[Sample]]]]] = {
             metric.name: {} for metric in TIMED
         }
         self._calls = self._kept["latency_us"]
@@ -111,7 +111,7 @@ class Timings:
                 waited = min(1.0, (block.waited_s or 0.0) / block.seconds)
                 sessions = self._kept[metric.name].setdefault(block.case_id, {})
                 rounds = sessions.setdefault(block.session, {})
-                rounds[block.round] = Sample(seconds / block.calls, waited)
+                rounds.setdefault(block.round, []).append(Sample(seconds / block.calls, waited))
 
     def rounds(self, case_id: str) -> int:
         return sum(len(rounds) for rounds in self._calls.get(case_id, {}).values())
@@ -129,7 +129,7 @@ class Timings:
         for sessions in self._calls.values():
             for number, rounds in sessions.items():
                 if len(rounds) >= DRIFT_ROUNDS:
-                    seconds = np.log([rounds[round_].seconds for round_ in sorted(rounds)])
+                    seconds = np.log([rounds[round_][0].seconds for round_ in sorted(rounds)])
                     first = seconds.size // 5
                     change = np.median(seconds[:first]) - np.median(seconds[first:])
                     logs.setdefault(number, []).append(float(change))

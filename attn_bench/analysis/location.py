@@ -9,6 +9,7 @@ recorded twins it varies least between sessions, beside idle and busy cores, of 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import log
 from typing import NamedTuple
 
 import numpy as np
@@ -41,7 +42,7 @@ class Location(NamedTuple):
     waited: float
 
 
-Rounds = Mapping[int, Sample]
+Rounds = Mapping[int, Sequence[Sample]]  # the baseline of several cases has several samples a round
 
 
 def locate(rounds: Rounds, of: Rounds | None = None) -> Location | None:
@@ -52,14 +53,26 @@ def locate(rounds: Rounds, of: Rounds | None = None) -> Location | None:
     both = sorted(rounds.keys() if of is None else rounds.keys() & of.keys())
     if not both:
         return None
-    mine = np.array([rounds[round_] for round_ in both])
+    mine = _by_round(rounds, both)
     if of is None:
         kept = _least_disturbed(mine[:, 1])
-        return _location(np.log(mine[kept, 0]), mine[kept, 1])
-    theirs = np.array([of[round_] for round_ in both])
+        return _location(mine[kept, 0], mine[kept, 1])
+    theirs = _by_round(of, both)
     kept = _least_disturbed(np.maximum(mine[:, 1], theirs[:, 1]))
-    logs = np.log(mine[kept, 0] / theirs[kept, 0])
-    return _location(logs, mine[kept, 1] - theirs[kept, 1])
+    return _location(mine[kept, 0] - theirs[kept, 0], mine[kept, 1] - theirs[kept, 1])
+
+
+def _by_round(rounds: Rounds, wanted: Sequence[int]) -> Floats:
+    """Log seconds and the share of waiting: the mean of the samples of each round."""
+    return np.array(
+        [
+            (
+                sum(log(s.seconds) for s in found) / len(found),
+                sum(s.waited for s in found) / len(found),
+            )
+            for found in (rounds[round_] for round_ in wanted)
+        ]
+    )
 
 
 def _least_disturbed(waited: Floats) -> Sequence[int] | NDArray[np.bool_]:

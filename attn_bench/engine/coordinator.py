@@ -211,7 +211,8 @@ class Coordinator:
 
     def _round(self, index: int, waiting: Sequence[Case], budget_s: float) -> bool:
         """Measure one block of every case. False if the budget ends before the round does."""
-        for position, case in enumerate(round_order(waiting, self._sessions[index].rng)):
+        order = round_order(waiting, self._plan.baseline_of, self._sessions[index].rng)
+        for position, case in enumerate(order):
             if self._spent_s() > budget_s:
                 return False
             self._measure_block(self._sessions[index], case, position)

@@ -62,13 +62,16 @@ def test_samples_hold_every_block_of_the_journal(real_smoke: ProgramRun) -> None
 
 
 def test_every_round_is_every_case_once_in_random_order(real_smoke: ProgramRun) -> None:
-    """A round holds each case once, and the orders of rounds differ."""
+    """A round holds each case once and the shared baseline several times, in changing order."""
     samples = pd.read_parquet(real_smoke.folder / "samples.parquet")
-    whole = [g for _, g in samples.groupby(["session", "round"]) if len(g) == 9]
+    whole = [g for _, g in samples.groupby(["session", "round"]) if g.case_id.nunique() == 9]
     assert len(whole) > 3
     orders = {tuple(group.sort_values("position").case_id) for group in whole}
     assert len(orders) > 1
-    assert all(group.case_id.is_unique for group in whole)
+    for group in whole:
+        counts = group.case_id.value_counts()
+        assert counts.pop(next(name for name in counts.index if "identity" in name)) == 3
+        assert set(counts) == {1}
 
 
 def test_ratio_of_the_baseline_is_one_and_intervals_hold_their_estimates(
@@ -76,8 +79,9 @@ def test_ratio_of_the_baseline_is_one_and_intervals_hold_their_estimates(
 ) -> None:
     """Each figure lies within its interval; the baseline is its own unit."""
     for row in real_smoke.stored.rows:
-        assert row.latency_lo_us <= row.latency_us <= row.latency_hi_us  # type: ignore[operator]
-        assert row.ratio_lo <= row.ratio <= row.ratio_hi  # type: ignore[operator]
+        if row.status == "ok":  # on a busy machine a time may be unclear
+            assert row.latency_lo_us <= row.latency_us <= row.latency_hi_us  # type: ignore[operator]
+            assert row.ratio_lo <= row.ratio <= row.ratio_hi  # type: ignore[operator]
         assert row.sessions >= 2  # type: ignore[operator]
         if row.module == "identity":
             assert row.ratio == row.ratio_lo == row.ratio_hi == 1

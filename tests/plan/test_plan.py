@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 from random import Random
 
@@ -78,11 +79,22 @@ def test_a_round_is_every_case_once_grouped_by_input() -> None:
     """Rounds differ in order, hold every case once, and change the input as rarely as they can."""
     cases = make_plan(loaded(), "cpu").measurable
     rng = Random(0)
-    first, second = round_order(cases, rng), round_order(cases, rng)
+    first, second = round_order(cases, {}, rng), round_order(cases, {}, rng)
     assert first != second
     assert set(first) == set(second) == set(cases)
     changes = sum(a.input_key != b.input_key for a, b in pairwise(first))
     assert changes == len({case.input_key for case in cases}) - 1
+
+
+def test_a_shared_baseline_comes_several_times_in_a_round() -> None:
+    """14 cases share a baseline, so it comes 4 times a round, and a case alone once."""
+    plan = make_plan(loaded(), "cpu", where="height == 28")
+    found = Counter(case.id for case in round_order(plan.measurable, plan.baseline_of, Random(2)))
+    baseline = next(case.id for case in plan.cases if case.variant.module == "identity")
+    assert found.pop(baseline) == 4
+    assert set(found.values()) == {1}
+    alone = {case.id: case.id for case in plan.measurable}
+    assert len(round_order(plan.measurable, alone, Random(2))) == len(plan.measurable)
 
 
 def test_blocks_are_alike_for_what_may_be_alike() -> None:
