@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from attn_bench.jobs.recommend.limits import Fit, Limit, worst
+from attn_bench.model.metrics import Interval
 from attn_bench.model.row import Row
 from attn_bench.papers.gains import BACKBONE, SUREST, Gain, Paper, gains_of, label_of
 
@@ -50,6 +51,8 @@ class Choice:
     baseline: costs are relative to it; it is the plain backbone or a copy of the input.
     papers: the papers with gains of candidates; the one that covers most candidates comes first.
     of_other_backbone: whether the gains are ResNet-50's, because none is known for the backbone.
+    direct: the latency of other candidates over that of the chosen one, paired, by case; empty if
+        their figures come from several runs.
     """
 
     baseline: Row | None
@@ -58,6 +61,7 @@ class Choice:
     papers: tuple[Paper, ...]
     of_other_backbone: bool
     chosen: Candidate | None
+    direct: Mapping[str, Interval] = field(default_factory=dict)
 
     @property
     def paper(self) -> Paper | None:
@@ -70,6 +74,15 @@ class Choice:
     def fitting(self) -> list[Candidate]:
         """The candidates that certainly keep every limit, the cheapest first."""
         return [candidate for candidate in self.candidates if candidate.fits == "yes"]
+
+    def is_tied(self, other: Candidate) -> bool:
+        """Whether the chosen candidate and `other` cannot be told apart in time."""
+        direct = self.direct.get(other.row.case_id)
+        if direct is not None:
+            return direct.lo <= 1 <= direct.hi
+        mine = self.chosen.row.interval("ratio") if self.chosen else None
+        theirs = other.row.interval("ratio")
+        return bool(mine and theirs and theirs.hi >= mine.lo and mine.hi >= theirs.lo)
 
     @property
     def is_open(self) -> bool:

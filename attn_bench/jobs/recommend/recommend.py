@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
+from attn_bench.analysis.estimates import Timings
 from attn_bench.catalog import backbones
 from attn_bench.catalog.backbones import Place
 from attn_bench.catalog.registry import Registry
@@ -21,6 +22,7 @@ from attn_bench.model import machine
 from attn_bench.model.axes import HOST, Pages, conditions_of
 from attn_bench.model.case import Case, Network
 from attn_bench.model.errors import RequestError
+from attn_bench.model.metrics import Interval
 from attn_bench.model.request import RunRequest
 from attn_bench.model.row import Row
 from attn_bench.model.run import Plan, Settings
@@ -29,6 +31,7 @@ from attn_bench.model.suite import Aim, Suite
 from attn_bench.papers.gains import published_place
 from attn_bench.plan import suite_file
 from attn_bench.plan.cases import make_plan, make_settings
+from attn_bench.store import runs
 from attn_bench.store.info import RunInfo
 from attn_bench.store.runs import StoredRun
 
@@ -187,6 +190,7 @@ def _answer(
     baseline = next((rows[case.id] for case in cases if _is_baseline(case, plan)), None)
     candidates = [rows[case.id] for case in cases if not _is_baseline(case, plan)]
     choice = choose(candidates, baseline, question.limits)
+    choice = replace(choice, direct=_compare_directly(choice, stored, finished))
     info = _find_baseline_info(plan, stored) if stored else None
     if info is None:
         assert finished is not None  # every missing figure was measured
@@ -201,6 +205,19 @@ def _answer(
         exit_status=_exit_status(choice, finished),
         measured=finished,
     )
+
+
+def _compare_directly(
+    choice: Choice, stored: Mapping[str, Found], finished: Finished | None
+) -> dict[str, Interval]:
+    """The paired ratios of the other candidates to the chosen one, if one run has them all."""
+    paths = {found.run.path for found in stored.values()} | ({finished.path} if finished else set())
+    if choice.chosen is None or len(paths) != 1:
+        return {}
+    chosen = choice.chosen.row.case_id
+    pairs = {c.row.case_id: chosen for c in choice.candidates if c is not choice.chosen}
+    ratios = Timings(runs.load_blocks(paths.pop())).ratios(pairs)
+    return {case_id: ratio.interval() for case_id, ratio in ratios.items()}
 
 
 def _find_baseline_info(plan: Plan, stored: Mapping[str, Found]) -> RunInfo:

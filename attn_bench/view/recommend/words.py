@@ -87,7 +87,7 @@ def _runner_up(
     others = [c for c in covered if c is not chosen]
     faster = [c for c in others if c.cost < chosen.cost]
     if not faster:
-        overlapping = [c.label for c in others if _overlap(chosen, c)]
+        overlapping = [c.label for c in others if choice.is_tied(c)]
         error = f"; {overlapping[0]} is within the measurement error" if overlapping else ""
         return f"No other candidate from this paper is faster{error}."
     runner = max(faster, key=lambda c: (c.gains[paper].points, -c.cost))
@@ -95,7 +95,7 @@ def _runner_up(
     error = "; the difference in time is within the measurement error"
     return (
         f"{runner.label} is faster: it {_describe_costs(choice, runner)}, for {gain.points:+.2f} "
-        f"points{_mention_doubt(gain)}{error if _overlap(chosen, runner) else ''}."
+        f"points{_mention_doubt(gain)}{error if choice.is_tied(runner) else ''}."
     )
 
 
@@ -254,12 +254,6 @@ def _mention_tie(choice: Choice, paper: Paper) -> str:
     if len(alike) == 1:
         return ""
     return " (another source covers as many; it is less sure, or its choice is slower)"
-
-
-def _overlap(chosen: Candidate, other: Candidate) -> bool:
-    """Whether the intervals of the two times overlap."""
-    mine, theirs = chosen.row.interval("ratio"), other.row.interval("ratio")
-    return bool(mine and theirs and theirs.hi >= mine.lo and mine.hi >= theirs.lo)
 
 
 def _mention_doubt(gain: Gain) -> str:
