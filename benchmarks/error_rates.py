@@ -2,9 +2,9 @@
 
     python benchmarks/error_rates.py [--identical N] [--seconds S] [--precision PERCENT]
 
-Makes trials like `attn-bench selfcheck`, until N identical variants have been compared. Each trial
-is a separate run. The default settings are 2 s a case, ± 2 % and 5 sessions. Prints each rate with
-its 95 % interval.
+Makes trials like `attn-bench selfcheck`, until N identical variants have been compared. Half of
+them share a baseline. Each trial is a separate run. The default settings are 2 s a case, ± 2 % and
+5 sessions. Prints each rate with its 95 % interval. With --quiet nothing runs beside it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from neighbour import busy_neighbour
+from neighbour import load, neighbours
 
 from attn_bench.jobs.selfcheck import Pairs, SelfcheckRequest, selfcheck
 from attn_bench.plan.cases import PRECISION, SECONDS_PER_CASE
@@ -29,13 +29,15 @@ def main() -> None:
     parser.add_argument("--precision", type=float, default=100 * PRECISION, help="percent")
     parser.add_argument("--minutes", type=float, help="time limit, instead of --identical")
     parser.add_argument(
-        "--pairs", default="0:40,1:5,2:5,5:5,10:5", help="percent:how many in a trial, …"
+        "--pairs", default="0:25", help="percent:how many in a trial, …; as many as 0 share"
     )
+    parser.add_argument("--quiet", action="store_true")
     words = parser.parse_args()
-    pairs = Pairs({int(p): int(n) for p, n in (w.split(":") for w in words.pairs.split(","))})
-    trials = -(-words.identical // pairs.of.get(0, 1))
+    of = {int(p): int(n) for p, n in (w.split(":") for w in words.pairs.split(","))}
+    pairs = Pairs(of, sharing=of.get(0, 0))
+    trials = -(-words.identical // (2 * of.get(0, 1)))
     progress = LiveProgress()
-    with busy_neighbour():
+    with neighbours("quiet" if words.quiet else "one"):
         request = SelfcheckRequest(
             words.minutes or 1e6,
             "cpu",
@@ -48,6 +50,7 @@ def main() -> None:
         finished, _ = selfcheck(request, progress)
     progress.close()
     show(finished.info)
+    print(load())
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from attn_bench.analysis.variances import LEAST_FAMILY
 from attn_bench.catalog.registry import BUILTIN, Entry, union
 from attn_bench.engine.coordinator import Progressed, calling_s
 from attn_bench.engine.pair import WorkerPair
@@ -27,9 +26,9 @@ from attn_bench.model.request import RunRequest
 from attn_bench.model.run import Plan
 from attn_bench.model.suite import Suite
 from attn_bench.plan import suite_file
-from attn_bench.plan.cases import SECONDS_PER_CASE, SESSIONS, make_plan, make_settings
+from attn_bench.plan.cases import SECONDS_PER_CASE, make_plan, make_settings
 
-SESSIONS_OF_FEW = 8
+SESSIONS = 8  # more than a run has: an interval over all cases and looks asks for more
 LEAST_CHECK_S = 20.0
 GENERATIONS = 4  # of pairs of processes, one after another within the budget
 
@@ -161,15 +160,11 @@ def _open(question: CheckRequest, version: _Version, progress: Progress) -> Iter
 
 
 def _with_own_defaults(suite: Suite, sides: Sides) -> Suite:
-    """`suite` with the default budget and sessions of a check.
-
-    A check ends when every pair is decided. Few cases tell little about each other's variance, so
-    they get more sessions.
-    """
+    """`suite` with the default budget and sessions of a check, which ends when all is decided."""
     return replace(
         suite,
         budget_s=max(LEAST_CHECK_S, SECONDS_PER_CASE * len(sides.plan.measurable)),
-        sessions=SESSIONS if len(sides.pairs) >= LEAST_FAMILY else SESSIONS_OF_FEW,
+        sessions=SESSIONS,
     )
 
 
