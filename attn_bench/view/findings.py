@@ -1,4 +1,4 @@
-"""The findings of a check in words: the changes, and the smallest slowdown the run could see."""
+"""The findings of a check in words: the changes, and what the check detects."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from attn_bench.model import units
 if TYPE_CHECKING:
     from attn_bench.analysis.verdicts import Change, Finding
 
-HEADINGS = ("verdict", "case", "old", "new", "new / old", "sees", "why")
+HEADINGS = ("verdict", "case", "old", "new", "new / old", "detects", "why")
 
 
 class Cells(NamedTuple):
     """A finding as cells under HEADINGS; a cell without a value is empty.
 
-    sees: the smallest slowdown that this run would have seen.
+    detects: the smallest slowdown that this check finds nine times of ten.
     """
 
     verdict: str
@@ -25,7 +25,7 @@ class Cells(NamedTuple):
     old: str
     new: str
     ratio: str
-    sees: str
+    detects: str
     why: str
 
 
@@ -61,17 +61,23 @@ def describe(finding: Finding) -> str:
 
 
 def describe_times(cells: Cells) -> str:
-    return f"old {cells.old}, new {cells.new}; new / old {cells.ratio} in pairs; sees {cells.sees}"
+    times = f"old {cells.old}, new {cells.new}; new / old {cells.ratio} in pairs"
+    return f"{times}; detects {cells.detects}"
 
 
 def describe_visibility(findings: Sequence[Finding]) -> str | None:
-    """A sentence about the smallest slowdown that the run would have seen."""
+    """What the check detects, and what its intervals mean."""
+    from attn_bench.analysis.estimates import FAMILY_ERROR  # loads scipy: only where times exist
+
     seen = sorted(finding.times.visible for finding in findings if finding.times)
     if not seen:
         return None
     worst = f" ({_show_visible(seen[-1])} in the worst case)" if len(seen) > 1 else ""
     middle = _show_visible(seen[len(seen) // 2])
-    return f"This run would have seen a slowdown of {middle} nine times of ten{worst}."
+    return (
+        f"This check detects a slowdown of {middle} nine times of ten{worst}. All intervals hold "
+        f"together with {units.percent(1 - FAMILY_ERROR)} confidence."
+    )
 
 
 def _show_visible(fraction: float) -> str:

@@ -58,7 +58,7 @@ def test_markdown_has_the_changes_on_top_and_the_rest_folded() -> None:
     )
     assert text.index("| slower") < text.index("<details>") < text.index("| same")
     assert "- base was interrupted\n" in text
-    assert "would have seen a slowdown of 2.0 % nine times of ten." in text
+    assert "detects a slowdown of 2.0 % nine times of ten." in text
     assert "Exit status 1." in text
 
 

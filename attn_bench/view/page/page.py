@@ -23,6 +23,7 @@ from attn_bench.view import remarks
 from attn_bench.view.page.drawing import PALETTE, Picture, svg
 from attn_bench.view.page.table import find_filters, make_table
 from attn_bench.view.summary import make_legends, summarise
+from attn_bench.view.winners import name_winners
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -41,7 +42,7 @@ def render(run: StoredRun, pictures: Sequence[Picture]) -> str:
             version=__version__,
             machine=remarks.name_machine(run.info),
             warnings=remarks.list_warnings(run.info),
-            remarks=remarks.list_remarks(run.rows, run.info),
+            remarks=[*name_winners(run.rows), *remarks.list_remarks(run.rows, run.info)],
             counts=_counts(run.rows),
             figures=[(picture, _panels(picture)) for picture in pictures],
             legend=" ".join(make_legends(run.rows)),
@@ -67,7 +68,7 @@ def fragment(run: StoredRun) -> str:
             info=run.info,
             machine=remarks.name_machine(run.info),
             warnings=remarks.list_warnings(run.info),
-            remarks=remarks.list_remarks(run.rows, run.info),
+            remarks=[*name_winners(run.rows), *remarks.list_remarks(run.rows, run.info)],
             summaries=list(summarise(run.rows, baseline)),
             baseline=baseline,
             legend=" ".join(make_legends(run.rows)),
