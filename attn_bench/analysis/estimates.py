@@ -21,16 +21,16 @@ from attn_bench.model.metrics import TIMED, Interval
 from attn_bench.model.run import Block
 
 CONFIDENCE = 0.95
-FAMILY_ERROR = 0.01  # the chance that a run calls any case slower or faster although none is
+FAMILY_ERROR = 0.01  # the chance that any interval of a check misses the true ratio
 WARM_UP_ROUNDS = 1  # of each session: stored like the others, but part of no figure
 DRIFT_ROUNDS = 15  # of a session, to compare its beginning with the rest
-LEAST_ROUNDS = 3  # of a session, to count; a case without such a session is skipped
 
 # The standard deviation of logarithms between sessions, of paired ratios and of latencies. It is
 # used if only one session exists, so that it cannot be estimated. Measured on a shared 2-core
 # machine: 0.3 to 0.8 % for ratios of identical modules, and 1 to 5 % for latencies in huge pages.
 RATIO_SD, LATENCY_SD = 0.01, 0.05
 SINGLE_SESSION_DF = 2.0
+SCATTER_DF = 30.0  # of a variance between many rounds
 
 Sessions = Mapping[int, Rounds]
 
@@ -40,12 +40,12 @@ class Estimate:
     """A mean over sessions on the logarithmic scale, with its uncertainty.
 
     parts: the independent parts of the variance of the mean, each with its degrees of freedom.
-    expected_se: the standard error if the variance between sessions is that of the other cases.
-        It decides when to stop, because it does not depend on whether the few sessions of this
-        case happen to agree.
+    expected_se: the standard error that the other cases lead one to expect; without a family of
+        cases, that of RATIO_SD. It decides when to stop, because it does not depend on whether the
+        few sessions of this case happen to agree.
     within: the part of the variance that the scatter of rounds explains; more rounds reduce it.
-    shorter, longer: how much the true value may lie below or above, as a fraction, because
-        threads waited for a core.
+    shorter, longer: how far the true value may lie below or above, as a fraction, if threads that
+        waited for a core delayed it; equal waiting of a case and its baseline cancels.
     """
 
     log: float
@@ -80,15 +80,15 @@ class Estimate:
 
     def is_within(self, precision: float) -> bool:
         """Whether the interval is at most ± `precision` wide, and not by chance alone."""
-        se = self.se
-        inflated = (
-            max(1.0, self.expected_se / se) if se else 1.0 if not self.expected_se else np.inf
-        )
-        return bool(self.half_width() * inflated <= precision)
+        if not self.se:
+            return not self.expected_se
+        half = self.half_width() * max(1.0, self.expected_se / self.se)
+        return half + max(self.shorter, self.longer) <= precision
 
     def differs_from(self, ratio: float, error: float) -> bool:
         """Whether the true value is on the estimate's side of `ratio`; `error` is the risk."""
-        return abs(self.log - float(np.log(ratio))) > self.half_width(1 - 2 * error)
+        found = self.interval(confidence=1 - 2 * error)
+        return not found.lo <= ratio <= found.hi
 
 
 class Timings:
@@ -165,9 +165,15 @@ class Timings:
             if (found := _locate(self._calls.get(case_id, {}), self._calls.get(baseline_id, {})))
         }
         baseline_of = {case_id: baseline_of[case_id] for case_id in pairs}
-        effects = _effects_by_group(self._located(baseline_of, "latency_us"), baseline_of)
+        alone = self._located(baseline_of, "latency_us")
+        effects = _effects_by_group(alone, baseline_of)
         logs = {case_id: _logs(located) for case_id, located in pairs.items()}
         parts = variances.of_ratios(baseline_of, logs, effects)
+        for case_id in pairs.keys() & effects.own.keys():
+            # Fewer rounds are undisturbed in both blocks of a pair than in each of them.
+            apart = _scatter(alone[case_id]) + _scatter(alone[baseline_of[case_id]])
+            more = max(0.0, _scatter(pairs[case_id]) - apart)
+            parts[case_id] = (*parts[case_id], Part(more, SCATTER_DF, more))
         return {i: _estimate(located, parts[i], RATIO_SD) for i, located in pairs.items()}
 
     def _located(
@@ -184,12 +190,14 @@ def _locate(sessions: Sessions, of: Sessions | None = None) -> dict[int, Locatio
     """The locations by session, of the sessions with enough rounds."""
     found = {}
     for session in sorted(sessions.keys() if of is None else sessions.keys() & of.keys()):
-        rounds = sessions[session]
-        others = None if of is None else of[session]
-        common = len(rounds) if others is None else len(rounds.keys() & others.keys())
-        if common >= LEAST_ROUNDS and (located := locate(rounds, others)):
+        if located := locate(sessions[session], None if of is None else of[session]):
             found[session] = located
     return found
+
+
+def _scatter(located: Mapping[int, Location]) -> float:
+    """The variance of a location that the scatter of rounds explains; the mean over sessions."""
+    return float(np.mean([at.variance for at in located.values()]))
 
 
 def _logs(located: Mapping[int, Location]) -> dict[int, float]:
@@ -210,7 +218,7 @@ def _estimate(
 ) -> Estimate:
     """The mean over sessions. Its variance is the sum of `parts`, unless there is one session."""
     count = len(located)
-    within = float(np.mean([at.variance for at in located.values()]))
+    within = _scatter(located)
     waited = float(np.mean([at.waited for at in located.values()]))
     if count == 1:
         alone = single_sd**2 + within
@@ -230,5 +238,5 @@ def _estimate(
         within=within / count,
         sessions=count,
         shorter=max(0.0, waited),
-        longer=max(0.0, -waited),
+        longer=1 / (1 - min(-waited, 0.99)) - 1 if waited < 0 else 0.0,
     )

@@ -1,15 +1,18 @@
-"""What a budget and a number of sessions will reach, from the variances of a run. Pure."""
+"""What a budget and a number of sessions will reach, from the variances of a run. Pure.
+
+Only ratios are forecast: a latency is known better than its ratio.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
 
 import numpy as np
 
-from attn_bench.analysis.estimates import Estimate, Timings
-from attn_bench.model.run import Needs
+from attn_bench.analysis.estimates import WARM_UP_ROUNDS, Estimate, Timings
+from attn_bench.model.run import Block, Needs
 
 SHARE = 0.9  # of the cases that must be precise enough
 MORE_BUDGET = tuple(1.25**k for k in range(25))  # factors: up to 200 times
@@ -19,14 +22,17 @@ MOST_SESSIONS = 30
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """The variances of the ratios of a run, and what it spent.
+    """The variances of the ratios of a run, and the part of a budget that they took.
 
     estimates: of the ratios that are not 1 by definition.
     """
 
     estimates: tuple[Estimate, ...]
     budget_s: float
-    sessions: int
+
+    @property
+    def sessions(self) -> int:
+        return max(estimate.sessions for estimate in self.estimates)
 
     def half_widths(self, budget_s: float, sessions: int) -> tuple[float, ...]:
         """The expected half-width of each ratio's interval, as a fraction.
@@ -51,19 +57,26 @@ class Forecast:
         return float(np.quantile(self.half_widths(budget_s, sessions), SHARE))
 
     def needs(self, precision: float) -> Needs | None:
-        """The least budget for `precision`; None if no number of sessions is enough."""
+        """What reaches `precision` in the least time; None if no number of sessions is enough."""
+        found = []
         for more in MORE_SESSIONS:
             sessions = min(MOST_SESSIONS, round(self.sessions * more))
             for factor in MORE_BUDGET:
                 if self.reaches(self.budget_s * factor, sessions) <= precision:
-                    return Needs(precision, self.budget_s * factor, sessions)
-        return None
+                    found.append(Needs(precision, self.budget_s * factor, sessions))
+                    break
+        return min(found, key=lambda needs: (needs.budget_s, needs.sessions), default=None)
 
 
 def make_forecast(
-    timings: Timings, baseline_of: Mapping[str, str], budget_s: float, sessions: int
+    blocks: Sequence[Block], baseline_of: Mapping[str, str], calling_share: float | None
 ) -> Forecast | None:
-    """A forecast from the ratios measured so far; None without any."""
+    """A forecast from the blocks of these cases; None if they have no ratio.
+
+    calling_share: the share of the measuring time that was spent calling modules.
+    """
+    mine = [b for b in blocks if b.case_id in baseline_of and b.round >= WARM_UP_ROUNDS]
     compared = {i: baseline for i, baseline in baseline_of.items() if i != baseline}
-    estimates = tuple(timings.ratios(compared).values())
-    return Forecast(estimates, budget_s, sessions) if estimates and budget_s > 0 else None
+    estimates = tuple(Timings(mine).ratios(compared).values())
+    called_s = sum(block.seconds + block.first_call_s for block in mine)
+    return Forecast(estimates, called_s / (calling_share or 1.0)) if estimates else None

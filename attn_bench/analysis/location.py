@@ -1,7 +1,7 @@
 """Where the times of a case, or of a pair of cases, lie within one session. Pure.
 
 Other work delays blocks by any amount. Where the system reports how long threads waited for a core,
-the rounds without such waits are used alone. Their median is robust against other delays. On
+the blocks without such waits are used alone. Their median is robust against other delays. On
 recorded twins it varies least between sessions, beside idle and busy cores, of all estimators tried
 (benchmarks/estimators.py, docs/accuracy.md).
 """
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-CLEAN = 0.03  # the share of a block that its threads may have waited for a core
-LEAST_CLEAN = 5  # rounds; with fewer, those that waited least are used
+LEAST_ROUNDS = 3  # of a session, to count; a case without such a session is skipped
+CLEAN = 0.03  # the share of a block for which its threads, added up, may have waited for a core
+LEAST_CLEAN = 5  # values; with fewer, those that waited least are used
 
 
 class Sample(NamedTuple):
@@ -33,7 +34,7 @@ class Location(NamedTuple):
 
     log: their median.
     variance: that of `log`, by the scatter of the rounds.
-    waited: the mean share that threads waited in the rounds that count; for a pair, the case's
+    waited: the mean share that threads waited in the blocks that count; for a pair, the case's
         less the baseline's.
     """
 
@@ -48,46 +49,38 @@ Rounds = Mapping[int, Sequence[Sample]]  # the baseline of several cases has sev
 def locate(rounds: Rounds, of: Rounds | None = None) -> Location | None:
     """The location of a latency, or of the ratio to `of`, in pairs of the same round.
 
-    None if there are no rounds.
+    Each sample of a round is paired with each one of the other case: the median of all pairs is
+    unbiased for identical cases, as that of a mean over samples is not, since delays are skewed.
+    None for fewer than LEAST_ROUNDS rounds.
     """
     both = sorted(rounds.keys() if of is None else rounds.keys() & of.keys())
-    if not both:
+    if len(both) < LEAST_ROUNDS:
         return None
-    mine = _by_round(rounds, both)
     if of is None:
-        kept = _least_disturbed(mine[:, 1])
-        return _location(mine[kept, 0], mine[kept, 1])
-    theirs = _by_round(of, both)
-    kept = _least_disturbed(np.maximum(mine[:, 1], theirs[:, 1]))
-    return _location(mine[kept, 0] - theirs[kept, 0], mine[kept, 1] - theirs[kept, 1])
-
-
-def _by_round(rounds: Rounds, wanted: Sequence[int]) -> Floats:
-    """Log seconds and the share of waiting: the mean of the samples of each round."""
-    return np.array(
+        samples = [sample for round_ in both for sample in rounds[round_]]
+        return _location([(log(a.seconds), a.waited, a.waited) for a in samples], len(samples))
+    pairs = [(a, b) for round_ in both for a in rounds[round_] for b in of[round_]]
+    return _location(
         [
-            (
-                sum(log(s.seconds) for s in found) / len(found),
-                sum(s.waited for s in found) / len(found),
-            )
-            for found in (rounds[round_] for round_ in wanted)
-        ]
+            (log(a.seconds / b.seconds), max(a.waited, b.waited), a.waited - b.waited)
+            for a, b in pairs
+        ],
+        len(both),
     )
 
 
-def _least_disturbed(waited: Floats) -> Sequence[int] | NDArray[np.bool_]:
-    clean = waited <= CLEAN
-    if clean.sum() >= min(LEAST_CLEAN, waited.size):
-        return clean
-    least: Sequence[int] = np.argsort(waited, kind="stable")[:LEAST_CLEAN].tolist()
-    return least
+def _location(values: Sequence[tuple[float, float, float]], independent: int) -> Location:
+    """The location of (logarithm, worst share of waiting, share that shifts the logarithm).
 
-
-def _location(logs: Floats, waited: Floats) -> Location:
-    return Location(float(np.median(logs)), _variance_of_median(logs), float(waited.mean()))
-
-
-def _variance_of_median(values: Floats) -> float:
-    """π/2 · σ²/n, with σ from the quartiles: robust against single delayed blocks."""
-    low, high = np.percentile(values, [25, 75])
-    return float(np.pi / 2 * ((high - low) / 1.349) ** 2 / values.size)
+    independent: the number of independent values, of which the undisturbed ones count.
+    """
+    logs, worst, shift = np.array(values).T
+    kept = worst <= CLEAN
+    if kept.sum() < min(LEAST_CLEAN, logs.size):
+        kept = np.zeros(logs.size, dtype=bool)
+        kept[np.argsort(worst, kind="stable")[:LEAST_CLEAN]] = True
+    count = max(1.0, independent * float(kept.mean()))
+    low, high = np.percentile(logs[kept], [25, 75])
+    # π/2 · σ²/n, with σ from the quartiles: robust against single delayed blocks.
+    variance = float(np.pi / 2 * ((high - low) / 1.349) ** 2 / count)
+    return Location(float(np.median(logs[kept])), variance, float(shift[kept].mean()))

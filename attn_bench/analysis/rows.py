@@ -48,7 +48,7 @@ def make_rows(
     estimates = {
         **latencies,
         "ratio": timings.ratios(plan.baseline_of),
-        "over_fastest": timings.ratios(find_fastest(plan, latencies["latency_us"])),
+        "over_fastest": compare_with_fastest(plan.baseline_of, timings),
     }
     scale = {metric.name: 1e6 for metric in TIMED}
     intervals = {
@@ -67,20 +67,37 @@ def make_rows(
     ]
 
 
-def find_fastest(plan: Plan, latencies: Mapping[str, Estimate]) -> dict[str, str]:
-    """The fastest case that each timed case is compared with directly.
+def compare_with_fastest(baseline_of: Mapping[str, str], timings: Timings) -> dict[str, Estimate]:
+    """The paired ratio of each case to the fastest one with the same baseline.
 
-    It is the one of the cases with the same baseline; the baselines themselves do not compete.
+    The baselines themselves do not compete. A case without competitors has no ratio.
     """
     competing: dict[str, list[str]] = defaultdict(list)
-    for case_id, baseline in plan.baseline_of.items():
+    latencies = timings.latencies(baseline_of)
+    for case_id, baseline in baseline_of.items():
         if case_id in latencies and case_id != baseline:
             competing[baseline].append(case_id)
-    return {
-        case_id: min(cases, key=lambda i: latencies[i].log)
-        for cases in competing.values()
-        for case_id in cases
-    }
+    found: dict[str, Estimate] = {}
+    for cases in competing.values():
+        if len(cases) > 1:
+            found |= _over_fastest(sorted(cases, key=lambda i: latencies[i].log), timings)
+    return found
+
+
+def _over_fastest(cases: list[str], timings: Timings) -> dict[str, Estimate]:
+    """The ratios to the fastest of `cases`, which are sorted by latency.
+
+    Direct ratios have the last word: a case that is certainly faster takes the place of the first.
+    """
+    fastest = cases[0]
+    ratios: dict[str, Estimate] = {}
+    for _ in cases:
+        ratios = timings.ratios(dict.fromkeys(cases, fastest))
+        faster = [i for i, ratio in ratios.items() if ratio.interval().hi < 1]
+        if not faster:
+            break
+        fastest = min(faster, key=lambda i: ratios[i].log)
+    return ratios
 
 
 def _row(
@@ -90,7 +107,7 @@ def _row(
     timed: Mapping[str, Interval | None],
     never: str | None,
 ) -> Row:
-    """The row of a case; a figure whose interval is too wide is left out, and its ends are kept."""
+    """The row of a case. A figure whose interval is too wide is left out; its ends are kept."""
     latency, timings = timed["latency_us"], measured.timings
     status, error = outcome.status, outcome.error
     if status == "ok" and latency is None and never is not None:

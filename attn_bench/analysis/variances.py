@@ -4,7 +4,8 @@ Five sessions tell little about a variance. Cases may tell about each other's, b
 independent. All ratios to one baseline contain the same effects of that baseline, so their
 agreement is one piece of evidence. So the logarithm of a time is split: what all cases of a group
 share in a session, and what is each case's own. The own parts inform each other (`moderate`). The
-part of a shared baseline is estimated from itself alone.
+part of a shared baseline is estimated from itself alone. Effects that only some cases share are not
+recognised.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ LEAST_FAMILY = 8
 MOST_PRIOR_DF = 4.0
 LEAST_SESSIONS = 3  # to tell a case's own part from the shared one
 LEAST_GROUP = 5  # cases, with the baseline; in a smaller group the shared part is not recognised
-# The median of N cases takes this share over N of the variance of each (by simulation, N >= 5).
+# The median of N cases takes about this share over N of the variance of each (0.57 for N = 5).
 TAKEN_BY_MEDIAN = 0.6
 
 Floats = NDArray[np.float64]
@@ -156,8 +157,8 @@ def moderate(variances: Floats, df: Floats) -> Moderated:
     differential expression in microarray experiments, Statistical Applications in Genetics and
     Molecular Biology 3(1), 2004, sections 3 and 6.2. With five sessions a variance has four degrees
     of freedom. One variance says little; all cases of a run together say more. The prior counts
-    for MOST_PRIOR_DF degrees of freedom at most, and for twice those of a case. A family smaller
-    than LEAST_FAMILY has no prior.
+    for MOST_PRIOR_DF degrees of freedom at most, and for at most twice those of a case. A family
+    smaller than LEAST_FAMILY has no prior.
     """
     known = np.isfinite(variances) & (variances > 0)
     if known.sum() < LEAST_FAMILY:

@@ -181,7 +181,6 @@ class Trial:
     module_of: Mapping[str, str]
     tolerances: Tolerances
     spent: float = 0.0
-    error: float = FAMILY_ERROR
     decided: dict[str, Decision] = field(default_factory=dict)
     last: dict[str, Decision] = field(default_factory=dict)
 
@@ -194,7 +193,7 @@ class Trial:
         function, Biometrika 74(1), 1987. Each pair gets an equal share (Bonferroni).
         """
         spent = min(1.0, spent)
-        error = self.error * max(0.0, spent**2 - self.spent**2) / max(len(self.module_of), 1)
+        error = FAMILY_ERROR * max(0.0, spent**2 - self.spent**2) / max(len(self.module_of), 1)
         self.spent = max(spent, self.spent)
         if not error:
             return
@@ -249,7 +248,7 @@ class Trial:
         The chance is POWER.
         """
         spread = estimate.half_width(confidence) + estimate.half_width(2 * POWER - 1)
-        return expm1(min(log1p(tolerance) + spread, BLIND))
+        return expm1(min(log1p(tolerance) + spread + estimate.shorter, BLIND))
 
 
 def combine(exact: Finding, timed: Finding) -> Finding:

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass, field
 from math import inf
 from random import Random
 
-from attn_bench.analysis.estimates import Timings
+from attn_bench.analysis.estimates import WARM_UP_ROUNDS, Timings
+from attn_bench.analysis.variances import LEAST_SESSIONS
 from attn_bench.engine.judges import Judge, Precision
 from attn_bench.engine.pair import AnyWorker
 from attn_bench.engine.process import WorkerLost
@@ -26,7 +27,6 @@ from attn_bench.plan.order import calls_in_a_block, round_order
 ROUNDS_BEFORE_A_LOOK = 10  # of each session before the first look
 LOOK_GROWTH = 1.3  # from look to look, so that looks cost a shrinking share of the time
 ROUNDS_WORTH_A_SESSION = 6  # a budget that is too small for these rounds uses fewer sessions
-LEAST_SESSIONS = 3
 LEAST_SHARE_RESUMED = 0.2  # of the budget
 
 
@@ -75,7 +75,7 @@ class Coordinator:
         """Take an open worker; `stop` ends it and all workers that the coordinator starts.
 
         before: the results of an earlier, interrupted part of the same run.
-        judge: decides when a case is done; by default, when its ratio is precise enough.
+        judge: decides when a case is done; by default, when its latency and ratio are precise.
         clock: the time in seconds, which also counts the budget.
         """
         known = before or Progressed()
@@ -93,7 +93,7 @@ class Coordinator:
         self.outcomes = dict(known.outcomes)
         self.blocks = list(known.blocks)
         self.timings = Timings(known.blocks)
-        self._measured_before_s = calling_s(known.blocks)
+        self._measured_before_s = calling_s(b for b in known.blocks if b.round >= WARM_UP_ROUNDS)
         self.measuring_s = 0.0
         self._started = 0.0
         self._replacing_s = 0.0
@@ -164,6 +164,7 @@ class Coordinator:
             self._open(session)
         cycles, next_look = 0, ROUNDS_BEFORE_A_LOOK
         began = self._clock()
+        self._started, self._replacing_s = began, 0.0
         try:
             self._warm_up(waiting, budget_s)
             self._started, self._replacing_s = self._clock(), 0.0
@@ -194,12 +195,12 @@ class Coordinator:
         Each session prepares its cases meanwhile: it builds and compiles them. That is not charged
         to the budget. Both versions of a case get the same number of calls.
         """
-        begun, began = len(self.blocks), self._clock()
+        begun = len(self.blocks)
         for index in range(len(self._sessions)):
             if index < len(self._sessions):
                 self._round(index, waiting, inf)
             if index == 0:  # its cases were prepared when they were inspected
-                self._keep_affordable(self._clock() - began - self._replacing_s, budget_s)
+                self._keep_affordable(self._spent_s(), budget_s)
         current = {case.id: case.current.id for case in waiting}
         fastest: dict[str, float] = {}
         for block in self.blocks[begun:]:

@@ -257,9 +257,11 @@ def _needs(measured: Measured) -> Needs | None:
     """What the ratios need for the precision that was asked for; None if they have it."""
     prepared, coordinator = measured.prepared, measured.coordinator
     settings = prepared.settings
-    spent_s, sessions = coordinator.measuring_s, settings.sessions
-    forecast = make_forecast(coordinator.timings, prepared.plan.baseline_of, spent_s, sessions)
-    if forecast is None or forecast.reaches(spent_s, sessions) <= settings.precision:
+    baseline_of, share = prepared.plan.baseline_of, coordinator.calling_share
+    forecast = make_forecast(coordinator.blocks, baseline_of, share)
+    if forecast is None:
+        return None
+    if forecast.reaches(forecast.budget_s, forecast.sessions) <= settings.precision:
         return None
     return forecast.needs(settings.precision) or forecast.needs(2 * settings.precision)
 

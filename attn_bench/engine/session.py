@@ -32,7 +32,7 @@ class OpenSession:
     hello: protocol.Hello
     modules: Registry
     signals: Interruptible
-    other_cores: float = 0.0
+    other_cores: float | None = None
 
     def renew(self) -> None:
         """End the worker and open another like it. Raises RequestError if that fails."""
@@ -64,9 +64,11 @@ def open_session(
         try:
             progress.stage("starting", 1, "")
             hello = worker.open()
-            other_cores = watch.other_cores()
+            watch.stop()
             known = None if baseline else modules_without_worker(request.modules_from)
-            session = OpenSession(worker, hello, known or _describe(worker), signals, other_cores)
+            session = OpenSession(
+                worker, hello, known or _describe(worker), signals, watch.seen.other_load_cores
+            )
             yield session
         finally:  # the session may have renewed its worker
             (session.worker if session else worker).end()
@@ -92,7 +94,7 @@ def _start(
             list(dict.fromkeys(request.modules_from)),
             None if memory is None else round(memory * 2**30),
             baseline,
-            request.pages,  # type: ignore[arg-type]  # the command has checked it
+            request.pages,
         )
     )
     if python is None:

@@ -47,11 +47,6 @@ class Watch:
             swapped_in_bytes=int(passed["swapped_in"]),
         )
 
-    def other_cores(self) -> float:
-        """The cores that other work has used since `start`, in the mean."""
-        self.stop()
-        return self.seen.other_load_cores or 0.0
-
     def _now(self) -> dict[str, float]:
         times = psutil.cpu_times()
         own = psutil.Process()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from attn_bench.analysis.estimates import Timings
 from attn_bench.analysis.forecast import make_forecast
 from attn_bench.engine.coordinator import Progressed
 from attn_bench.engine.progress import Progress
@@ -70,10 +69,8 @@ def plan(request: RunRequest, progress: Progress) -> Planned:
     settings = prepared.settings
     for path, info in runs.list_newest_first():
         if info.suite.name == prepared.suite.name and _is_alike(info, here):
-            timings = Timings(runs.load_blocks(path))
-            forecast = make_forecast(
-                timings, prepared.plan.baseline_of, info.settings.budget_s, info.settings.sessions
-            )
+            blocks = runs.load_blocks(path)
+            forecast = make_forecast(blocks, prepared.plan.baseline_of, info.calling_share)
             if forecast is not None:
                 reaches = forecast.reaches(settings.budget_s, settings.sessions)
                 is_enough = reaches <= settings.precision
@@ -86,7 +83,8 @@ def _is_alike(info: RunInfo, here: Environment) -> bool:
     """Whether a stored run varies as a run here would."""
     then = info.environment
     facts = ("fingerprint", "threads", "pages")
-    return info.kind == "run" and all(getattr(then, f) == getattr(here, f) for f in facts)
+    is_whole = info.kind == "run" and info.state == "finished"
+    return is_whole and all(getattr(then, f) == getattr(here, f) for f in facts)
 
 
 def resume(name: str, progress: Progress) -> Finished:

@@ -263,7 +263,7 @@ def selfcheck(request: SelfcheckRequest, progress: Progress) -> tuple[Finished, 
             seed=0,
             threads=None,
             timeout_s=TIMEOUT_S,
-            pages=run_request.pages,  # type: ignore[arg-type]
+            pages=run_request.pages,
         )
         prepared = Prepared(session, _as_suite(plan), plan, settings)
         begun = begin(prepared, run_request, began, progress, "selfcheck")

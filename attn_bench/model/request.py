@@ -13,7 +13,7 @@ from numbers import Real
 from operator import index
 from os import PathLike, fspath
 from types import NoneType
-from typing import Any, TypedDict, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypedDict, cast, get_args, get_origin, get_type_hints
 
 from attn_bench.model.axes import AUTO, DEVICE_CHOICES, Pages
 from attn_bench.model.errors import RequestError
@@ -88,7 +88,7 @@ class RunRequest:
         most=LONGEST_S,
         help=f"Give up a case when one step of it takes longer; {TIMEOUT_S:g}.",
     )
-    pages: str = option(
+    pages: Pages = option(  # noqa: RUF009 - it makes a field
         "huge",
         choices=get_args(Pages),
         help="Memory in huge pages, which makes processes comparable, or as PyTorch leaves it.",
@@ -124,7 +124,7 @@ class RunKeywords(TypedDict, total=False):
     seed: int
     threads: int | None
     timeout: float
-    pages: str
+    pages: Pages
     memory: float | None
     quick: bool
 
@@ -228,6 +228,8 @@ def _kind(annotation: Any) -> type:
     """The type of a field's value: `float | None` is float, `tuple[str, ...]` is tuple."""
     if get_origin(annotation) is tuple:
         return tuple
+    if get_origin(annotation) is Literal:
+        return str
     kinds: list[type] = [
         kind for kind in get_args(annotation) or (annotation,) if kind is not NoneType
     ]

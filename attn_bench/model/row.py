@@ -39,7 +39,7 @@ class Row(Timed, Exact, Conditions, Named):
     """
 
     threads: int | None = column("", "threads that PyTorch used")
-    rounds: int | None = column("", "rounds behind the figures, the warm-up round left out")
+    rounds: int | None = column("", "rounds measured, without the warm-up round")
     sessions: int | None = column("", "worker processes behind the figures")
     status: Status = column("", f"what became of the case: {', '.join(get_args(Status))}")
     error: str | None = column("", "the reason, where status is not ok")

@@ -15,7 +15,8 @@ from attn_bench.model.status import Status
 class Settings:
     """How to measure.
 
-    precision: a case is done at this half-width of its ratio's 95 % interval, as a fraction.
+    precision: a case is done at this half-width of the 95 % intervals of its latency and ratio, as
+        a fraction.
     sessions: worker processes, each with its own memory layout: the unit of replication.
     threads: None keeps PyTorch's default.
     timeout_s: the most time that one step of a case may take.
@@ -77,7 +78,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The least budget, and sessions, for nine of ten ratios to be known to ± `precision`."""
+    """A budget, and sessions, for nine of ten ratios to be known to ± `precision`."""
 
     precision: float
     budget_s: float

@@ -97,7 +97,7 @@ def make_settings(suite: Suite, plan: Plan, request: RunRequest) -> Settings:
         threads=request.threads,
         timeout_s=request.timeout_s,
         most_ratio=request.most_ratio,
-        pages=request.pages,  # type: ignore[arg-type]  # the command has checked it
+        pages=request.pages,
     )
 
 

@@ -16,7 +16,7 @@ MOST_CALLS = 10_000
 
 
 def round_order(cases: Sequence[Case], baseline_of: Mapping[str, str], rng: Random) -> list[Case]:
-    """One round: every case once, in random order within these limits.
+    """One round: every case, in random order within these limits.
 
     Cases with the same input are neighbours, since they are compared and should lie close in time.
     It also keeps only one group's tensors warm. The two versions of a case are neighbours, too.

@@ -43,14 +43,14 @@ def list_warnings(info: RunInfo) -> list[str]:
 def name_machine(info: RunInfo) -> str:
     seen = info.environment
     cpu = f"{seen.cpu}, {units.number(seen.threads or 0, 'thread')}"
-    if seen.pages == "huge" and seen.huge_pages != "never":
+    if seen.pages == "huge" and seen.huge_pages in ("always", "madvise"):
         cpu += ", huge pages"
     device = seen.device_facts.get("gpu") or cpu
     return f"{device}; torch {seen.software.get('torch')}"
 
 
 def _list_reasons(rows: Sequence[Row]) -> list[str]:
-    """The cases without figures: each one, or their number if many have the same reason."""
+    """The cases whose status is not ok: each one, or their number if many have the same reason."""
     alike: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
         if row.status != "ok":
@@ -82,11 +82,17 @@ def _describe_precision(rows: Sequence[Row], baseline: str, info: RunInfo) -> li
     if len(reached) == len(measured):
         return [f"Every ratio is known to ± {units.percent(precision)} or better."]
     widest = max(ratio.half_width / ratio.value for ratio in ratios)
-    words = (
-        f"{len(reached)} of {len(measured)} ratios are known to ± {units.percent(precision)}; the "
-        f"others {'that are shown ' if len(ratios) < len(measured) else ''}are known to "
-        f"± {units.percent(widest)} or better."
-    )
+    shown = " that are shown" if len(ratios) < len(measured) else ""
+    if reached:
+        words = (
+            f"{len(reached)} of {len(measured)} ratios are known to ± {units.percent(precision)}; "
+            f"the others{shown} are known to ± {units.percent(widest)} or better."
+        )
+    else:
+        words = (
+            f"No ratio is known to ± {units.percent(precision)}; all{shown} are known to "
+            f"± {units.percent(widest)} or better."
+        )
     return [words, *describe_needs(info.needs, info.settings)]
 
 

@@ -23,8 +23,8 @@ from attn_bench.model.status import COUNTED
 
 LEGEND = (
     "* best of its column at this shape, without the baseline; for time, by direct comparison with "
-    "the fastest. ± 95 % interval; unclear: wider than ± 25 %. memory: peak of a call, as a "
-    "multiple of its input."
+    f"the fastest. ± 95 % interval; unclear: wider than ± {units.percent(units.WIDE)}. memory: "
+    "peak of a call, as a multiple of its input."
 )
 NETWORK_LEGEND = (
     "Changes are against the plain backbone; latency is compared in pairs. ± 95 % interval. "
@@ -128,7 +128,7 @@ def _summary(title: str, rows: Sequence[Row], baseline: str) -> Summary:
         shown = units.with_interval(interval.times(factor) if interval else None)
         if interval is None and row.status == "unclear":
             return Cell("unclear")
-        return Cell(shown, metric is LATENCY and len(competitors) > 1 and is_among_fastest(row))
+        return Cell(shown, metric is LATENCY and row in competitors and is_among_fastest(row))
 
     def line(row: Row) -> Line:
         if row.status not in COUNTED:
@@ -191,9 +191,8 @@ def _over(row: Row, plain: Row | None, metric: Metric) -> float | None:
 
 
 def is_among_fastest(row: Row) -> bool:
-    """Whether no case of the same shape is certainly faster than the row's."""
-    over = row.interval("over_fastest")
-    return row.status == "ok" and over is not None and over.lo <= 1
+    """Whether the interval of the ratio to the fastest case of the shape contains 1 or less."""
+    return row.over_fastest_lo is not None and row.over_fastest_lo <= 1
 
 
 def _is_least(row: Row, metric: Metric, competitors: Sequence[Row]) -> bool:

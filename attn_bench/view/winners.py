@@ -18,9 +18,8 @@ def name_winners(rows: Sequence[Row]) -> list[str]:
     """The fastest variants, and how much longer the best variants of other modules take."""
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        if row.interval("over_fastest") and not row.module.endswith(BASELINE):
+        if row.over_fastest_lo is not None and not row.module.endswith(BASELINE):
             groups[group_title(row)].append(row)
-    groups = {title: members for title, members in groups.items() if len(members) > 1}
     winners = {title: list(filter(is_among_fastest, members)) for title, members in groups.items()}
     alone = Counter(found[0].variant for found in winners.values() if len(found) == 1)
     words = []
@@ -33,7 +32,7 @@ def name_winners(rows: Sequence[Row]) -> list[str]:
         if len(found) > 1:
             names = units.listing([_shown(row.variant) for row in found])
             where = f" at {title}" if len(groups) > 1 else ""
-            words.append(f"{names} are equally fast{where}, within the measurement error.")
+            words.append(f"{names} cannot be told apart{where}: they are the fastest.")
     return words
 
 

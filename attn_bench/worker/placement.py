@@ -1,4 +1,4 @@
-"""Draws anew where the input and the output of a case lie, from round to round.
+"""Changes where the input and the output of a case lie, from round to round.
 
 A cache serves some places of memory better than others. A process that keeps one place measures its
 luck; one that changes it averages over several (benchmarks/placement.py).
@@ -15,7 +15,7 @@ from torch import Tensor
 from attn_bench.worker.build import Built, Cache
 
 PLACES = 4
-MOST_BYTES = 2**26  # of an input; copies of larger ones would take too much memory
+MOST_BYTES = 2**26  # of an input; larger ones stay in place, as copies take too much memory
 KEPT_BYTES = 2**29
 
 

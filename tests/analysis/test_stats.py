@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from attn_bench.analysis.estimates import Timings
+from attn_bench.analysis.rows import compare_with_fastest
 from attn_bench.analysis.variances import moderate
 from attn_bench.model.run import Block
 
@@ -221,3 +222,50 @@ def test_moderation_moves_variances_towards_each_other() -> None:
     assert (df > 4).all()
     same, _, _ = moderate(variances[:7], np.full(7, 4.0))
     assert (same == variances[:7]).all()
+
+
+def test_many_samples_of_a_baseline_do_not_shift_identical_cases() -> None:
+    """Skewed delays, and a baseline with four samples a round: the ratio of twins stays at 1."""
+    rng = np.random.default_rng(11)
+    logs = []
+    for _ in range(40):
+        timings = Timings()
+        for case, samples in (("a", 1), ("b", 4)):
+            for _ in range(samples):
+                for block in blocks(case, list(1 + 0.03 * rng.exponential(size=61))):
+                    timings.add(block)
+        logs.append(timings.ratios({"a": "b"})["a"].log)
+    assert abs(float(np.mean(logs))) < 0.002
+
+
+def test_the_fastest_is_found_by_direct_ratios() -> None:
+    """A baseline does not compete, a case alone has no rival, and pairs decide between the rest."""
+    timings = Timings(
+        blocks("copy", [0.5] * 9)
+        + blocks("a", [1.0] * 9)
+        + blocks("b", [1.2] * 9)
+        + blocks("other copy", [0.1] * 9)
+        + blocks("alone", [0.2] * 9)
+    )
+    baseline_of = {"copy": "copy", "a": "copy", "b": "copy", "alone": "other copy"}
+    found = compare_with_fastest(baseline_of, timings)
+    assert found.keys() == {"a", "b"}
+    assert found["a"].interval().value == 1
+    assert found["b"].interval().value == pytest.approx(1.2)
+
+
+@pytest.mark.parametrize("cases", [12, 40])
+def test_the_part_of_a_shared_baseline_is_known_from_its_sessions_alone(cases: int) -> None:
+    """However many cases share it, five sessions give four degrees of freedom."""
+    rng = np.random.default_rng(cases)
+    timings = Timings()
+    for session in range(5):
+        for case in range(cases + 1):
+            own = rng.normal(0, 0.01)
+            for block in blocks(f"c{case}", list(np.exp(own + rng.normal(0, 0.01, 9))), session):
+                timings.add(block)
+    ratios = timings.ratios({f"c{case}": "c0" for case in range(1, cases + 1)})
+    for ratio in ratios.values():
+        (_, own_df), (_, baseline_df), _ = ratio.parts
+        assert baseline_df == 4
+        assert own_df > 4

@@ -61,7 +61,7 @@ def test_samples_hold_every_block_of_the_journal(real_smoke: ProgramRun) -> None
     assert {"case_id", "session", "round", "position", "calls", "seconds"} <= set(samples.columns)
 
 
-def test_every_round_is_every_case_once_in_random_order(real_smoke: ProgramRun) -> None:
+def test_every_round_is_every_case_in_random_order(real_smoke: ProgramRun) -> None:
     """A round holds each case once and the shared baseline several times, in changing order."""
     samples = pd.read_parquet(real_smoke.folder / "samples.parquet")
     whole = [g for _, g in samples.groupby(["session", "round"]) if g.case_id.nunique() == 9]

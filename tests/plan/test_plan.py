@@ -75,7 +75,7 @@ def test_nothing_left_is_an_error(modules: str | None, where: str | None, reason
         make_plan(loaded(), "cpu", modules=modules, where=where)
 
 
-def test_a_round_is_every_case_once_grouped_by_input() -> None:
+def test_a_round_is_every_case_grouped_by_input() -> None:
     """Rounds differ in order, hold every case once, and change the input as rarely as they can."""
     cases = make_plan(loaded(), "cpu").measurable
     rng = Random(0)

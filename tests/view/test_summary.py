@@ -94,7 +94,7 @@ def test_the_winner_is_named() -> None:
     ]
     assert name_winners(rows) == [
         "a is the fastest at 2 of 3 shapes; b takes 1.0 to 1.6 times as long.",
-        "a and b are equally fast at 8×256×14×56, within the measurement error.",
+        "a and b cannot be told apart at 8×256×14×56: they are the fastest.",
     ]
 
 

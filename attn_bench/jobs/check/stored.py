@@ -154,7 +154,13 @@ def _difference_of(old: Estimate, new: Estimate, run_to_run_sd: float) -> Estima
     """The difference of two estimates; the variance from run to run is known."""
     between_runs = (2 * run_to_run_sd**2, KNOWN_DF)
     parts = (*old.parts, *new.parts, between_runs)
-    return Estimate(new.log - old.log, parts, sqrt(sum(part for part, _ in parts)))
+    return Estimate(
+        log=new.log - old.log,
+        parts=parts,
+        expected_se=sqrt(sum(part for part, _ in parts)),
+        shorter=new.shorter + old.longer,
+        longer=new.longer + old.shorter,
+    )
 
 
 def _baselines(run: StoredRun) -> dict[str, str]:

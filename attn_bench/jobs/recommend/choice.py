@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from attn_bench.jobs.recommend.limits import Fit, Limit, worst
 from attn_bench.model.metrics import Interval
 from attn_bench.model.row import Row
+from attn_bench.model.status import COUNTED
 from attn_bench.papers.gains import BACKBONE, SUREST, Gain, Paper, gains_of, label_of
 
 # Two gains of a paper that differ by less, in points of top-1, count as equal, because each comes
@@ -118,10 +119,13 @@ def _candidate(
 ) -> Candidate:
     gains = {gain.paper: gain for gain in gains_of(row.variant, gains_from, row.place)}
     label = label_of(row)
-    if row.status != "ok" or row.ratio is None:
-        cannot = {"unsupported": "no", "unclear": "unclear"}.get(row.status, "unknown")
-        return Candidate(label, row, gains, cannot)  # type: ignore[arg-type]
+    if row.status not in COUNTED or (row.ratio is None and row.status == "ok"):
+        cannot: Fit = "no" if row.status == "unsupported" else "unknown"
+        return Candidate(label, row, gains, cannot)
     keeps = {limit.metric: limit.fit(row, baseline) for limit in limits}
+    if row.status == "unclear":  # its exact metrics may decide all the same
+        keeps = {name: "unclear" if fit == "unknown" else fit for name, fit in keeps.items()}
+        return Candidate(label, row, gains, worst(["unclear", *keeps.values()]), keeps)
     return Candidate(label, row, gains, worst(keeps.values()), keeps)
 
 

@@ -19,7 +19,7 @@ from attn_bench.jobs.recommend.choice import Choice, choose
 from attn_bench.jobs.recommend.reuse import Found, Here, IsGood, find_stored
 from attn_bench.jobs.run import run
 from attn_bench.model import machine
-from attn_bench.model.axes import HOST, Pages, conditions_of
+from attn_bench.model.axes import HOST, conditions_of
 from attn_bench.model.case import Case, Network
 from attn_bench.model.errors import RequestError
 from attn_bench.model.metrics import Interval
@@ -86,13 +86,14 @@ def _check(question: RecommendRequest) -> RecommendRequest:
 def _find_here(request: RunRequest, progress: Progress) -> tuple[Here, Registry]:
     """The facts of this machine and the modules; starts a worker only for a GPU or foreign code."""
     known = modules_without_worker(request.modules_from)
-    pages: Pages = request.pages  # type: ignore[assignment]  # the command has checked it
     if known is not None and machine.possible_devices(request.device) == (HOST,):
-        return Here(HOST, request.threads, pages), known
+        return Here(HOST, request.threads, request.pages), known
     with open_session(request, progress) as session:
         hello = session.hello
     facts = hello.device_facts if hello.device != HOST else None
-    return Here(hello.device, request.threads, pages, request.modules_from, facts), session.modules
+    return Here(
+        hello.device, request.threads, request.pages, request.modules_from, facts
+    ), session.modules
 
 
 def _aim(question: RecommendRequest, suite: Suite) -> Aim:

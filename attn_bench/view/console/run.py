@@ -33,14 +33,14 @@ def show_plan(planned: Planned) -> None:
     line(
         f"{units.number(len(plan.measurable), 'case')} would be measured in "
         f"{units.number(settings.sessions, 'session')}, for at most "
-        f"{units.seconds(settings.budget_s)} or until every ratio is known to "
+        f"{units.seconds(settings.budget_s)} or until every latency and ratio is known to "
         f"± {units.percent(settings.precision)}"
     )
     if planned.like is None or planned.reaches is None:
-        line("No stored run of this suite on this machine tells how precise they would be.")
+        line("No forecast: this machine has no stored run of this suite.")
         return
     line(
-        f"As the ratios of {planned.like} varied, nine of ten would be known to "
+        f"Forecast from {planned.like}: nine of ten ratios known to "
         f"± {units.percent(planned.reaches)}."
     )
     for words in remarks.describe_needs(planned.needs, settings):

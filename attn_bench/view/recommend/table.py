@@ -10,6 +10,7 @@ from attn_bench.jobs.recommend.limits import Fit
 from attn_bench.model import units
 from attn_bench.model.metrics import LIMITS, Metric
 from attn_bench.model.row import Row
+from attn_bench.model.status import COUNTED
 from attn_bench.papers.gains import Gain, Paper
 from attn_bench.view.recommend.words import show_ratio
 
@@ -85,7 +86,7 @@ def _cells(candidate: Candidate, choice: Choice, width: int) -> list[str]:
     sign = TAKEN if candidate is choice.chosen else " "
     extent = "" if row.extent is None else f" {row.extent}"
     name = f"{sign} {escape(row.name)}{extent}"
-    if row.status != "ok":
+    if row.status not in COUNTED:
         return [name, f"[dim]{row.status}[/]"]
     costs = [
         _relative(row, baseline, metric) + MARKS[candidate.keeps.get(str(metric.limit), "yes")]

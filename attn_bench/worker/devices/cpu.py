@@ -101,8 +101,8 @@ def _seconds_between(before: int | None, after: int | None) -> float | None:
 def _waited_ns() -> int | None:
     """How long the threads of this process have been ready but waited for a core, added up.
 
-    None where the kernel does not tell it. Each file holds the time on a core, the time of waiting
-    and the number of time slices (Linux, Documentation/scheduler/sched-stats.rst).
+    None where the kernel does not report it. Each file holds the time on a core, the time of
+    waiting and the number of time slices (Linux, Documentation/scheduler/sched-stats.rst).
     """
     try:
         tasks = [Path(task.path, "schedstat").read_bytes() for task in os.scandir(TASKS)]
