@@ -8,6 +8,7 @@ from rows import network
 
 from attn_bench.jobs.recommend.choice import Choice, choose
 from attn_bench.jobs.recommend.limits import Limit
+from attn_bench.model.metrics import Interval
 from attn_bench.model.row import Row
 from attn_bench.view.recommend.words import give_reasons, list_unknowns
 
@@ -157,3 +158,21 @@ def test_the_nearest_is_the_least_beyond_its_limit() -> None:
     light = network("cbam", 1.3, params=26_000_000)
     found = choose([heavy, light], PLAIN, (Limit.read("params", "25.6M"),))
     assert "cbam" in give_reasons(found)[1]
+
+
+def test_a_direct_ratio_decides_who_is_faster() -> None:
+    """Intervals to the plain network overlap, and the pair of the two tells them apart."""
+    found = chosen(CHEAP, BETTER)
+    assert found.chosen is not None
+    (other,) = [c for c in found.candidates if c is not found.chosen]
+    apart, tied = Interval(1.03, 1.02, 1.04), Interval(1.0, 0.99, 1.01)
+    assert not replace(found, direct={other.row.case_id: apart}).is_tied(other)
+    assert replace(found, direct={other.row.case_id: tied}).is_tied(other)
+
+
+def test_an_unclear_time_fits_no_limit_and_may_break_an_exact_one() -> None:
+    """Its exact metrics are known: too many parameters are too many."""
+    row = replace(CHEAP, status="unclear", ratio=None, latency_us=None, params=10**9)
+    limits = (Limit.read("latency", "+10%"), Limit.read("params", "30M"))
+    fits = {limit.metric: choose([row], PLAIN, (limit,)).candidates[0].fits for limit in limits}
+    assert fits == {"latency": "unclear", "params": "no"}

@@ -9,10 +9,14 @@ import pandas as pd
 import pytest
 import torch
 from fvcore.nn import FlopCountAnalysis
-from program import ROOT, ProgramRun
+from inside import RealFacts, inside, steady
+from program import ROOT, Cli, ProgramRun
 
 from attn_bench.catalog.registry import builtin
+from attn_bench.model.case import Case
 from attn_bench.model.row import COLUMNS
+from attn_bench.model.status import Exit
+from attn_bench.store import runs
 from attn_bench.store.info import SCHEMA
 
 
@@ -126,3 +130,32 @@ def test_exact_metrics_are_the_same_in_two_runs(real_smoke: ProgramRun, smoke: P
         for run in (real_smoke, smoke)
     )
     assert first.equals(again)
+
+
+def test_a_time_that_is_not_known_is_no_figure(tmp_path: Path) -> None:
+    """Sessions differ threefold: status 4, empty cells with their ends, exact metrics shown."""
+
+    def wild(case: Case, session: int, round_: int) -> float:
+        factor = 3.0 if case.variant.module == "se" and session % 2 else 1.0
+        return factor * steady(case, session, round_)
+
+    done = inside("run", "--suite", "smoke", "--out", "run", cwd=tmp_path, script=RealFacts(wild))
+    assert done.returncode == Exit.UNDECIDED, done.stdout + done.stderr
+    (row,) = [r for r in runs.load(tmp_path / "run").rows if r.module == "se"]
+    assert (row.status, row.latency_us, row.ratio) == ("unclear", None, None)
+    assert row.latency_lo_us is not None
+    assert row.params
+    assert "not known to ± 25 %" in (row.error or "")
+    line = next(line for line in done.stdout.splitlines() if line.split()[:1] == ["se"])
+    assert line.split()[1:3] == ["unclear", "unclear"]
+    assert str(row.params) in line
+
+
+def test_a_stored_run_tells_what_a_budget_will_reach(cli: Cli) -> None:
+    """--dry-run knows nothing at first; after a run it forecasts from that run's variances."""
+    plan = ("run", "--suite", "smoke", "--dry-run")
+    assert "No forecast" in cli(*plan).stdout
+    assert cli("run", "--suite", "smoke").returncode == 0
+    told = cli(*plan).stdout
+    assert "Forecast from 20" in told
+    assert "nine of ten ratios known to ±" in told
