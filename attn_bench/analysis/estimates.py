@@ -30,6 +30,7 @@ DRIFT_ROUNDS = 15  # of a session, to compare its beginning with the rest
 # machine: 0.3 to 0.8 % for ratios of identical modules, and 1 to 5 % for latencies in huge pages.
 RATIO_SD, LATENCY_SD = 0.01, 0.05
 SINGLE_SESSION_DF = 2.0
+BLIND = 10.0  # a logarithm: what is not known to a factor of 20,000 is not known
 SCATTER_DF = 30.0  # of a variance between many rounds
 
 Sessions = Mapping[int, Rounds]
@@ -62,7 +63,7 @@ class Estimate:
 
     def interval(self, scale: float = 1.0, confidence: float = CONFIDENCE) -> Interval:
         """The interval back on the original scale, times `scale`."""
-        half = self.half_width(confidence)
+        half = min(self.half_width(confidence), BLIND)
         lo, value, hi = np.exp([self.log - half, self.log, self.log + half]) * scale
         return Interval(
             float(value), float(lo) * max(0.0, 1 - self.shorter), float(hi) * (1 + self.longer)
@@ -108,7 +109,7 @@ class Timings:
         for metric in TIMED:
             seconds = metric.sample(block) if metric.sample else None
             if seconds is not None:
-                waited = min(1.0, (block.waited_s or 0.0) / block.seconds)
+                waited = min(1.0, max(0.0, block.waited_s or 0.0) / block.seconds)
                 sessions = self._kept[metric.name].setdefault(block.case_id, {})
                 rounds = sessions.setdefault(block.session, {})
                 rounds.setdefault(block.round, []).append(Sample(seconds / block.calls, waited))
@@ -162,7 +163,7 @@ class Timings:
         pairs = {
             case_id: found
             for case_id, baseline_id in baseline_of.items()
-            if (found := _locate(self._calls.get(case_id, {}), self._calls.get(baseline_id, {})))
+            if (found := self._locate_pair(case_id, baseline_id))
         }
         baseline_of = {case_id: baseline_of[case_id] for case_id in pairs}
         alone = self._located(baseline_of, "latency_us")
@@ -175,6 +176,13 @@ class Timings:
             more = max(0.0, _scatter(pairs[case_id]) - apart)
             parts[case_id] = (*parts[case_id], Part(more, SCATTER_DF, more))
         return {i: _estimate(located, parts[i], RATIO_SD) for i, located in pairs.items()}
+
+    def _locate_pair(self, case_id: str, baseline_id: str) -> dict[int, Location]:
+        """The locations of a ratio by session; that of a case to itself is exactly 1."""
+        if case_id == baseline_id:
+            alone = _locate(self._calls.get(case_id, {}))
+            return dict.fromkeys(alone, Location(0.0, 0.0, 0.0))
+        return _locate(self._calls.get(case_id, {}), self._calls.get(baseline_id, {}))
 
     def _located(
         self, baseline_of: Mapping[str, str], metric: str
@@ -220,10 +228,13 @@ def _estimate(
     count = len(located)
     within = _scatter(located)
     waited = float(np.mean([at.waited for at in located.values()]))
-    if count == 1:
+    if count == 1 and within:
         alone = single_sd**2 + within
         parts = (Part(alone, SINGLE_SESSION_DF),)
     variance = sum(part.variance for part in parts)
+    if count == 2 and variance < within:  # two sessions may agree by chance
+        parts = (*parts, Part(within - variance, SCATTER_DF))
+        variance = within
     typical = [part.expected for part in parts if part.expected is not None]
     if not variance and not within:  # a case that is its own baseline
         expected = 0.0

@@ -60,7 +60,7 @@ class Forecast:
         """What reaches `precision` in the least time; None if no number of sessions is enough."""
         found = []
         for more in MORE_SESSIONS:
-            sessions = min(MOST_SESSIONS, round(self.sessions * more))
+            sessions = max(self.sessions, min(MOST_SESSIONS, round(self.sessions * more)))
             for factor in MORE_BUDGET:
                 if self.reaches(self.budget_s * factor, sessions) <= precision:
                     found.append(Needs(precision, self.budget_s * factor, sessions))
@@ -79,4 +79,6 @@ def make_forecast(
     compared = {i: baseline for i, baseline in baseline_of.items() if i != baseline}
     estimates = tuple(Timings(mine).ratios(compared).values())
     called_s = sum(block.seconds + block.first_call_s for block in mine)
-    return Forecast(estimates, called_s / (calling_share or 1.0)) if estimates else None
+    if not estimates or max(estimate.sessions for estimate in estimates) == 1:
+        return None  # one session does not tell how sessions vary
+    return Forecast(estimates, called_s / (calling_share or 1.0))

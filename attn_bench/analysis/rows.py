@@ -14,7 +14,7 @@ from attn_bench.model.case import Case
 from attn_bench.model.metrics import EXACT, TIMED, Interval, ends_of
 from attn_bench.model.row import Row
 from attn_bench.model.run import Facts, Outcome, Plan, Rates
-from attn_bench.model.units import WIDE, microseconds, percent, plain
+from attn_bench.model.units import WIDE, percent, with_interval
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,9 @@ def make_rows(
     estimates = {
         **latencies,
         "ratio": timings.ratios(plan.baseline_of),
-        "over_fastest": compare_with_fastest(plan.baseline_of, timings),
+        "over_fastest": compare_with_fastest(
+            {i: b for i, b in plan.baseline_of.items() if _is_ok(measured.outcomes.get(i))}, timings
+        ),
     }
     scale = {metric.name: 1e6 for metric in TIMED}
     intervals = {
@@ -67,6 +69,10 @@ def make_rows(
     ]
 
 
+def _is_ok(outcome: Outcome | None) -> bool:
+    return outcome is not None and outcome.status == "ok"
+
+
 def compare_with_fastest(baseline_of: Mapping[str, str], timings: Timings) -> dict[str, Estimate]:
     """The paired ratio of each case to the fastest one with the same baseline.
 
@@ -80,12 +86,12 @@ def compare_with_fastest(baseline_of: Mapping[str, str], timings: Timings) -> di
     found: dict[str, Estimate] = {}
     for cases in competing.values():
         if len(cases) > 1:
-            found |= _over_fastest(sorted(cases, key=lambda i: latencies[i].log), timings)
+            found |= _over_fastest(sorted(cases, key=lambda i: latencies[i].interval().hi), timings)
     return found
 
 
 def _over_fastest(cases: list[str], timings: Timings) -> dict[str, Estimate]:
-    """The ratios to the fastest of `cases`, which are sorted by latency.
+    """The ratios to the fastest of `cases`, the first of which is certainly not slow.
 
     Direct ratios have the last word: a case that is certainly faster takes the place of the first.
     """
@@ -155,11 +161,10 @@ def _is_unclear(interval: Interval | None) -> bool:
 
 
 def _say_unclear(names: list[str], timed: Mapping[str, Interval | None]) -> str:
-    shown = {"latency_us": (microseconds, "the latency"), "ratio": (plain, "the ratio")}
+    what = {"latency_us": "latency (µs)", "ratio": "ratio"}
     words = []
     for name in names:
         interval = timed[name]
         assert interval is not None
-        show, what = shown[name]
-        words.append(f"{what} is between {show(interval.lo)} and {show(interval.hi)}")
-    return f"{' and '.join(words)}: not known to ± {percent(WIDE)}"
+        words.append(f"{what[name]} {with_interval(interval.times(1))}")
+    return f"{', '.join(words)}: not known to ± {percent(WIDE)}"

@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from math import expm1, inf, log, log1p
 from typing import Literal
 
-from attn_bench.analysis.estimates import FAMILY_ERROR, Estimate
+from attn_bench.analysis.estimates import BLIND, FAMILY_ERROR, Estimate
 from attn_bench.model.metrics import EXACT, GATED, LATENCY, Interval
 from attn_bench.model.row import Row
 from attn_bench.model.run import Facts
@@ -36,7 +36,6 @@ Severity = Literal["fail", "broken", "undecided", "warn", "pass"]
 SEVERITIES: tuple[Severity, ...] = ("fail", "broken", "undecided", "warn", "pass")  # worst first
 
 POWER = 0.9
-BLIND = 10.0  # a logarithm: a run that cannot see a factor of 20,000 sees nothing
 
 
 @dataclass(frozen=True)
@@ -169,6 +168,10 @@ class Decision:
     verdict: Verdict | None = None
     severity: Severity = "undecided"
 
+    @property
+    def width(self) -> float:
+        return self.ratio.hi / max(self.ratio.lo, 1e-9)
+
 
 @dataclass
 class Trial:
@@ -176,13 +179,14 @@ class Trial:
 
     module_of: the pairs, by case, with the module whose tolerance applies.
     spent: the share of the budget that was spent at the last look.
+    narrowest: the narrowest interval of each pair so far; all of them are valid.
     """
 
     module_of: Mapping[str, str]
     tolerances: Tolerances
     spent: float = 0.0
     decided: dict[str, Decision] = field(default_factory=dict)
-    last: dict[str, Decision] = field(default_factory=dict)
+    narrowest: dict[str, Decision] = field(default_factory=dict)
 
     def look(self, estimates: Mapping[str, Estimate], spent: float = 1.0) -> None:
         """Decide every pair that can be decided.
@@ -200,7 +204,9 @@ class Trial:
         for case_id, estimate in estimates.items():
             if case_id not in self.decided:
                 found = self._decide(case_id, estimate.interval(confidence=1 - error), 1 - error)
-                self.last[case_id] = found
+                known = self.narrowest.get(case_id)
+                if known is None or found.width < known.width:
+                    self.narrowest[case_id] = found
                 if found.verdict is not None:
                     self.decided[case_id] = found
 
@@ -221,7 +227,7 @@ class Trial:
     def finding(self, case_id: str, estimate: Estimate | None, old_us: float | None) -> Finding:
         """The finding of a pair; `old_us` is the latency of its baseline."""
         module = self.module_of[case_id]
-        decision = self.decided.get(case_id) or self.last.get(case_id)
+        decision = self.decided.get(case_id) or self.narrowest.get(case_id)
         if estimate is None or decision is None:
             reason = "the budget was spent before this case had enough rounds"
             return Finding(case_id, module, "undecided", "undecided", reason=reason)

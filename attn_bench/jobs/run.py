@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
-from attn_bench.analysis.forecast import make_forecast
+from attn_bench.analysis.forecast import Forecast, make_forecast
 from attn_bench.engine.coordinator import Progressed
 from attn_bench.engine.progress import Progress
 from attn_bench.engine.run import (
@@ -69,14 +70,24 @@ def plan(request: RunRequest, progress: Progress) -> Planned:
     settings = prepared.settings
     for path, info in runs.list_newest_first():
         if info.suite.name == prepared.suite.name and _is_alike(info, here):
-            blocks = runs.load_blocks(path)
-            forecast = make_forecast(blocks, prepared.plan.baseline_of, info.calling_share)
+            forecast = _forecast_from(path, info, prepared.plan)
             if forecast is not None:
                 reaches = forecast.reaches(settings.budget_s, settings.sessions)
                 is_enough = reaches <= settings.precision
                 needs = None if is_enough else forecast.needs(settings.precision)
                 return Planned(prepared.plan, settings, path.name, reaches, needs)
     return Planned(prepared.plan, settings)
+
+
+def _forecast_from(path: Path, info: RunInfo, plan: Plan) -> Forecast | None:
+    """A forecast from a stored run; None if it cannot be read, or lacks a case of the plan."""
+    try:
+        blocks = runs.load_blocks(path)
+    except RequestError:
+        return None
+    if not {case.id for case in plan.measurable} <= {block.case_id for block in blocks}:
+        return None
+    return make_forecast(blocks, plan.baseline_of, info.calling_share)
 
 
 def _is_alike(info: RunInfo, here: Environment) -> bool:
@@ -99,7 +110,7 @@ def resume(name: str, progress: Progress) -> Finished:
         raise RequestError(f"{path}: {kind} cannot be resumed; run the command again")
     if info.state == "finished":
         raise RequestError(f"{path}: the run is finished; nothing to resume")
-    request = replace(info.request, suite=info.suite.source)
+    request = replace(info.request, suite=info.suite.source, pages=info.settings.pages)
     with open_session(request, progress) as session:
         now = environment_of(session.hello)
         for key in ("fingerprint", "software"):

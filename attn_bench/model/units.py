@@ -192,6 +192,8 @@ def _places(half_width: float) -> int:
 
 
 def _significant(value: float, digits: int) -> str:
+    if math.isinf(value):
+        return "∞"
     places = digits - 1 - math.floor(math.log10(value)) if value > 0 else 0
     return f"{round(value, places):.{max(places, 0)}f}"
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from attn_bench.worker.build import Built, Cache
 
 PLACES = 4
-MOST_BYTES = 2**26  # of an input; larger ones stay in place, as copies take too much memory
-KEPT_BYTES = 2**29
+MOST_BYTES = 2**25  # of an input; larger ones stay in place, as copies take too much memory
+KEPT_BYTES = 2**28
 
 
 class Places:
@@ -32,18 +32,23 @@ class Places:
         Memory taken meanwhile moves the output to another place as well.
         """
         x, place = built.x, number % PLACES
-        if place == 0 or x.nbytes > MOST_BYTES:
+        moved = None if place == 0 or x.nbytes > MOST_BYTES else self._move(built, place)
+        if moved is None:
             yield
             return
-        usual = x.data
-        taken = torch.empty(place * x.nbytes, dtype=torch.uint8, device=x.device)
-        x.data = self._copy(built, place)
+        usual, (x.data, taken) = x.data, moved
         try:
             yield
         finally:
             x.data = usual
             del taken
 
-    def _copy(self, built: Built, place: int) -> Tensor:
-        key = (place, *built.case.input_key)
-        return self._copies.get(key, lambda: built.x.data.clone(), lambda copy: copy.nbytes)
+    def _move(self, built: Built, place: int) -> tuple[Tensor, Tensor] | None:
+        """The input in another place, and memory before the output; None if memory is short."""
+        key, x = (place, *built.case.input_key), built.x.data
+        try:
+            copy = self._copies.get(key, x.clone, lambda made: made.nbytes)
+            return copy, torch.empty(place * x.nbytes, dtype=torch.uint8, device=x.device)
+        except (RuntimeError, MemoryError):  # an allocation beyond --memory
+            self._copies.forget()
+            return None

@@ -217,7 +217,10 @@ def _compare_directly(
         return {}
     chosen = choice.chosen.row.case_id
     pairs = {c.row.case_id: chosen for c in choice.candidates if c is not choice.chosen}
-    ratios = Timings(runs.load_blocks(paths.pop())).ratios(pairs)
+    try:
+        ratios = Timings(runs.load_blocks(paths.pop())).ratios(pairs)
+    except RequestError:  # the answer does not need them
+        return {}
     return {case_id: ratio.interval() for case_id, ratio in ratios.items()}
 
 

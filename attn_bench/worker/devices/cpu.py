@@ -106,7 +106,7 @@ def _waited_ns() -> int | None:
     """
     try:
         tasks = [Path(task.path, "schedstat").read_bytes() for task in os.scandir(TASKS)]
-    except OSError:
+        counts = [(int(task.split()[0]), int(task.split()[1])) for task in tasks]
+    except (OSError, ValueError, IndexError):
         return None
-    counts = [tuple(map(int, task.split())) for task in tasks]
-    return sum(waited for _, waited, _ in counts) if any(ran for ran, _, _ in counts) else None
+    return sum(waited for _, waited in counts) if any(ran for ran, _ in counts) else None
