@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 UNKNOWN = "–"
+LOPSIDED = 1.25  # half-widths: where one side is longer, ± would mislead as well
 WIDE = 0.25  # of the value: a wider interval is rarely symmetric, so ± would mislead
 
 
@@ -149,7 +150,7 @@ def with_interval(interval: tuple[float, float, float] | None) -> str:
     half_width = (hi - lo) / 2
     if half_width <= 0:
         return f"{value:.4g}"
-    if half_width > WIDE * value:
+    if half_width > WIDE * value or max(hi - value, value - lo) > LOPSIDED * half_width:
         return f"{_significant(lo, 2)} … {_significant(hi, 2)}"
     places = _places(half_width)
     shown = max(places, 0)
@@ -159,10 +160,10 @@ def with_interval(interval: tuple[float, float, float] | None) -> str:
 def between(lo: float, hi: float) -> str:
     """Two ends of a factor, rounded outwards.
 
-    >>> between(1.304, 1.512), between(11.2, 38.9), between(1.004, 1.012)
-    ('1.3 to 1.6', '11 to 39', '1.00 to 1.02')
+    >>> between(1.304, 1.512), between(11.2, 38.9), between(2.04, 2.12)
+    ('1.30 to 1.52', '11 to 39', '2.0 to 2.2')
     """
-    places = 2 if hi < 1.1 else 1 if hi < 10 else 0
+    places = 2 if lo < 2 else 1 if lo < 10 else 0
     step = 10.0**-places
     return f"{math.floor(lo / step) * step:.{places}f} to {math.ceil(hi / step) * step:.{places}f}"
 

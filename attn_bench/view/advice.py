@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from attn_bench.model import units
 from attn_bench.model.environment import Disturbance, Environment
 
 Advice = Callable[[Environment], str]
@@ -48,8 +49,9 @@ def _crowded(seen: Environment) -> str:
     fewer = max(1, int(free + 0.5))
     use = f", or use --threads {fewer}" if fewer < (seen.threads or 1) else ""
     return (
-        f"{seen.threads or 1} threads share {free:.1f} free cores of {cores}: figures will be "
-        f"imprecise or missing; close other programs{use}"
+        f"PyTorch has {units.number(seen.threads or 1, 'thread')}, and other programs leave "
+        f"{free:.1f} of {cores} cores free: figures may be imprecise or missing; close other "
+        f"programs{use}"
     )
 
 

@@ -38,11 +38,12 @@ def make_cells(finding: Finding) -> Cells:
     times = finding.times
     if times is None:
         return Cells(verdict, finding.case_id, "", "", "", "", "; ".join(why))
+    is_unclear = times.ratio.half_width > units.WIDE * times.ratio.value
     return Cells(
         verdict,
         finding.case_id,
         units.microseconds(times.old_us),
-        units.microseconds(times.new_us),
+        units.microseconds(None if is_unclear else times.new_us),
         units.with_interval(times.ratio.times(1)),
         _show_visible(times.visible),
         "; ".join(why),

@@ -13,6 +13,10 @@ from attn_bench.model.status import COUNTED
 from attn_bench.store.info import RunInfo
 from attn_bench.view.advice import advise
 
+ONE_SESSION = (
+    "One session does not tell how processes differ: ± 22 % is assumed for latencies, and ± 4 % "
+    "for ratios. Use --sessions 3 or more."
+)
 FEW = 4  # up to this number, cases with the same reason are named; more are counted
 
 
@@ -22,6 +26,8 @@ def list_remarks(rows: Sequence[Row], info: RunInfo) -> list[str]:
     if info.suite.timed:
         found += _describe_precision(rows, name_baseline(rows, info), info)
     share = info.calling_share
+    if info.suite.timed and info.settings.sessions == 1:
+        found.append(ONE_SESSION)
     if share is not None:
         found.append(f"{units.percent(share)} of the measuring time was spent calling modules.")
     return found
@@ -78,7 +84,8 @@ def _describe_precision(rows: Sequence[Row], baseline: str, info: RunInfo) -> li
     ratios = [ratio for ratio in found if ratio is not None]
     reached = [ratio for ratio in ratios if ratio.half_width <= precision * ratio.value]
     if not ratios:
-        return ["No ratio could be measured."] if measured else []
+        none = ["No ratio could be measured."] if measured else []
+        return [*none, *describe_needs(info.needs, info.settings)]
     if len(reached) == len(measured):
         return [f"Every ratio is known to ± {units.percent(precision)} or better."]
     widest = max(ratio.half_width / ratio.value for ratio in ratios)
@@ -104,6 +111,5 @@ def describe_needs(needs: Needs | None, settings: Settings) -> list[str]:
     if needs.sessions > settings.sessions:
         options.append(f"--sessions {needs.sessions}")
     return [
-        f"For nine of ten ratios at ± {units.percent(needs.precision)}, use {' '.join(options)} "
-        f"({units.seconds(needs.budget_s)})."
+        f"For nine of ten ratios at ± {units.percent(needs.precision)}, use {' '.join(options)}."
     ]

@@ -32,6 +32,7 @@ NETWORK_LEGEND = (
 )
 # The metrics with a heading; timed metrics come first.
 SHOWN = tuple(sorted((m for m in METRICS if m.heading), key=lambda m: m.kind == "exact"))
+UNCLEAR = "unclear"
 LATENCY, DEVICE, RATIO = METRIC["latency_us"], METRIC["device_us"], METRIC["ratio"]
 
 
@@ -127,7 +128,7 @@ def _summary(title: str, rows: Sequence[Row], baseline: str) -> Summary:
         factor = 1e-3 if metric.unit == "µs" and unit == "ms" else 1.0
         shown = units.with_interval(interval.times(factor) if interval else None)
         if interval is None and row.status == "unclear":
-            return Cell("unclear")
+            return Cell(UNCLEAR)
         return Cell(shown, metric is LATENCY and row in competitors and is_among_fastest(row))
 
     def line(row: Row) -> Line:

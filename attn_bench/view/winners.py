@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from attn_bench.model import units
 from attn_bench.model.case import BASELINE
-from attn_bench.model.metrics import Interval
 from attn_bench.model.row import Row
 from attn_bench.view.summary import group_title, is_among_fastest
 
@@ -21,23 +20,19 @@ def name_winners(rows: Sequence[Row]) -> list[str]:
         if row.over_fastest_lo is not None and not row.module.endswith(BASELINE):
             groups[group_title(row)].append(row)
     winners = {title: list(filter(is_among_fastest, members)) for title, members in groups.items()}
-    alone = Counter(found[0].variant for found in winners.values() if len(found) == 1)
+    alone = Counter(_shown(found[0]) for found in winners.values() if len(found) == 1)
     words = []
-    for variant, count in alone.most_common():
-        titles = [title for title, found in winners.items() if _is_only(found, variant)]
+    for winner, count in alone.most_common():
+        titles = [title for title, found in winners.items() if list(map(_shown, found)) == [winner]]
         where = f"at {titles[0]}" if count == 1 and len(groups) > 1 else _of(count, len(groups))
-        others = _name_others([groups[title] for title in titles], variant)
-        words.append(f"{_shown(variant)} is the fastest{where and ' ' + where}{others}.")
+        others = _name_others([groups[title] for title in titles], winner)
+        words.append(f"{winner} is the fastest{where and ' ' + where}{others}.")
     for title, found in winners.items():
         if len(found) > 1:
-            names = units.listing([_shown(row.variant) for row in found])
+            names = units.listing(list(map(_shown, found)))
             where = f" at {title}" if len(groups) > 1 else ""
             words.append(f"{names} cannot be told apart{where}: they are the fastest.")
     return words
-
-
-def _is_only(found: Sequence[Row], variant: str) -> bool:
-    return [row.variant for row in found] == [variant]
 
 
 def _of(count: int, groups: int) -> str:
@@ -48,31 +43,28 @@ def _of(count: int, groups: int) -> str:
 
 def _name_others(groups: Sequence[Sequence[Row]], winner: str) -> str:
     """How many times as long the best variant of each other module takes there."""
-    best: dict[str, list[Interval]] = defaultdict(list)
+    best: dict[str, list[Row]] = defaultdict(list)
     for group in groups:
-        mine = next(row.module for row in group if row.variant == winner)
-        for module, found in _by_module(group):
-            if module != mine:
-                best[module].append(min(found, key=lambda over: over.value))
-    ordered = sorted(best.items(), key=lambda item: min(over.value for over in item[1]))
-    words = [f"{module} takes {_range(found)} times as long" for module, found in ordered]
-    return "".join(f"; {word}" for word in words[:MOST_NAMED])
+        mine = next(row.module for row in group if _shown(row) == winner)
+        by_module: dict[str, list[Row]] = defaultdict(list)
+        for row in group:
+            if row.module != mine and row.over_fastest is not None:
+                by_module[row.module].append(row)
+        for module, rows in by_module.items():
+            best[module].append(min(rows, key=lambda row: row.over_fastest or 0.0))
+    ordered = sorted(best.values(), key=lambda rows: min(row.over_fastest or 0.0 for row in rows))
+    return "".join(f"; {_say_range(rows)}" for rows in ordered[:MOST_NAMED])
 
 
-def _by_module(group: Sequence[Row]) -> Iterator[tuple[str, list[Interval]]]:
-    found: dict[str, list[Interval]] = defaultdict(list)
-    for row in group:
-        if (over := row.interval("over_fastest")) is not None:
-            found[row.module].append(over)
-    yield from found.items()
-
-
-def _range(found: Sequence[Interval]) -> str:
+def _say_range(rows: Sequence[Row]) -> str:
     """From the lowest lower end to the highest upper end of the intervals."""
-    lo, hi = min(over.lo for over in found), max(over.hi for over in found)
-    return units.between(lo, hi)
+    names = {_shown(row) for row in rows}
+    name = names.pop() if len(names) == 1 else f"the best {rows[0].module}"
+    intervals = [over for row in rows if (over := row.interval("over_fastest"))]
+    lo, hi = min(over.lo for over in intervals), max(over.hi for over in intervals)
+    return f"{name} takes {units.between(lo, hi)} times as long"
 
 
-def _shown(variant: str) -> str:
-    """The variant as the table names it: `ge_theta(extent=4)` is ge_theta(4)."""
-    return variant.replace("extent=", "")
+def _shown(row: Row) -> str:
+    """The variant as the table names it: name and extent."""
+    return row.name if row.extent is None else f"{row.name}({row.extent})"

@@ -93,7 +93,7 @@ def test_the_winner_is_named() -> None:
         row("b", 20, 1, height=14, **over(1.0, 0.9, 1.1)),
     ]
     assert name_winners(rows) == [
-        "a is the fastest at 2 of 3 shapes; b takes 1.0 to 1.6 times as long.",
+        "a is the fastest at 2 of 3 shapes; b takes 1.01 to 1.58 times as long.",
         "a and b cannot be told apart at 8×256×14×56: they are the fastest.",
     ]
 

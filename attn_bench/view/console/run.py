@@ -37,12 +37,12 @@ def show_plan(planned: Planned) -> None:
         f"± {units.percent(settings.precision)}"
     )
     if planned.like is None or planned.reaches is None:
-        line("No forecast: this machine has no stored run of this suite.")
+        line("No forecast: this machine has no stored run of these cases with these settings.")
         return
-    line(
-        f"Forecast from {planned.like}: nine of ten ratios known to "
-        f"± {units.percent(planned.reaches)}."
-    )
+    reached = f"nine of ten ratios known to ± {units.percent(planned.reaches)}"
+    if planned.reaches > units.WIDE:
+        reached = f"ratios not known to ± {units.percent(units.WIDE)}, so unclear"
+    line(f"Forecast from {planned.like}: {reached}.")
     for words in remarks.describe_needs(planned.needs, settings):
         line(words)
 

@@ -15,7 +15,7 @@ from attn_bench.view.remarks import list_warnings
 def show(info: RunInfo) -> None:
     """Show the rates, and what disturbed the trials."""
     if info.selfcheck is None:
-        line("no pair was measured")
+        line("no trial was complete: use more --minutes")
     else:
         _show_rates(info.selfcheck)
     for words in list_warnings(info):

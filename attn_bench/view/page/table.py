@@ -9,7 +9,7 @@ from attn_bench.model import units
 from attn_bench.model.axes import AXES, AXIS_NAMES
 from attn_bench.model.metrics import Metric
 from attn_bench.model.row import ABOUT, COLUMNS, UNIT, Row
-from attn_bench.view.summary import RATIO, SHOWN, Line, Summary, is_known, summarise
+from attn_bench.view.summary import RATIO, SHOWN, UNCLEAR, Line, Summary, is_known, summarise
 
 FILTERED = ("module", "extent", "shape", *AXIS_NAMES, "status")
 SHAPE = "input, N×C×H×W"
@@ -102,7 +102,11 @@ def _cell(column: Column, row: Row, place: tuple[Summary, Line] | None) -> Table
         return TableCell("", None)
     summary, line = place
     cell = line.cells[summary.columns.index(metric)]
-    unit = f" {summary.unit}" if metric.unit == "µs" and cell.text != units.UNKNOWN else ""
+    unit = (
+        f" {summary.unit}"
+        if metric.unit == "µs" and cell.text not in (units.UNKNOWN, UNCLEAR)
+        else ""
+    )
     return TableCell(cell.text + unit, _sorted_by(row, metric), cell.best)
 
 
