@@ -2,7 +2,7 @@
 # make test     set everything up and run the tests
 # make check    what is quick: format, lint, types, import rules
 # make format   fix format and lint
-# make soak     what takes hours: 1,000 comparisons, 200 kills, 100 checks, 500 shapes
+# make soak     what takes hours: 1,000 comparisons, 200 kills, 80 checks, 500 shapes
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -29,6 +29,8 @@ soak: .venv/.ready
 	$(BIN)/python benchmarks/soak_gather_excite.py
 	$(BIN)/python benchmarks/random_kills.py
 	$(BIN)/python benchmarks/check_rates.py
+	$(BIN)/python benchmarks/check_rates.py --planted 5
+	$(BIN)/python benchmarks/busy_machine.py
 	$(BIN)/python benchmarks/error_rates.py
 
 .venv/.ready: pyproject.toml constraints.txt

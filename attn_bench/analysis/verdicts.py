@@ -287,13 +287,13 @@ def exit_status(
         return Exit.NOT_MEASURED
     if all(finding.verdict == "new" for finding in findings):
         return Exit.UNDECIDED
-    if must_see is not None and any(_is_blind(finding, must_see) for finding in findings):
+    if must_see is not None and any(is_blind(finding, must_see) for finding in findings):
         return Exit.UNDECIDED
     is_open = "undecided" in severities and not allow_undecided
     return Exit.UNDECIDED if is_open else Exit.GOOD
 
 
-def _is_blind(finding: Finding, must_see: float) -> bool:
+def is_blind(finding: Finding, must_see: float) -> bool:
     """Whether a slowdown of this size could have stayed unseen. A found slowdown was seen."""
     if finding.verdict in ("new", "slower", "faster") or finding.is_baseline:
         return False

@@ -72,6 +72,10 @@ WORDS: Mapping[NoteKind, Callable[[Facts], str]] = {
     "cut_off": lambda facts: f"{facts['run']} was {facts['state']}",
     "time_compared": _time_compared,
     "time_not_compared": _time_not_compared,
+    "blind": lambda facts: (
+        f"a slowdown of {units.percent(facts['fraction'])} (--must-see) could have stayed unseen "
+        f"in {units.number(facts['cases'], 'case')}"
+    ),
     "smallest_visible": lambda facts: (
         f"a run of {facts['seconds']:g} s a case sees a slowdown of "
         f"{units.percent(facts['fraction'])} on this machine (by `selfcheck`)"

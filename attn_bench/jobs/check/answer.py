@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from attn_bench.analysis.verdicts import Finding, Tolerances, exit_status, worst_first
+from attn_bench.analysis.verdicts import Finding, Tolerances, exit_status, is_blind, worst_first
 from attn_bench.engine.run import Finished
 from attn_bench.jobs.check.notes import Note, note
 from attn_bench.model.errors import RequestError, nearest
@@ -68,7 +68,7 @@ def conclude(
     notes: Sequence[Note],
 ) -> Answer:
     ordered = tuple(worst_first(findings))
-    notes = [*notes, *_note_visibility(finished)]
+    notes = [*notes, *_note_visibility(finished), *_note_blind(ordered, question.must_see)]
     state = finished.info.state
     status = exit_status(
         ordered, allow_undecided=question.allow_undecided, must_see=question.must_see
@@ -95,6 +95,14 @@ def conclude(
         finished.path,
         finished.trouble,
     )
+
+
+def _note_blind(findings: Sequence[Finding], must_see: float | None) -> list[Note]:
+    """The number of cases in which a slowdown of `must_see` could have stayed unseen."""
+    if must_see is None:
+        return []
+    blind = sum(is_blind(finding, must_see) for finding in findings)
+    return [note("blind", fraction=must_see, cases=blind)] if blind else []
 
 
 def _note_visibility(finished: Finished) -> list[Note]:

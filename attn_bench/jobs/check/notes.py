@@ -14,6 +14,7 @@ NoteKind = Literal[
     "cut_off",  # run, state: a run that did not finish
     "time_compared",  # baseline, sd, is_measured: ratios to the baseline decide
     "time_not_compared",  # cause, and what belongs to it: see `stored.find_obstacle`
+    "blind",  # fraction, cases: in how many cases --must-see is not met
     "smallest_visible",  # seconds, fraction: by selfcheck, what such a run sees
 ]
 
