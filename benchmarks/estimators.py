@@ -20,7 +20,7 @@ import numpy as np
 from neighbour import load, neighbours
 from numpy.typing import NDArray
 
-from attn_bench.analysis.location import CLEAN
+from attn_bench.analysis.location import CLEAN, TRIMMED
 from attn_bench.jobs.selfcheck import Pairs, SelfcheckRequest, selfcheck
 from attn_bench.store import runs
 from attn_bench.view.console.progress import LiveProgress
@@ -64,6 +64,13 @@ ALONE: dict[str, Callable[[Floats], float]] = {
 
 def paired(a: Floats, b: Floats) -> float:
     return float(np.median(np.log(a / b)))
+
+
+def paired_mean(a: Floats, b: Floats) -> float:
+    """The mean without the lowest and the highest fifth."""
+    logs = np.sort(np.log(a / b))
+    cut = int(TRIMMED * logs.size)
+    return float(logs[cut : logs.size - cut].mean())
 
 
 class Pair(NamedTuple):
@@ -110,6 +117,9 @@ def estimate(pair: Pair) -> dict[str, float]:
         if kept.sum() >= LEAST:
             chosen = pair.only(kept)
             found[f"median of paired ratios{words}"] = paired(chosen.a[:, 0], chosen.b[:, 0])
+            found[f"trimmed mean of paired ratios{words}"] = paired_mean(
+                chosen.a[:, 0], chosen.b[:, 0]
+            )
             for name, of in ALONE.items():
                 found[f"{name}{words}"] = of(chosen.a[:, 0]) - of(chosen.b[:, 0])
     return found

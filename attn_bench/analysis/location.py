@@ -1,8 +1,9 @@
 """Where the times of a case, or of a pair of cases, lie within one session. Pure.
 
 Other work delays blocks by any amount. Where the system reports how long threads waited for a core,
-the blocks without such waits are used alone. Their median is robust against other delays. On
-recorded twins it varies least between sessions, beside idle and busy cores, of all estimators tried
+the blocks without such waits are used alone. A trimmed mean of them is robust against other delays.
+Where a shared cache has fast and slow spells, it moves less than a median does. On recorded twins
+it varies least between sessions, beside idle and busy cores, of all estimators tried
 (benchmarks/estimators.py, docs/accuracy.md).
 """
 
@@ -19,6 +20,7 @@ Floats = NDArray[np.float64]
 
 LEAST_ROUNDS = 3  # of a session, to count; a case without such a session is skipped
 CLEAN = 0.03  # the share of a block for which its threads, added up, may have waited for a core
+TRIMMED = 0.2  # of the values at either end
 LEAST_CLEAN = 5  # values; with fewer, those that waited least are used
 
 
@@ -32,7 +34,7 @@ class Sample(NamedTuple):
 class Location(NamedTuple):
     """The location of logarithms in one session.
 
-    log: their median.
+    log: their trimmed mean.
     variance: that of `log`, by the scatter of the rounds.
     waited: the mean share that threads waited in the blocks that count; for a pair, the case's
         less the baseline's.
@@ -49,8 +51,8 @@ Rounds = Mapping[int, Sequence[Sample]]  # the baseline of several cases has sev
 def locate(rounds: Rounds, of: Rounds | None = None) -> Location | None:
     """The location of a latency, or of the ratio to `of`, in pairs of the same round.
 
-    Each sample of a round is paired with each one of the other case: the median of all pairs is
-    unbiased for identical cases, as that of a mean over samples is not, since delays are skewed.
+    Each sample of a round is paired with each one of the other case. So the values are symmetric
+    for identical cases, as those of a mean over samples are not, since delays are skewed.
     None for fewer than LEAST_ROUNDS rounds.
     """
     both = sorted(rounds.keys() if of is None else rounds.keys() & of.keys())
@@ -79,8 +81,21 @@ def _location(values: Sequence[tuple[float, float, float]], independent: int) ->
     if kept.sum() < min(LEAST_CLEAN, logs.size):
         kept = np.zeros(logs.size, dtype=bool)
         kept[np.argsort(worst, kind="stable")[:LEAST_CLEAN]] = True
+    chosen = np.sort(logs[kept])
     count = max(1.0, independent * float(kept.mean()))
-    low, high = np.percentile(logs[kept], [25, 75])
-    # π/2 · σ²/n, with σ from the quartiles: robust against single delayed blocks.
-    variance = float(np.pi / 2 * ((high - low) / 1.349) ** 2 / count)
-    return Location(float(np.median(logs[kept])), variance, float(shift[kept].mean()))
+    cut = int(TRIMMED * chosen.size)
+    middle = chosen[cut : chosen.size - cut]
+    return Location(
+        float(middle.mean()), _variance(chosen, middle, count), float(shift[kept].mean())
+    )
+
+
+def _variance(chosen: Floats, middle: Floats, count: float) -> float:
+    """The variance of a trimmed mean, from the variance of the winsorised values.
+
+    J. W. Tukey and D. H. McLaughlin, Less vulnerable confidence and significance procedures for
+    location based on a single sample: trimming/winsorization 1, Sankhyā A 25, 1963.
+    """
+    winsorised = np.clip(chosen, middle[0], middle[-1])
+    spread = float(np.sum(np.square(winsorised - winsorised.mean()))) / max(chosen.size - 1, 1)
+    return spread / (middle.size / chosen.size) ** 2 / count

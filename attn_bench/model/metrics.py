@@ -144,7 +144,7 @@ class Timed:
 
     latency_us: float | None = column(
         "µs",
-        "time a caller waits for one call: median over undisturbed rounds",
+        "time a caller waits for one call: trimmed mean over undisturbed rounds",
         heading="latency",
         show=units.microseconds,
         limit="latency",
