@@ -123,7 +123,7 @@ def _candidate(
         cannot: Fit = "no" if row.status == "unsupported" else "unknown"
         return Candidate(label, row, gains, cannot)
     keeps = {limit.metric: limit.fit(row, baseline) for limit in limits}
-    if row.status == "unclear":  # its exact metrics may decide all the same
+    if row.status == "unclear":  # its exact metrics may still decide
         keeps = {name: "unclear" if fit == "unknown" else fit for name, fit in keeps.items()}
         return Candidate(label, row, gains, worst(["unclear", *keeps.values()]), keeps)
     return Candidate(label, row, gains, worst(keeps.values()), keeps)
