@@ -36,11 +36,13 @@ def make_rows(
     measured: Measurements,
     ended: str = "the budget was spent",
     timed: bool = True,
+    overload: str | None = None,
 ) -> list[Row]:
     """One row for each case, in the plan's order.
 
     ended: why the run ended; the reason of the cases that it did not reach, which are `skipped`.
     timed: whether a case without latency counts as not reached.
+    overload: why no time is valid, if other work took too much of the machine.
     """
     never = f"{ended} before this case had enough rounds"
     timings = measured.timings
@@ -64,6 +66,7 @@ def make_rows(
             measured,
             {name: found.get(case.id) for name, found in intervals.items()},
             never if timed else None,
+            overload,
         )
         for case in plan.cases
     ]
@@ -112,6 +115,7 @@ def _row(
     measured: Measurements,
     timed: Mapping[str, Interval | None],
     never: str | None,
+    overload: str | None,
 ) -> Row:
     """The row of a case. A figure whose interval is too wide is left out; its ends are kept."""
     latency, timings = timed["latency_us"], measured.timings
@@ -120,13 +124,13 @@ def _row(
         status, error = "skipped", never
     cells: dict[str, Any] = case.columns()
     unclear = [name for name in ("latency_us", "ratio") if _is_unclear(timed[name])]
-    if status == "ok" and unclear:
-        status, error = "unclear", _say_unclear(unclear, timed)
+    if status == "ok" and latency is not None and (overload or unclear):
+        status, error = "unclear", overload or _say_unclear(unclear, timed)
     for name, interval in timed.items():
-        cells |= _ends(name, interval)
+        cells |= _ends(name, interval, is_hidden=overload is not None)
     if outcome.facts is not None:
         cells |= {name: getattr(outcome.facts, name) for name in EXACT}
-        cells |= _bound(case, outcome.facts, measured, None if unclear else latency)
+        cells |= _bound(case, outcome.facts, measured, latency if status == "ok" else None)
     return Row(
         **cells,
         threads=measured.threads,
@@ -148,11 +152,13 @@ def _bound(
     }
 
 
-def _ends(name: str, interval: Interval | None) -> dict[str, float | None]:
+def _ends(
+    name: str, interval: Interval | None, *, is_hidden: bool = False
+) -> dict[str, float | None]:
     lo, hi = ends_of(name)
     if interval is None:
         return {name: None, lo: None, hi: None}
-    value = None if _is_unclear(interval) else interval.value
+    value = None if is_hidden or _is_unclear(interval) else interval.value
     return {name: value, lo: interval.lo, hi: interval.hi}
 
 

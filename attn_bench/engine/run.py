@@ -18,7 +18,12 @@ from attn_bench.engine.session import OpenSession, modules_without_worker
 from attn_bench.engine.watch import Watch
 from attn_bench.model import machine, protocol
 from attn_bench.model.axes import AUTO, HOST
-from attn_bench.model.environment import Environment, find_disturbances, fingerprint_of
+from attn_bench.model.environment import (
+    Environment,
+    find_disturbances,
+    fingerprint_of,
+    is_overloaded,
+)
 from attn_bench.model.errors import AttnBenchError, RequestError
 from attn_bench.model.request import RunRequest
 from attn_bench.model.row import Row
@@ -29,6 +34,8 @@ from attn_bench.plan import suite_file
 from attn_bench.plan.cases import make_plan, make_settings, only
 from attn_bench.store.info import Kind, RunInfo, State
 from attn_bench.store.runs import RunFolder
+
+OVERLOAD = "other processes used {:.1f} of {} cores: no time is valid for a quiet machine"
 
 
 @dataclass(frozen=True)
@@ -209,6 +216,8 @@ def save(measured: Measured, begun: Begun, ended: str = "the budget was spent") 
     ended: the reason for cases without figures.
     """
     coordinator, state = measured.coordinator, measured.state
+    info = _complete_info(measured, begun.info)
+    seen = info.environment
     rows = make_rows(
         measured.prepared.plan,
         Measurements(
@@ -219,8 +228,10 @@ def save(measured: Measured, begun: Begun, ended: str = "the budget was spent") 
         ),
         ended if state == "finished" else f"the run was {state}",
         timed=measured.prepared.suite.timed,
+        overload=OVERLOAD.format(seen.other_load_cores, seen.cores_usable)
+        if is_overloaded(seen)
+        else None,
     )
-    info = _complete_info(measured, begun.info)
     begun.folder.finish(rows, coordinator.blocks, info)
     status = exit_status(rows, state)
     return Finished(begun.folder.path, tuple(rows), info, status, measured.trouble)

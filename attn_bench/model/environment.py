@@ -14,6 +14,7 @@ from attn_bench.model.axes import DEVICE, DeviceName, Pages
 FINGERPRINTED = ("cpu", "cores_physical", "cores_logical", "cores_usable", "machine", "system")
 BUSY_CORES = 0.15  # of other work while measuring; below this, background work is normal
 MUCH_WORK = 0.4  # cores: less is a short task, which leaves most rounds alone
+MOST_OTHER_SHARE = 0.35  # of the cores: beside more, even undisturbed blocks may be slower
 STOLEN_SHARE = 0.02
 DRIFT = 0.1  # between the beginning of a session and the rest
 
@@ -103,6 +104,12 @@ def is_short_of_cores(seen: Environment) -> bool:
     busy = seen.other_cores_at_start or 0.0
     free = (seen.cores_usable or 1) - busy
     return busy > MUCH_WORK and (seen.threads or 1) > free + MUCH_WORK
+
+
+def is_overloaded(seen: Environment) -> bool:
+    """Whether other work took so much while measuring that no time is valid for a quiet machine."""
+    cores, other = seen.cores_usable or 1, seen.other_load_cores or 0.0
+    return other > MOST_OTHER_SHARE * cores and (seen.threads or 1) + other > cores
 
 
 def find_disturbances(seen: Environment) -> tuple[Disturbance, ...]:

@@ -17,6 +17,7 @@ from attn_bench.model.environment import (
     Machine,
     find_disturbances,
     fingerprint_of,
+    is_overloaded,
 )
 from attn_bench.model.machine import capture
 from attn_bench.view.advice import advise
@@ -65,6 +66,16 @@ def test_more_threads_than_free_cores_are_told_first(
     assert bool([word for word in words if "cores free" in word]) == is_told
     if is_told and threads > 1:
         assert "--threads 3" in words[0]
+
+
+@pytest.mark.parametrize(
+    ("other", "threads", "expected"), [(0.5, 4, False), (2.5, 4, True), (2.5, 1, False)]
+)
+def test_a_machine_with_much_other_work_gives_no_times(
+    other: float, threads: int, expected: bool
+) -> None:
+    """Of 4 cores: other work leaves room for the threads, or takes too much."""
+    assert is_overloaded(replace(QUIET, other_load_cores=other, threads=threads)) == expected
 
 
 def test_a_kernel_without_huge_pages_is_told() -> None:
