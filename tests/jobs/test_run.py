@@ -161,3 +161,17 @@ def test_a_stored_run_tells_what_a_budget_will_reach(cli: Cli) -> None:
     told = cli(*plan).stdout
     assert "Forecast from 20" in told
     assert "nine of ten ratios known to ±" in told
+
+
+def test_no_time_is_shown_beside_much_other_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However precise the times are: status 4, no figure of time, and every exact metric."""
+    monkeypatch.setattr("attn_bench.engine.run.is_overloaded", lambda seen: True)
+    done = inside("run", "--suite", "smoke", "--out", "run", cwd=tmp_path)
+    assert done.returncode == Exit.UNDECIDED, done.stdout + done.stderr
+    for row in runs.load(tmp_path / "run").rows:
+        assert (row.status, row.latency_us, row.over_fastest) == ("unclear", None, None)
+        assert row.latency_lo_us is not None
+        assert row.params is not None
+        assert "no time is valid" in (row.error or "")
