@@ -132,9 +132,15 @@ def make_finding(case_id: str, module: str, verdict: Verdict, reason: str) -> Fi
 def exact_changes(
     module: str, old: Facts | Row | None, new: Facts | Row | None, tolerances: Tolerances
 ) -> tuple[Change, ...]:
-    """The exact metrics that differ. A metric that is unknown on one side is not compared."""
+    """The exact metrics that differ. A metric that is unknown on one side is not compared.
+
+    Peak memory is compared at equal threads only, since libraries take a buffer for each thread.
+    """
+    has_equal_threads = getattr(old, "threads", None) == getattr(new, "threads", None)
     found = []
     for metric in EXACT:
+        if metric == "peak_memory_bytes" and not has_equal_threads:
+            continue
         before: float | None = getattr(old, metric, None)
         now: float | None = getattr(new, metric, None)
         if before is None or now is None or before == now:

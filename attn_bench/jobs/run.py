@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from attn_bench.analysis.forecast import Forecast, make_forecast
+from attn_bench.catalog import loading
 from attn_bench.engine.coordinator import Progressed
 from attn_bench.engine.progress import Progress
 from attn_bench.engine.run import (
@@ -101,7 +103,8 @@ def _is_alike(info: RunInfo, here: Environment) -> bool:
 def resume(name: str, progress: Progress) -> Finished:
     """Resume an interrupted run; its table is equivalent to that of an uninterrupted run.
 
-    Raises RequestError if the run is finished, or began on another machine or software.
+    Raises RequestError if the run is finished, or if the code, the machine, the software or a
+    setting is another one now.
     """
     path = runs.find(name)
     info = run_json.read(path)
@@ -112,10 +115,7 @@ def resume(name: str, progress: Progress) -> Finished:
         raise RequestError(f"{path}: the run is finished; nothing to resume")
     request = replace(info.request, suite=info.suite.source, pages=info.settings.pages)
     with open_session(request, progress) as session:
-        now = environment_of(session.hello)
-        for key in ("fingerprint", "software"):
-            if getattr(now, key) != getattr(info.environment, key):
-                raise RequestError(f"{path}: started on another machine or software ({key})")
+        _complain_if_changed(path, info, environment_of(session.hello))
         device = session.hello.device
         cases = make_plan(info.suite, device, modules=request.modules, where=request.where)
         prepared = Prepared(session, info.suite, cases, info.settings)
@@ -124,6 +124,25 @@ def resume(name: str, progress: Progress) -> Finished:
         return _judge_published(
             save(measure(prepared, folder, progress, before), Begun(folder, info))
         )
+
+
+def _complain_if_changed(path: Path, info: RunInfo, now: Environment) -> None:
+    """Raise RequestError, with what differs, if the run began under other conditions than `now`."""
+    assert info.request is not None
+    if info.code != loading.code_hash(info.request.modules_from):
+        raise RequestError(f"{path}: the code of the modules has changed since; start a new run")
+    for key in ("fingerprint", "software", "python", "threads", "worker_settings"):
+        before, after = getattr(info.environment, key), getattr(now, key)
+        if before != after:
+            what = (
+                "this is another machine"
+                if key == "fingerprint"
+                else f"{key} was {before}, and is {after}"
+            )
+            if isinstance(before, Mapping) and isinstance(after, Mapping):
+                name = next(n for n in {**before, **after} if before.get(n) != after.get(n))
+                what = f"{name} was {before.get(name)}, and is {after.get(name)}"
+            raise RequestError(f"{path}: cannot be resumed here: {what}; start a new run")
 
 
 def _judge_published(finished: Finished) -> Finished:

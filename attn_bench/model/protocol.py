@@ -8,6 +8,7 @@ message.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -24,12 +25,38 @@ from attn_bench.model.run import Facts, Rates
 from attn_bench.model.status import Status
 
 VERSION = 6
-SETTINGS = ("OMP_", "GOMP_", "KMP_", "MKL_", "MALLOC_", "THP_", "GLIBC_TUNABLES")
+# How the names of the variables begin that change how fast or how exactly a worker computes.
+SETTINGS = (
+    *("OMP_", "GOMP_", "KMP_", "MKL_", "MALLOC_", "THP_", "GLIBC_TUNABLES", "LD_PRELOAD"),
+    *(
+        "ATEN_",
+        "ONEDNN_",
+        "DNNL_",
+        "TORCH",
+        "PYTORCH_",
+        "NVIDIA_TF32_OVERRIDE",
+        "CUBLAS_",
+        "CUDNN_",
+    ),
+)
+# Variables that only name a folder, or what is logged.
+NO_SETTINGS = (
+    *("TORCH_HOME", "TORCH_LOGS", "TORCH_EXTENSIONS_DIR", "TORCHINDUCTOR_CACHE_DIR"),
+    "PYTORCH_KERNEL_CACHE_PATH",
+)
 
 
 def settings_in(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables of `environment` that change how a worker computes."""
-    return {name: value for name, value in environment.items() if name.startswith(SETTINGS)}
+    """The variables of `environment` that change how a worker computes. A path loses its folders.
+
+    >>> settings_in({"LD_PRELOAD": "/usr/lib/libjemalloc.so.2", "TORCH_HOME": "/home/me"})
+    {'LD_PRELOAD': 'libjemalloc.so.2'}
+    """
+    return {
+        name: re.sub(r"[^\s:=]*/", "", value)
+        for name, value in environment.items()
+        if name.startswith(SETTINGS) and name not in NO_SETTINGS
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ Facts = Mapping[str, Any]
 CONDITIONS = {
     "fingerprint": "the machine differs",
     "software": "the software differs",
+    "python": "Python differs",
     "threads": "the number of threads differs",
     "worker_settings": "the settings of the worker differ",
 }

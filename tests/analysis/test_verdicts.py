@@ -108,6 +108,13 @@ def test_exact_metrics_may_not_grow() -> None:
     assert not exact_changes("se", Row(params=None), Row(params=5), USUAL)
 
 
+def test_peak_memory_belongs_to_its_number_of_threads() -> None:
+    """More memory on more threads is no growth; on as many threads it is."""
+    one, two = Row(threads=1, peak_memory_bytes=14), Row(threads=2, peak_memory_bytes=22)
+    assert not exact_changes("se", one, two, USUAL)
+    assert exact_changes("se", one, Row(threads=1, peak_memory_bytes=22), USUAL)
+
+
 def test_from_nothing_to_something_is_growth() -> None:
     """The first parameter of a module without any is beyond a tolerance of 0 %."""
     changes = exact_changes("ge", Row(params=0), Row(params=8), USUAL)

@@ -72,6 +72,48 @@ def test_a_signal_saves_and_resume_completes(cli: Cli, tmp_path: Path, number: i
     assert "nothing to resume" in cli("run", "--resume", "run").stderr
 
 
+MINE = """
+from torch import nn
+from attn_bench import register
+register("mine")(lambda channels: nn.Conv2d(channels, channels, {}, padding="same"))
+"""
+MY_SUITE = """
+title = "Mine"
+[[grid]]
+module = ["mine", "se", "identity"]
+[shapes]
+batch = 1
+stages = [[16, 8, 8]]
+"""
+
+
+def test_another_code_or_setting_is_not_resumed(cli: Cli, tmp_path: Path) -> None:
+    """A run belongs to its code and its settings: --resume names what changed, in one line."""
+    mine, suite = tmp_path / "mine.py", tmp_path / "my.toml"
+    mine.write_text(MINE.format(1))
+    suite.write_text(MY_SUITE)
+    script = RealFacts(steady)
+
+    def heard(message: Message) -> None:
+        if len(script.asked_for(RunBlock)) > 10:
+            signal.raise_signal(signal.SIGINT)
+
+    script.instead = heard
+    words = ("run", "--suite", "my.toml", "--modules-from", "mine.py", *SMOKE[3:])
+    assert cli(*words, script=script).returncode == 130
+    before = (tmp_path / "run/journal.jsonl").read_bytes()
+    mine.write_text(MINE.format(3))
+    other_code = cli("run", "--resume", "run")
+    mine.write_text(MINE.format(1))
+    other_setting = cli("run", "--resume", "run", ATEN_CPU_CAPABILITY="default")
+    for refused, word in ((other_code, "code"), (other_setting, "ATEN_CPU_CAPABILITY was None")):
+        assert refused.returncode == 2
+        assert word in refused.stderr
+        assert refused.stderr.count("error: ") == 1
+    assert (tmp_path / "run/journal.jsonl").read_bytes() == before
+    assert cli("run", "--resume", "run").returncode == 0
+
+
 # --- through real processes -----------------------------------------------------------------------
 
 

@@ -43,7 +43,7 @@ def find_obstacle(old: RunInfo, new: RunInfo) -> Note | None:
     `now`), "other_load" (with `run` and `cores`), or "baseline".
     """
     then, now = old.environment, new.environment
-    for cause in ("fingerprint", "software", "threads", "worker_settings"):
+    for cause in ("fingerprint", "software", "python", "threads", "worker_settings"):
         before, after = getattr(then, cause), getattr(now, cause)
         if not before or before != after:
             return note("time_not_compared", cause=cause, **_first_difference(before, after))
