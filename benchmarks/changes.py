@@ -109,8 +109,8 @@ TIMED_METRIC = Change(
                 "            end = clock()\n            cpu_end = time.process_time()\n",
             ),
             (
-                "first_call_s=(start - begin) / 1e9)",
-                "first_call_s=(start - begin) / 1e9, cpu_s=cpu_end - cpu_start)",
+                "first_call_s=(start - begin) / 1e9,",
+                "first_call_s=(start - begin) / 1e9, cpu_s=cpu_end - cpu_start,",
             ),
         ),
     },
