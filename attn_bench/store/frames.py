@@ -25,7 +25,9 @@ def _typed_frame(records: list[dict[str, Any]], kind: type[Row] | type[Block]) -
     import pandas as pd
 
     types = {"str": "string", "int": "Int64", "float": "Float64", "bool": "boolean"}
-    frame: Any = pd.DataFrame(records, columns=[item.name for item in fields(kind)])
+    # As objects: pandas would turn a column of integers and gaps into floats.
+    names = [item.name for item in fields(kind)]
+    frame: Any = pd.DataFrame(records, columns=names, dtype=object)
     for item in fields(kind):
         declared = str(item.type).split(" ")[0]
         if declared not in types:

@@ -180,7 +180,7 @@ def _upgrade(record: dict[str, Any]) -> dict[str, Any]:
     A Parquet column has one type, so an extent is read as text. Before schema 3, only the label
     contained the arguments.
     """
-    word = str(record.get("extent"))
+    word = str(record.get("extent")).removesuffix(".0")  # versions before 0.2 wrote "2.0"
     if word.isdigit():
         record["extent"] = int(word)
     if "arguments" not in record:

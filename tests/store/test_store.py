@@ -16,6 +16,7 @@ from attn_bench.model.row import Row
 from attn_bench.model.run import Outcome
 from attn_bench.store import info as run_json
 from attn_bench.store import runs
+from attn_bench.store.frames import table_frame
 from attn_bench.store.info import SCHEMA
 from attn_bench.store.runs import RunFolder
 
@@ -64,6 +65,18 @@ def test_rows_come_back_as_they_were(smoke: ProgramRun) -> None:
     assert {row.extent for row in rows} == {2, "global", None}
     assert all(isinstance(row.params, int) and row.device_us is None for row in rows)
     assert runs.as_csv(rows, runs.COLUMNS) == (smoke.folder / "table.csv").read_text()
+
+
+def test_an_extent_stays_a_whole_number_beside_a_gap(smoke: ProgramRun, tmp_path: Path) -> None:
+    """Extents 2 and 4 and a module without one come back as 2, 4 and None; so does an old 2.0."""
+    folder = tmp_path / "run"
+    shutil.copytree(smoke.folder, folder)
+    rows = [replace(smoke.stored.rows[0], extent=extent) for extent in (2, 4, None)]
+    frame = table_frame(rows)
+    assert frame["extent"].tolist()[:2] == ["2", "4"]
+    for words in (frame, frame.assign(extent=frame["extent"].str.cat(["", ".0", ""]))):
+        words.to_parquet(folder / "table.parquet")
+        assert [row.extent for row in runs.load(folder).rows] == [2, 4, None]
 
 
 @pytest.mark.parametrize(
