@@ -16,11 +16,14 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
+from typing import ClassVar
 
 import pytest
 import torch
 from fakes import FakeWorker, Script
+from program import ROOT
 
+from attn_bench.catalog import code
 from attn_bench.cli.main import main
 from attn_bench.engine.coordinator import Coordinator
 from attn_bench.engine.process import Worker, worker_environment
@@ -65,8 +68,11 @@ class BenchWorker(FakeWorker):
         self.opening, self.python = opening, python
         self._bench: Bench | None = None
 
+    known_modules: ClassVar[set[str]] = set()  # not the code under test
+
     def open(self) -> protocol.Hello:
         super().open()
+        _forget(self.known_modules)
         # Threads that are told to keep to their cores wait for each other where others are at work.
         self._bench, reply = open_bench(replace(self.opening, threads=self.opening.threads or 1))
         if isinstance(reply, Failure):
@@ -84,6 +90,14 @@ class BenchWorker(FakeWorker):
         return self._bench.answer(message)
 
 
+def _forget(known: set[str]) -> None:
+    """Forget the code under test, as a new process has not loaded it."""
+    for name in sys.modules.keys() - known:
+        place = code.place_of(sys.modules[name])
+        if place is not None and not code.is_installed(place) and not place.is_relative_to(ROOT):
+            del sys.modules[name]
+
+
 @contextmanager
 def played(script: RealFacts) -> Iterator[None]:
     """Inside, every worker of this process follows `script`, and time is on its clock."""
@@ -94,7 +108,7 @@ def played(script: RealFacts) -> Iterator[None]:
         self.opening, self.python = opening, python
         self.fake = BenchWorker(script, opening, load, python)  # type: ignore[attr-defined]
 
-    threads = torch.get_num_threads()
+    threads, path, modules = torch.get_num_threads(), list(sys.path), set(sys.modules)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Worker, "__init__", start)
         for name in ("open", "ask", "end"):
@@ -104,6 +118,7 @@ def played(script: RealFacts) -> Iterator[None]:
 
             patch.setattr(Worker, name, method)
         patch.setattr(sys, "dont_write_bytecode", True)  # a file changes within a second, unseen
+        patch.setattr(BenchWorker, "known_modules", modules)
         patch.setattr(Cpu, "limit_memory", lambda self, limit_bytes: None)
         patch.setattr(Watch, "_now", lambda self: NOTHING_ELSE)
         patch.setitem(Coordinator.__init__.__kwdefaults__, "clock", script.clock)
@@ -111,6 +126,8 @@ def played(script: RealFacts) -> Iterator[None]:
             yield
         finally:
             torch.set_num_threads(threads)
+            sys.path[:] = path
+            _forget(modules)
 
 
 def inside(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import sys
 import traceback
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
+from attn_bench.catalog import code
+from attn_bench.catalog.code import BASELINE_PACKAGE
+from attn_bench.catalog.other_version import OtherVersion
 from attn_bench.catalog.registry import (
     BUILTIN,
     Registry,
@@ -19,63 +21,55 @@ from attn_bench.catalog.registry import (
     register,
     register_into,
 )
+from attn_bench.catalog.source import FILE_PREFIX, Source, find_source
 from attn_bench.model.case import BASELINE
 from attn_bench.model.errors import RequestError, in_one_line
-from attn_bench.model.paths import MODULES
-
-BASELINE_PACKAGE = "attn_bench_base"
-
-
-def code_hash(files: Iterable[str] = ()) -> str:
-    """A hash of all code that can be registered. Stored figures are valid for one code only.
-
-    It covers the built-ins, `files`, and the versions of the packages that declare modules.
-    """
-    folder = MODULES
-    content = [path.read_bytes() for path in sorted(folder.glob("*.[pc]*"))]
-    content += [Path(file).read_bytes() for file in files]
-    for point in entry_points():
-        version = point.dist.version if point.dist else "?"
-        content.append(f"{point.name} {point.value} {version}".encode())
-    return hashlib.sha256(b"\0".join(content)).hexdigest()[:16]
+from attn_bench.model.paths import PACKAGE
+from attn_bench.model.protocol import BaselineCode
 
 
-def load_all(files: Iterable[str] = ()) -> Registry:
-    """Built-ins, entry points and `files`. It runs code, so only workers call it.
+def load_all(words: Iterable[str] = ()) -> Registry:
+    """Built-ins, entry points, and what `words` name. It runs code, so only workers call it.
 
-    Raises RequestError, with file and line, for a file that raises or registers nothing. An entry
+    The folder of each file or package goes first on `sys.path`, and the current folder last.
+    Raises RequestError, with file and line, for code that raises or registers nothing. An entry
     point that cannot be loaded is still registered; building it raises the reason.
     """
     registry = builtin()
     for point in entry_points():
         with register_into(registry, f"package {point.dist.name if point.dist else '?'}"):
             _load_entry_point(point, registry)
-    for file in files:
-        known = len(list(registry))
-        with register_into(registry, file):
-            _load_module(f"attn_bench_user_{Path(file).stem}", Path(file))
-        if len(list(registry)) == known:
-            raise RequestError(f'{file}: registers no module (@register("name") above a class?)')
+    for word in words:
+        source = find_source(word)
+        known, is_loaded = len(list(registry)), source.module in sys.modules
+        with register_into(registry, word):
+            _load(source, FILE_PREFIX)
+        if len(list(registry)) == known and not is_loaded:
+            raise RequestError(f"{word}: registers no module{_hint(source)}")
+    if words and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
     return registry
 
 
-def load_baseline(registry: Registry, package: str | None, files: Iterable[str]) -> None:
+def load_baseline(registry: Registry, baseline: BaselineCode) -> OtherVersion:
     """Load another version of the modules as NAME@base, beside the current one. Workers call it.
 
-    package: a folder like `modules/`. It gets another package name, so that its files import each
-        other and not the current ones.
-    files: as for `load_all`.
-    Raises RequestError if a file cannot be loaded.
+    Its code must run inside `active` of the result, so that its imports find its own helpers.
+    Raises RequestError if its code cannot be loaded.
     """
-    baseline = Registry()
-    if package is not None:
-        with register_into(baseline, BUILTIN):
-            _load_module(BASELINE_PACKAGE, Path(package, "__init__.py"), [package]).register_all()
-    for file in files:
-        with register_into(baseline, file):
-            _load_module(f"{BASELINE_PACKAGE}_{Path(file).stem}", Path(file))
-    for entry in baseline:
+    other, found = OtherVersion(baseline.moved), Registry()
+    with other.active():
+        if baseline.package is not None:
+            # Another name, so that its files import each other and not the current ones.
+            package = Path(baseline.package)
+            with register_into(found, BUILTIN):
+                _load_file(BASELINE_PACKAGE, package / "__init__.py", [str(package)]).register_all()
+        for word in baseline.files:
+            with register_into(found, word):
+                _load(find_source(word), f"{BASELINE_PACKAGE}_")
+    for entry in found:
         registry.add(replace(entry, name=entry.name + BASELINE))
+    return other
 
 
 def _load_entry_point(point: importlib.metadata.EntryPoint, registry: Registry) -> None:
@@ -93,24 +87,66 @@ def _load_entry_point(point: importlib.metadata.EntryPoint, registry: Registry) 
         register(point.name)(loaded)
 
 
-def _load_module(name: str, path: Path, folders: list[str] | None = None) -> Any:
+def _load(source: Source, prefix: str) -> None:
+    """Import what `source` names; a file in no package under its name after `prefix`."""
+    if str(source.folder) not in sys.path:
+        sys.path.insert(0, str(source.folder))
+    if source.is_plain_file:
+        _load_file(_free_name(prefix + source.file.stem, source.file), source.file)
+        return
+    try:
+        module = importlib.import_module(source.module)
+    except (Exception, SystemExit) as error:  # any code may be in a user's package
+        raise RequestError(f"{_place(source.file, error)}: {in_one_line(error)}") from error
+    if code.place_of(module) != source.file:
+        raise RequestError(
+            f"{source.word}: another module is called {source.module!r} here: rename the package"
+        )
+
+
+def _free_name(name: str, file: Path) -> str:
+    """`name`, with a number if a file in another folder has it already."""
+    found, number = name, 1
+    while (taken := sys.modules.get(found)) is not None and code.place_of(taken) != file:
+        number += 1
+        found = f"{name}_{number}"
+    return found
+
+
+def _hint(source: Source) -> str:
+    if source.file.name == "__init__.py":
+        return f" when it is imported: name one of its files ({source.module}.FILE)?"
+    return ' (@register("name") above a class?)'
+
+
+def _load_file(name: str, path: Path, folders: list[str] | None = None) -> ModuleType:
     """Run a Python file, which registers its modules; `folders` make it a package."""
     spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=folders)
-    if spec is None or spec.loader is None:
-        raise RequestError(f"{path}: not a Python file (its name must end in .py)")
+    assert spec is not None, path
+    assert spec.loader is not None, path
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # any code may be in a user's file
-        raise RequestError(f"{path}:{_line_in(path, error)}: {in_one_line(error)}") from error
+        raise RequestError(f"{_place(path, error)}: {in_one_line(error)}") from error
     return module
 
 
-def _line_in(path: Path, error: BaseException) -> int:
-    """The line of the file at `path` that raised the error; 1 if it is elsewhere."""
-    if isinstance(error, SyntaxError) and error.lineno:
-        return error.lineno
+def _place(path: Path, error: BaseException) -> str:
+    """FILE:LINE in the user's code that raised the error; the first line of `path` if unknown."""
+    if isinstance(error, SyntaxError) and error.lineno and error.filename:
+        return f"{_shown(Path(error.filename))}:{error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
-    here = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path.resolve()]
-    return (here[-1] if here else None) or 1
+    own = [frame for frame in frames if _is_users(frame.filename)]
+    return f"{_shown(Path(own[-1].filename))}:{own[-1].lineno}" if own else f"{_shown(path)}:1"
+
+
+def _is_users(file: str) -> bool:
+    place = Path(file).resolve()
+    return place.is_file() and not code.is_installed(place) and not place.is_relative_to(PACKAGE)
+
+
+def _shown(path: Path) -> str:
+    """The path from the current folder, if it is inside."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

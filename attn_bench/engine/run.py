@@ -9,7 +9,7 @@ from pathlib import Path
 
 from attn_bench.analysis.forecast import make_forecast
 from attn_bench.analysis.rows import Measurements, make_rows
-from attn_bench.catalog import loading
+from attn_bench.catalog import code
 from attn_bench.catalog.registry import Entry, Registry, union
 from attn_bench.engine.coordinator import Coordinator, Progressed
 from attn_bench.engine.judges import Judge, Untimed
@@ -136,7 +136,8 @@ def begin(
         kind=kind,
         command=("attn-bench", *request.command),
         request=request,
-        code=loading.code_hash(request.modules_from),
+        code=code.hash_of(hello.sources),
+        sources=dict(hello.sources),
         start=started.isoformat(timespec="seconds"),
     )
     folder.write_info(info)
@@ -241,6 +242,9 @@ def _complete_info(measured: Measured, info: RunInfo) -> RunInfo:
     """run.json after measuring."""
     coordinator = measured.coordinator
     facts = {i: outcome.facts for i, outcome in coordinator.outcomes.items() if outcome.facts}
+    sources = dict(info.sources)
+    for found in facts.values():
+        sources |= found.sources
     seen = replace(
         info.environment,
         load_at_end=machine.load_average(),
@@ -260,7 +264,8 @@ def _complete_info(measured: Measured, info: RunInfo) -> RunInfo:
         uncounted_operators={i: dict(f.uncounted) for i, f in facts.items() if f.uncounted},
         operations={i: dict(f.operations) for i, f in facts.items()},
         notes={i: f.notes for i, f in facts.items() if f.notes},
-        source_hashes={i: f.source_hash for i, f in facts.items() if f.source_hash},
+        code=code.hash_of(sources),
+        sources=sources,
     )
 
 

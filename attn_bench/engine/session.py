@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from attn_bench.catalog.registry import Entry, Registry, builtin, entry_points
+from attn_bench.catalog.source import find_source
 from attn_bench.engine.pair import AnyWorker, WorkerPair
 from attn_bench.engine.process import Worker, WorkerLost
 from attn_bench.engine.progress import Progress
@@ -33,6 +33,15 @@ class OpenSession:
     modules: Registry
     signals: Interruptible
     other_cores: float | None = None
+
+    def find_sources(self, names: Iterable[str]) -> Mapping[str, str]:
+        """The digests of the loaded modules, and of those of `names` that exist."""
+        missing = sorted(set(names) - self.hello.sources.keys())
+        if not missing:
+            return self.hello.sources
+        reply = self.worker.ask(protocol.FindSources(missing), TIMEOUT_S)
+        assert isinstance(reply, protocol.SourcesFound), reply
+        return reply.sources
 
     def renew(self) -> None:
         """End the worker and open another like it. Raises RequestError if that fails."""
@@ -82,9 +91,8 @@ def modules_without_worker(modules_from: Sequence[str]) -> Registry | None:
 def _start(
     request: RunRequest, baseline: protocol.BaselineCode | None, python: str | None
 ) -> AnyWorker:
-    for file in request.modules_from:
-        if not Path(file).is_file():
-            raise RequestError(f"--modules-from {file}: file not found")
+    for word in request.modules_from:
+        find_source(word)  # raises if there is no such code
     memory = request.memory_gib
     first = Worker(
         protocol.Open(

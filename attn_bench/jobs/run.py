@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from attn_bench.analysis.forecast import Forecast, make_forecast
-from attn_bench.catalog import loading
+from attn_bench.catalog import code
 from attn_bench.engine.coordinator import Progressed
 from attn_bench.engine.progress import Progress
 from attn_bench.engine.run import (
@@ -22,8 +21,8 @@ from attn_bench.engine.run import (
     prepare,
     save,
 )
-from attn_bench.engine.session import open_session
-from attn_bench.model.environment import Environment
+from attn_bench.engine.session import OpenSession, open_session
+from attn_bench.model.environment import Environment, find_difference
 from attn_bench.model.errors import RequestError
 from attn_bench.model.request import RunRequest
 from attn_bench.model.run import Needs, Plan, Settings
@@ -115,34 +114,33 @@ def resume(name: str, progress: Progress) -> Finished:
         raise RequestError(f"{path}: the run is finished; nothing to resume")
     request = replace(info.request, suite=info.suite.source, pages=info.settings.pages)
     with open_session(request, progress) as session:
-        _complain_if_changed(path, info, environment_of(session.hello))
+        before = Progressed(*runs.read_journal(path))
+        _complain_if_changed(path, info, session, before)
         device = session.hello.device
         cases = make_plan(info.suite, device, modules=request.modules, where=request.where)
         prepared = Prepared(session, info.suite, cases, info.settings)
-        before = Progressed(*runs.read_journal(path))
         folder = RunFolder(path)
         return _judge_published(
             save(measure(prepared, folder, progress, before), Begun(folder, info))
         )
 
 
-def _complain_if_changed(path: Path, info: RunInfo, now: Environment) -> None:
-    """Raise RequestError, with what differs, if the run began under other conditions than `now`."""
-    assert info.request is not None
-    if info.code != loading.code_hash(info.request.modules_from):
-        raise RequestError(f"{path}: the code of the modules has changed since; start a new run")
-    for key in ("fingerprint", "software", "python", "threads", "worker_settings"):
-        before, after = getattr(info.environment, key), getattr(now, key)
-        if before != after:
-            what = (
-                "this is another machine"
-                if key == "fingerprint"
-                else f"{key} was {before}, and is {after}"
-            )
-            if isinstance(before, Mapping) and isinstance(after, Mapping):
-                name = next(n for n in {**before, **after} if before.get(n) != after.get(n))
-                what = f"{name} was {before.get(name)}, and is {after.get(name)}"
-            raise RequestError(f"{path}: cannot be resumed here: {what}; start a new run")
+def _complain_if_changed(path: Path, info: RunInfo, session: OpenSession, done: Progressed) -> None:
+    """Raise RequestError, with what differs, if the run began under other conditions than now."""
+    sources = dict(info.sources)
+    for outcome in done.outcomes.values():
+        sources |= outcome.facts.sources if outcome.facts else {}
+    changed = code.first_difference(sources, session.find_sources(sources))
+    if changed is not None or not sources:
+        which = f"the code of {code.shown(changed)}" if changed else "the code of the modules"
+        raise RequestError(f"{path}: {which} has changed since; start a new run")
+    differs = find_difference(info.environment, environment_of(session.hello))
+    if differs is None:
+        return
+    what = f"{differs.key or differs.cause} was {differs.then}, and is {differs.now}"
+    if differs.cause == "fingerprint":
+        what = "this is another machine"
+    raise RequestError(f"{path}: cannot be resumed here: {what}; start a new run")
 
 
 def _judge_published(finished: Finished) -> Finished:

@@ -99,6 +99,33 @@ def fingerprint_of(machine: Machine, device: DeviceName, device_facts: Mapping[s
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
 
 
+@dataclass(frozen=True)
+class Difference:
+    """A condition of two runs that differs, and without which their times cannot be compared.
+
+    cause: the field of `Environment`; key: what differs in it, if it is a mapping.
+    """
+
+    cause: str
+    key: str | None
+    then: Any
+    now: Any
+
+
+def find_difference(then: Environment, now: Environment) -> Difference | None:
+    """The first condition that differs; None if the times can be compared. Unknown differs."""
+    for cause in ("fingerprint", "software", "python", "threads", "worker_settings"):
+        before, after = getattr(then, cause), getattr(now, cause)
+        if before == after and before not in (None, {}, ""):
+            continue
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            keys = sorted(before.keys() | after.keys())
+            key = next((key for key in keys if before.get(key) != after.get(key)), None)
+            return Difference(cause, key, before.get(key), after.get(key))
+        return Difference(cause, None, before, after)
+    return None
+
+
 def is_short_of_cores(seen: Environment) -> bool:
     """Whether, at the start, PyTorch's threads outnumbered the cores without other work."""
     busy = seen.other_cores_at_start or 0.0

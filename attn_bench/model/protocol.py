@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Annotated, Any, Literal
 
@@ -24,7 +24,7 @@ from attn_bench.model.metrics import Timing
 from attn_bench.model.run import Facts, Rates
 from attn_bench.model.status import Status
 
-VERSION = 6
+VERSION = 7
 # How the names of the variables begin that change how fast or how exactly a worker computes.
 SETTINGS = (
     *("OMP_", "GOMP_", "KMP_", "MKL_", "MALLOC_", "THP_", "GLIBC_TUNABLES", "LD_PRELOAD"),
@@ -64,11 +64,13 @@ class BaselineCode:
     """Another version of the modules, to be loaded beside the current one.
 
     package: the folder of the built-ins, `modules/` of another revision.
-    files: users' files.
+    files: users' files, packages or modules, as `--modules-from` takes them.
+    moved: a folder of the current version -> the folder of the other one that takes its place.
     """
 
     package: str | None
     files: list[str]
+    moved: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,10 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The worker is ready. `device_facts` and `software` go to run.json."""
+    """The worker is ready. `device_facts`, `software` and `sources` go to run.json.
+
+    sources: the digest of each module of the code under test that is loaded (`catalog/code.py`).
+    """
 
     version: int
     device: DeviceName
@@ -100,6 +105,7 @@ class Hello:
     software: Mapping[str, str]
     threads: int
     settings: Mapping[str, str]
+    sources: Mapping[str, str] = field(default_factory=dict)
     kind: Literal["hello"] = "hello"
 
 
@@ -127,6 +133,22 @@ class Loaded:
 class Described:
     entries: list[Description]
     kind: Literal["described"] = "described"
+
+
+@dataclass(frozen=True, slots=True)
+class FindSources:
+    """Find the digests of these modules, loaded or not. -> SourcesFound"""
+
+    names: list[str]
+    kind: Literal["find_sources"] = "find_sources"
+
+
+@dataclass(frozen=True, slots=True)
+class SourcesFound:
+    """The digests of all loaded modules, and of the others that exist."""
+
+    sources: Mapping[str, str]
+    kind: Literal["sources_found"] = "sources_found"
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,8 +227,18 @@ class Quit:
     kind: Literal["quit"] = "quit"
 
 
-Message = Open | Describe | Load | MeasureRates | Inspect | RunBlock | Verify | Quit
-Reply = Hello | Described | Loaded | RatesMeasured | Inspected | Timed | Verified | Failure
+Message = Open | Describe | Load | FindSources | MeasureRates | Inspect | RunBlock | Verify | Quit
+Reply = (
+    Hello
+    | Described
+    | Loaded
+    | SourcesFound
+    | RatesMeasured
+    | Inspected
+    | Timed
+    | Verified
+    | Failure
+)
 Line = Annotated[Message | Reply, Discriminator("kind")]
 
 

@@ -48,7 +48,9 @@ class RunRequest:
     )
     where: str | None = option(None, metavar="EXPR", help=f"Only these cases: {WHERE}.")
     modules_from: tuple[str, ...] = option(
-        (), metavar="FILE.py", help="A file with your own modules; may be repeated."
+        (),
+        metavar="FILE.py",
+        help="Your own modules: a file, a package's folder or a dotted name; may be repeated.",
     )
     budget_s: float | None = option(
         None,

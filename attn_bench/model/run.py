@@ -55,12 +55,13 @@ class Facts(Exact):
     uncounted: operator -> number of calls whose work is not counted.
     operations: operator -> what it adds to the work.
     notes: why a metric is unknown, and the warnings of the module.
+    sources: the digests of the modules that were loaded for this case first.
     """
 
     uncounted: Mapping[str, int] = field(default_factory=dict)
     operations: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    source_hash: str | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,8 @@ def _hold_to_baseline(
     from attn_bench.view import findings
 
     root = item.config.rootpath
-    files = [modules_from] if isinstance(modules_from, str) else modules_from
+    words = [modules_from] if isinstance(modules_from, str) else modules_from
+    words = [str(root / word) if (root / word).exists() else word for word in words]
     complaint = None
     try:
         answer = check.exact(
@@ -94,7 +95,7 @@ def _hold_to_baseline(
             root,
             modules=modules,
             where=where,
-            modules_from=tuple(str(root / file) for file in files),
+            modules_from=tuple(words),
         )
     except AttnBenchError as problem:
         complaint = str(problem)

@@ -45,12 +45,13 @@ class RunInfo:
 
     schema: the schema of the file that it was read from.
     suite: the suite as it was run.
-    code: a hash of the source files of the measured modules.
+    sources: the digest of each module that the measured code consists of, by its name.
+    code: one hash of `sources`.
     kind: the command; a check contains two versions of each case.
     start, end: in UTC, ISO 8601.
     calling_share: the share of the measuring time that was spent calling modules.
     rates: the rates of this machine, by dtype.
-    uncounted_operators, operations, notes, source_hashes: by case.
+    uncounted_operators, operations, notes: by case.
     selfcheck, check: the results of such a run.
     needs: the budget and sessions for the precision that was asked for.
     baseline_software: the software of `--against-python`.
@@ -64,6 +65,7 @@ class RunInfo:
     command: tuple[str, ...] = ()
     request: RunRequest | None = None
     code: str | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
     start: str | None = None
     end: str | None = None
     state: State = "measuring"
@@ -73,7 +75,6 @@ class RunInfo:
     uncounted_operators: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     operations: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    source_hashes: Mapping[str, str] = field(default_factory=dict)
     selfcheck: Mapping[str, Any] | None = None
     check: Mapping[str, Any] | None = None
     baseline_software: Mapping[str, str] | None = None

@@ -62,6 +62,15 @@ def _obstacle(facts: Facts) -> str:
     return f"{CONDITIONS[cause]} ({key}{facts['then']}, now {facts['now']})"
 
 
+def _code(facts: Facts) -> str:
+    changed = facts["changed"]
+    if changed is None:
+        return "whether the code differs is not known: an older version stored one of the runs"
+    if not changed:
+        return "the code of the modules is the same in both runs"
+    return f"the code differs: {', '.join(changed)}"
+
+
 WORDS: Mapping[NoteKind, Callable[[Facts], str]] = {
     "uncommitted": lambda facts: "the working tree contains uncommitted changes",
     "two_processes": lambda facts: (
@@ -71,6 +80,7 @@ WORDS: Mapping[NoteKind, Callable[[Facts], str]] = {
         "not compared, because only one version has them: " + ", ".join(facts["modules"])
     ),
     "cut_off": lambda facts: f"{facts['run']} was {facts['state']}",
+    "code": _code,
     "time_compared": _time_compared,
     "time_not_compared": _time_not_compared,
     "blind": lambda facts: (

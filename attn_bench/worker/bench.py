@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import replace
 
 import torch
 
 from attn_bench.catalog import loading
+from attn_bench.catalog.code import Loaded
+from attn_bench.catalog.other_version import OtherVersion
 from attn_bench.catalog.registry import Registry
 from attn_bench.model import machine, protocol
-from attn_bench.model.case import Case
+from attn_bench.model.case import BASELINE, Case
 from attn_bench.model.errors import RequestError
 from attn_bench.model.metrics import Timing
 from attn_bench.model.run import Facts
@@ -27,9 +30,17 @@ from attn_bench.worker.rates import measure_rates
 class Bench:
     """A device, the registered modules, and the cases in use."""
 
-    def __init__(self, device: Device, modules: Registry) -> None:
+    def __init__(
+        self,
+        device: Device,
+        modules: Registry,
+        loaded: Loaded | None = None,
+        baseline: OtherVersion | None = None,
+    ) -> None:
         self.device = device
         self.modules = modules
+        self._loaded = loaded or Loaded()
+        self._baseline = baseline or OtherVersion()
         self._builder = Builder(device, modules)
         self._places = Places()
 
@@ -41,6 +52,8 @@ class Bench:
                     return protocol.Described([entry.description for entry in self.modules])
                 case protocol.Load(modules=names):
                     return self.load(names)
+                case protocol.FindSources(names=names):
+                    return protocol.SourcesFound(self._loaded.find(names))
                 case protocol.MeasureRates(dtype=dtype):
                     rates = attempt("rates", lambda: measure_rates(self.device, dtype))
                     return protocol.RatesMeasured(rates)
@@ -60,7 +73,7 @@ class Bench:
     def load(self, names: list[str]) -> protocol.Loaded:
         """Import the factories of `names`. If an import fails, building the case fails later."""
         for name in names:
-            with suppress(CaseFailed):
+            with suppress(CaseFailed), self._version(is_baseline=name.endswith(BASELINE)):
                 attempt("constructor", self.modules.get(name).factory)
         return protocol.Loaded()
 
@@ -70,17 +83,24 @@ class Bench:
 
     def time_block(self, case: Case, calls: int, place: int) -> Timing:
         """Time one block, with the input in this place. Raises CaseFailed."""
-        built = self.build(case)
-        with self._places.at(built, place), built.mode():
-            return attempt("call", lambda: self.device.time_block(built.call, calls))
+        with self._version(is_baseline=case.is_baseline):
+            built = self.build(case)
+            with self._places.at(built, place), built.mode():
+                return attempt("call", lambda: self.device.time_block(built.call, calls))
 
     def inspect(self, case: Case) -> Facts:
         """All facts of a case except its latency. Raises CaseFailed."""
         try:
-            return inspect_case(self.build(case), self.device)
+            with self._version(is_baseline=case.is_baseline):
+                facts = inspect_case(self.build(case), self.device)
         except InputChanged:
             self._builder.forget_inputs()
             raise
+        return replace(facts, sources=self._loaded.look())
+
+    def _version(self, *, is_baseline: bool) -> AbstractContextManager[None]:
+        """The context in which the code of one version runs."""
+        return self._baseline.active() if is_baseline else nullcontext()
 
 
 def open_bench(request: protocol.Open) -> tuple[Bench | None, protocol.Reply]:
@@ -89,16 +109,17 @@ def open_bench(request: protocol.Open) -> tuple[Bench | None, protocol.Reply]:
         return None, protocol.Failure(
             "failed", f"worker speaks protocol {protocol.VERSION}, not {request.version}"
         )
+    loaded = Loaded()
     try:
         device = open_device(request.device)
         device.limit_memory(request.memory_bytes)
         if request.threads:
             torch.set_num_threads(request.threads)
         modules = loading.load_all(request.modules_from)
-        if request.baseline:
-            loading.load_baseline(modules, request.baseline.package, request.baseline.files)
+        other = loading.load_baseline(modules, request.baseline) if request.baseline else None
     except RequestError as error:
         return None, protocol.Failure("failed", str(error))
+    loaded.look()
     hello = protocol.Hello(
         version=protocol.VERSION,
         device=device.name,
@@ -106,5 +127,6 @@ def open_bench(request: protocol.Open) -> tuple[Bench | None, protocol.Reply]:
         software=machine.software(),
         threads=torch.get_num_threads(),
         settings=protocol.settings_in(os.environ),
+        sources=dict(loaded.digests),
     )
-    return Bench(device, modules), hello
+    return Bench(device, modules, loaded, other), hello

@@ -1,16 +1,13 @@
-"""Inspects a case, without its latency: its behaviour, exact metrics and source."""
+"""Inspects a case, without its latency: its behaviour and exact metrics."""
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from attn_bench.model.errors import in_one_line
 from attn_bench.model.run import Facts
@@ -43,7 +40,7 @@ def inspect_case(built: Built, device: Device) -> Facts:
             notes += found.pop("notes", ())
             facts |= found
     notes = [f"warned: {text}" for text in _texts(warned)] + notes
-    return Facts(**facts, notes=tuple(notes), source_hash=_source_hash(built.under_test))
+    return Facts(**facts, notes=tuple(notes))
 
 
 def check_behaviour(built: Built, device: Device) -> Tensor:
@@ -64,22 +61,3 @@ def check_behaviour(built: Built, device: Device) -> Tensor:
 def _texts(warned: Iterable[warnings.WarningMessage]) -> list[str]:
     """Each warning once, in one line."""
     return sorted({in_one_line(w.message) for w in warned if isinstance(w.message, Warning)})
-
-
-def _source_hash(module: nn.Module | None) -> str | None:
-    """A hash of the file that defines the module, or of all files of its package.
-
-    It distinguishes results of different code. None for a module without a file.
-    """
-    if module is None:
-        return None
-    try:
-        file = inspect.getsourcefile(type(module))
-    except TypeError:  # no file defines it
-        return None
-    if not file:
-        return None
-    folder = Path(file).parent
-    files = sorted(folder.glob("*.[pc]*")) if (folder / "__init__.py").exists() else [Path(file)]
-    content = b"".join(path.read_bytes() for path in files if path.is_file())
-    return hashlib.sha256(content).hexdigest()[:16]

@@ -20,6 +20,7 @@ from attn_bench.catalog.registry import (
     register_into,
 )
 from attn_bench.model.errors import RequestError
+from attn_bench.model.protocol import BaselineCode
 
 MINE = '''
 from torch import nn
@@ -163,7 +164,7 @@ def test_two_versions_side_by_side() -> None:
     """Another copy of modules/ is loaded under another package name; each computes by its own."""
 
     registry = builtin()
-    load_baseline(registry, str(ROOT / "modules"), [])
+    load_baseline(registry, BaselineCode(str(ROOT / "modules"), []))
     names = {entry.name for entry in registry}
     assert {"ge_theta_minus", "ge_theta_minus@base", "se@base"} <= names
     x = torch.randn(1, 8, 16, 16)

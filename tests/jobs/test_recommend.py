@@ -11,6 +11,7 @@ import pytest
 from inside import RealFacts, inside, steady
 from program import Cli
 
+from attn_bench.catalog import code
 from attn_bench.jobs.recommend.recommend import _good_enough
 from attn_bench.jobs.recommend.reuse import Here, find_stored
 from attn_bench.model.case import Case, Network, Shape, Variant
@@ -107,9 +108,11 @@ def test_only_what_is_missing_is_measured(place: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("code", "0123"),
+        ("sources", {"attn_bench.modules": "0123"}),
+        ("sources", {}),
         ("state", "interrupted"),
         ("request", RunRequest("few", threads=2)),
+        ("request", RunRequest("few", threads=1, modules_from=("mine.py",))),
         ("request", None),
         ("kind", "check"),
         ("schema", 1),
@@ -121,7 +124,7 @@ def test_only_what_is_missing_is_measured(place: Path, tmp_path: Path) -> None:
 def test_what_does_not_hold_is_not_reused(place: Path, tmp_path: Path, key, value) -> None:
     """A run of other code, machine, software or threads, or one that was cut off, is left alone."""
     info = run_json.read(sorted((place / "results").iterdir())[0])
-    here = Here("cpu", 1, "huge")
+    here = Here("cpu", 1, "huge", code.digest_declared())
     assert here.holds(info)
     in_environment = hasattr(info.environment, key)
     part = replace(info.environment if in_environment else info, **{key: value})
@@ -148,9 +151,13 @@ def test_a_row_that_no_measurement_gives_is_not_reused(place: Path, monkeypatch,
     (row,) = [row for row in run.rows if row.variant == "timm/eca"]
     case = Case(Variant("timm/eca"), Shape(1, 3, 64, 64), network=Network("resnet18"))
     monkeypatch.setattr(runs, "load", lambda path: replace(run, rows=[row]))
-    assert find_stored({case.id: case}, Here("cpu", 1, "huge"), lambda *_: True).keys() == {case.id}
+    assert find_stored(
+        {case.id: case}, Here("cpu", 1, "huge", code.digest_declared()), lambda *_: True
+    ).keys() == {case.id}
     monkeypatch.setattr(runs, "load", lambda path: replace(run, rows=[replace(row, **columns)]))
-    assert not find_stored({case.id: case}, Here("cpu", 1, "huge"), lambda *_: True)
+    assert not find_stored(
+        {case.id: case}, Here("cpu", 1, "huge", code.digest_declared()), lambda *_: True
+    )
 
 
 def test_more_time_measures_again(place: Path) -> None:

@@ -128,15 +128,16 @@ def _one_version(path: Path) -> StoredRun:
 
 
 def _time_notes(old: StoredRun, new: StoredRun) -> tuple[tuple[Note, ...], float | None]:
-    """Notes on the comparison of times, and the deviation from run to run; None without times."""
-    cut = [
+    """Notes on code and times, and the deviation of times from run to run; None without times."""
+    notes = [
         note("cut_off", run=run.path.name, state=run.info.state)
         for run in (old, new)
         if run.info.state != "finished"
     ]
+    notes.append(note("code", changed=stored.find_changed_code(old.info, new.info)))
     if obstacle := stored.find_obstacle(old.info, new.info):
-        return (*cut, obstacle), None
+        return (*notes, obstacle), None
     known = stored.find_run_to_run(new.info.environment.fingerprint)
     baseline = new.info.suite.baseline
     compared = note("time_compared", baseline=baseline, **asdict(known))
-    return (*cut, compared), known.sd
+    return (*notes, compared), known.sd

@@ -12,6 +12,7 @@ NoteKind = Literal[
     "two_processes",  # the two versions ran in two processes
     "one_version_only",  # modules: those that only one version has
     "cut_off",  # run, state: a run that did not finish
+    "code",  # changed: modules whose code differs between the runs; None if it is not known
     "time_compared",  # baseline, sd, is_measured: ratios to the baseline decide
     "time_not_compared",  # cause, and what belongs to it: see `stored.find_obstacle`
     "blind",  # fraction, cases: in how many cases --must-see is not met

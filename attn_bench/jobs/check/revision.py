@@ -14,11 +14,13 @@ from pathlib import Path
 
 import psutil
 
+from attn_bench.catalog.source import Source, find_source
 from attn_bench.model.errors import RequestError, nearest
 from attn_bench.model.git import run_git
 from attn_bench.model.paths import MODULES
 
 GIT_TIMEOUT_S = 120
+CODE = tuple(f"*.{ending}" for ending in ("py", "c", "cc", "cpp", "cu", "cuh", "h", "hpp"))
 OWN_MODULES = MODULES.resolve()
 
 
@@ -27,39 +29,37 @@ class Revision:
     """A revision on disk.
 
     modules: its folder of built-in modules; None if the repository has none.
-    files: its versions of the user's files.
-    is_dirty: whether the working tree has uncommitted changes in these files.
+    words: its versions of what `--modules-from` names.
+    is_dirty: whether the working tree has uncommitted changes in its code.
+    root: the working tree; tree: the revision's.
     """
 
     name: str
     commit: str
     modules: Path | None
-    files: tuple[Path, ...]
+    words: tuple[str, ...]
     is_dirty: bool
+    root: Path
     tree: Path
 
 
 @contextmanager
-def check_out(name: str, files: Sequence[str]) -> Iterator[Revision]:
-    """Check out `name`, with its versions of `files`, in a worktree; remove it at the end.
+def check_out(name: str, words: Sequence[str]) -> Iterator[Revision]:
+    """Check out `name` in a worktree, with its versions of what `words` name; remove it later.
 
     Raises RequestError if git, the repository or the revision is missing, or if the repository
-    contains neither the built-in modules nor `files`.
+    contains neither the built-in modules nor the code of `words`.
     """
-    root = Path(_git(Path.cwd(), "rev-parse", "--show-toplevel"))
+    root = Path(_git(Path.cwd(), "rev-parse", "--show-toplevel")).resolve()
     commit = _commit(root, name)
     ours = _inside(root, OWN_MODULES)
-    theirs = [_inside(root, Path(file).resolve()) for file in files]
-    for file, inside in zip(files, theirs, strict=True):
-        if inside is None:
-            raise RequestError(f"--against {name}: {file} is not in the repository {root}")
-    paths = [str(path) for path in [ours, *theirs] if path is not None]
-    if not paths:
+    theirs = [_in_repository(root, name, find_source(word)) for word in words]
+    if ours is None and not theirs:
         raise RequestError(
             f"--against {name}: {root} contains neither attn-bench's modules nor a file of "
             "--modules-from: nothing to compare"
         )
-    is_dirty = bool(_git(root, "status", "--porcelain", "--", *paths))
+    is_dirty = bool(_git(root, "status", "--porcelain", "--", *CODE))
     _clear_up(root)
     with tempfile.TemporaryDirectory(prefix=f"attn-bench-{os.getpid()}-") as folder:
         tree = Path(folder, "base")
@@ -67,10 +67,9 @@ def check_out(name: str, files: Sequence[str]) -> Iterator[Revision]:
         quiet = ("-c", "core.hooksPath=/dev/null")
         _git(root, *quiet, "worktree", "add", "--quiet", "--detach", str(tree), commit)
         try:
-            there = [tree / path for path in theirs if path is not None]
             package = tree / ours if ours and (tree / ours / "__init__.py").is_file() else None
-            found = tuple(path for path in there if path.is_file())
-            yield Revision(name, commit, package, found, is_dirty, tree)
+            found = tuple(str(tree / path) for path in theirs if (tree / path).is_file())
+            yield Revision(name, commit, package, found, is_dirty, root, tree)
         finally:
             with suppress(RequestError):
                 _git(root, "worktree", "remove", "--force", str(tree))
@@ -87,6 +86,14 @@ def _clear_up(root: Path) -> None:
             shutil.rmtree(tree.parent, ignore_errors=True)
             with suppress(RequestError):
                 _git(root, "worktree", "prune")
+
+
+def _in_repository(root: Path, name: str, source: Source) -> Path:
+    """The file of `source`, from the root of the repository."""
+    inside = _inside(root, source.file)
+    if inside is None:
+        raise RequestError(f"--against {name}: {source.word} is not in the repository {root}")
+    return inside
 
 
 def _inside(root: Path, path: Path) -> Path | None:

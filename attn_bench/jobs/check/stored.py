@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from math import sqrt
 from typing import Any
 
@@ -16,9 +16,11 @@ from attn_bench.analysis.verdicts import (
     exact_finding,
     make_finding,
 )
+from attn_bench.catalog import code
 from attn_bench.jobs.check.notes import Note, note
 from attn_bench.model.axes import AS_BASELINE, AXES
 from attn_bench.model.case import PLAIN
+from attn_bench.model.environment import find_difference
 from attn_bench.model.row import Row
 from attn_bench.model.status import BROKEN
 from attn_bench.store import runs
@@ -43,10 +45,8 @@ def find_obstacle(old: RunInfo, new: RunInfo) -> Note | None:
     `now`), "other_load" (with `run` and `cores`), or "baseline".
     """
     then, now = old.environment, new.environment
-    for cause in ("fingerprint", "software", "python", "threads", "worker_settings"):
-        before, after = getattr(then, cause), getattr(now, cause)
-        if not before or before != after:
-            return note("time_not_compared", cause=cause, **_first_difference(before, after))
+    if (difference := find_difference(then, now)) is not None:
+        return note("time_not_compared", **asdict(difference))
     for run, environment in (("baseline", then), ("current", now)):
         if (cores := environment.other_load_cores or 0.0) > MOST_OTHER_LOAD:
             return note("time_not_compared", cause="other_load", run=run, cores=cores)
@@ -55,13 +55,12 @@ def find_obstacle(old: RunInfo, new: RunInfo) -> Note | None:
     return None
 
 
-def _first_difference(then: Any, now: Any) -> dict[str, Any]:
-    """The values that differ; for mappings, the values of the first key that differs."""
-    if isinstance(then, dict) and isinstance(now, dict):
-        for key in sorted(then.keys() | now.keys()):
-            if then.get(key) != now.get(key):
-                return {"key": key, "then": then.get(key), "now": now.get(key)}
-    return {"key": None, "then": then, "now": now}
+def find_changed_code(old: RunInfo, new: RunInfo) -> list[str] | None:
+    """The modules whose code differs between two runs, for people; None if it is not known."""
+    then, now = old.sources, new.sources
+    if not then or not now:
+        return None
+    return [code.shown(n) for n in sorted(then.keys() | now.keys()) if then.get(n) != now.get(n)]
 
 
 @dataclass(frozen=True)

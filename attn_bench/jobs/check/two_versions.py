@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from attn_bench.catalog.registry import BUILTIN, Entry, union
+from attn_bench.catalog.source import find_source
 from attn_bench.engine.coordinator import Progressed, calling_s
 from attn_bench.engine.pair import WorkerPair
 from attn_bench.engine.progress import Progress
@@ -57,15 +58,17 @@ def _version(question: CheckRequest) -> Iterator[_Version]:
             package = str(revision.modules) if revision.modules else None
             yield _Version(
                 f"{question.against} ({revision.commit[:10]})",
-                protocol.BaselineCode(package, [str(file) for file in revision.files]),
+                protocol.BaselineCode(
+                    package, list(revision.words), {str(revision.root): str(revision.tree)}
+                ),
                 notes=(note("uncommitted"),) if revision.is_dirty else (),
                 tree=revision.tree,
             )
     elif question.against_modules is not None:
-        file = question.against_modules
-        if not Path(file).is_file():
-            raise RequestError(f"--against-modules {file}: file not found")
-        yield _Version(file, protocol.BaselineCode(None, [file]))
+        there = find_source(question.against_modules, "--against-modules")
+        here = [find_source(word).folder for word in question.request.modules_from]
+        moved = {str(folder): str(there.folder) for folder in here if folder != there.folder}
+        yield _Version(there.word, protocol.BaselineCode(None, [there.word], moved))
     else:
         assert question.against_python is not None
         python, notes = question.against_python, (note("two_processes"),)

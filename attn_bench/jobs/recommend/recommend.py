@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from attn_bench.analysis.estimates import Timings
-from attn_bench.catalog import backbones
+from attn_bench.catalog import backbones, code
 from attn_bench.catalog.backbones import Place
 from attn_bench.catalog.registry import Registry
 from attn_bench.engine.progress import Progress
@@ -16,7 +16,7 @@ from attn_bench.engine.session import modules_without_worker, open_session
 from attn_bench.jobs.check.stored import find_run_to_run
 from attn_bench.jobs.recommend.answer import Recommendation, RecommendRequest
 from attn_bench.jobs.recommend.choice import Choice, choose
-from attn_bench.jobs.recommend.reuse import Found, Here, IsGood, find_stored
+from attn_bench.jobs.recommend.reuse import Found, Here, IsGood, find_stored, stored_names
 from attn_bench.jobs.run import run
 from attn_bench.model import machine
 from attn_bench.model.axes import HOST, conditions_of
@@ -87,13 +87,18 @@ def _find_here(request: RunRequest, progress: Progress) -> tuple[Here, Registry]
     """The facts of this machine and the modules; starts a worker only for a GPU or foreign code."""
     known = modules_without_worker(request.modules_from)
     if known is not None and machine.possible_devices(request.device) == (HOST,):
-        return Here(HOST, request.threads, request.pages), known
+        return Here(HOST, request.threads, request.pages, code.digest_declared()), known
     with open_session(request, progress) as session:
-        hello = session.hello
-    facts = hello.device_facts if hello.device != HOST else None
-    return Here(
-        hello.device, request.threads, request.pages, request.modules_from, facts
-    ), session.modules
+        hello, sources = session.hello, session.find_sources(stored_names())
+    here = Here(
+        hello.device,
+        request.threads,
+        request.pages,
+        sources,
+        request.modules_from,
+        hello.device_facts if hello.device != HOST else None,
+    )
+    return here, session.modules
 
 
 def _aim(question: RecommendRequest, suite: Suite) -> Aim:

@@ -9,7 +9,7 @@ from functools import cached_property
 from math import isfinite
 from typing import Any
 
-from attn_bench.catalog import loading
+from attn_bench.catalog import code
 from attn_bench.engine.process import worker_environment
 from attn_bench.model import machine, protocol
 from attn_bench.model.axes import DeviceName, Pages
@@ -27,6 +27,7 @@ from attn_bench.store.runs import StoredRun
 class Here:
     """The facts that a worker would find here; some come from a worker, if one ran.
 
+    sources: the digest of each module that a stored run may consist of, as it is now.
     device_facts: the facts of a GPU, which only a worker knows. The facts of a CPU follow from the
         machine and the software, so they are not compared.
     """
@@ -34,6 +35,7 @@ class Here:
     device: DeviceName
     threads: int | None
     pages: Pages
+    sources: Mapping[str, str]
     modules_from: tuple[str, ...] = ()
     device_facts: Mapping[str, Any] | None = None
 
@@ -45,10 +47,6 @@ class Here:
     def _settings(self) -> dict[str, str]:
         return protocol.settings_in(worker_environment(self.pages))
 
-    @cached_property
-    def _code(self) -> str:
-        return loading.code_hash(self.modules_from)
-
     def holds(self, info: RunInfo) -> bool:
         """Whether a run here would measure under the same conditions as the run of `info`."""
         then = info.environment
@@ -56,8 +54,10 @@ class Here:
             info.state == "finished"
             and info.schema == SCHEMA
             and info.kind == "run"
-            and info.code == self._code
+            and bool(info.sources)
+            and code.first_difference(info.sources, self.sources) is None
             and info.request is not None
+            and info.request.modules_from == self.modules_from
             and info.request.threads == self.threads
             and then.threads is not None
             and then.device == self.device
@@ -96,6 +96,11 @@ def find_stored(cases: Mapping[str, Case], here: Here, is_good: IsGood) -> dict[
         if len(found) == len(cases):
             break
     return found
+
+
+def stored_names() -> set[str]:
+    """The names of the modules that the stored runs consist of."""
+    return {name for _, info in runs.list_newest_first() for name in info.sources}
 
 
 def _is_of(row: Row, case: Case) -> bool:
