@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -48,6 +49,16 @@ def misbehaving(tmp_path_factory: pytest.TempPathFactory) -> ProgramRun:
         *("--modules-from", str(DATA / "bad_modules.py")),
         *("--timeout", "10", "--memory", "1.5", "--device", "cpu"),
     )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The programs under test share no lock with other programs of this machine."""
+    folder = tmp_path_factory.mktemp("tmp")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(folder))
+        patch.setattr(tempfile, "tempdir", str(folder))
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -45,7 +45,7 @@ def command(
         raise RequestError("run needs --suite NAME, or --resume RUN for an interrupted run")
     if resume is not None:
         _refuse_other_settings(context)
-        return _show(lambda progress: job.resume(resume, progress), format_)
+        return _show(lambda progress: job.resume(resume, progress, wait=options["wait"]), format_)
     request = request_of(options)
     if dry_run:
         return _show_plan(request)
@@ -53,7 +53,7 @@ def command(
 
 
 def _refuse_other_settings(context: click.Context) -> None:
-    for name in sorted(typed_options(context) - {"resume", "format_"}):
+    for name in sorted(typed_options(context) - {"resume", "format_", "wait"}):
         option = name.replace("_", "-")
         raise RequestError(f"--resume uses the settings of the run itself: drop --{option}")
 

@@ -20,7 +20,8 @@ from attn_bench.view.console import plain
     help="How long to measure; a longer time gives narrower intervals.  [5]",
 )
 @run_option("device")
-def command(minutes: float, device: str) -> int:
+@run_option("wait")
+def command(minutes: float, device: str, wait: bool) -> int:
     """Measure the error rates of this tool on this machine.
 
     It also finds the smallest slowdown that the tool sees here.
@@ -29,7 +30,7 @@ def command(minutes: float, device: str) -> int:
     from attn_bench.view.console import selfcheck as view
     from attn_bench.view.console.progress import LiveProgress
 
-    request = job.SelfcheckRequest(minutes, device, command=tuple(sys.argv[1:]))
+    request = job.SelfcheckRequest(minutes, device, command=tuple(sys.argv[1:]), wait=wait)
     with closing(LiveProgress()) as progress:
         finished, _ = job.selfcheck(request, progress)
     view.show(finished.info)

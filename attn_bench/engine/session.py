@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from attn_bench.catalog.registry import Entry, Registry, builtin, entry_points
 from attn_bench.catalog.source import find_source
+from attn_bench.engine.lock import hold_host
 from attn_bench.engine.pair import AnyWorker, WorkerPair
 from attn_bench.engine.process import Worker, WorkerLost
 from attn_bench.engine.progress import Progress
@@ -58,14 +59,22 @@ def open_session(
     *,
     baseline: protocol.BaselineCode | None = None,
     python: str | None = None,
+    times: bool = False,
 ) -> Iterator[OpenSession]:
     """A session for `request`; its worker always ends with the context.
 
+    times: whether it will measure time, for which it holds the host until it ends.
     baseline: another version of the modules, loaded beside the current one.
     python: another interpreter, whose worker measures the baseline.
-    Raises RequestError if a worker cannot be started, or a user's file cannot be loaded.
+    Raises RequestError if a worker cannot be started, a user's file cannot be loaded, or another
+    run holds the host.
     """
-    with Interruptible() as signals:
+    with ExitStack() as held:
+        signals = held.enter_context(Interruptible())
+        if times:
+            held.enter_context(
+                hold_host(request.device, request.command, progress, wait=request.wait)
+            )
         session: OpenSession | None = None
         watch = Watch()
         watch.start()

@@ -39,7 +39,7 @@ def run(request: RunRequest, progress: Progress) -> Finished:
     """Measure a suite and write its run folder. Raises AttnBenchError."""
     started = datetime.now(UTC)
     complain_early(request)
-    with open_session(request, progress) as session:
+    with open_session(request, progress, times=True) as session:
         prepared = prepare(session, request)
         begun = begin(prepared, request, started, progress)
         measured = measure(prepared, begun.folder, progress)
@@ -99,7 +99,7 @@ def _is_alike(info: RunInfo, here: Environment) -> bool:
     return is_whole and all(getattr(then, f) == getattr(here, f) for f in facts)
 
 
-def resume(name: str, progress: Progress) -> Finished:
+def resume(name: str, progress: Progress, *, wait: bool = False) -> Finished:
     """Resume an interrupted run; its table is equivalent to that of an uninterrupted run.
 
     Raises RequestError if the run is finished, or if the code, the machine, the software or a
@@ -112,8 +112,8 @@ def resume(name: str, progress: Progress) -> Finished:
         raise RequestError(f"{path}: {kind} cannot be resumed; run the command again")
     if info.state == "finished":
         raise RequestError(f"{path}: the run is finished; nothing to resume")
-    request = replace(info.request, suite=info.suite.source, pages=info.settings.pages)
-    with open_session(request, progress) as session:
+    request = replace(info.request, suite=info.suite.source, pages=info.settings.pages, wait=wait)
+    with open_session(request, progress, times=True) as session:
         before = Progressed(*runs.read_journal(path))
         _complain_if_changed(path, info, session, before)
         device = session.hello.device

@@ -248,13 +248,16 @@ class SelfcheckRequest:
     case_s: float = SECONDS_PER_CASE
     most_trials: int | None = None
     command: tuple[str, ...] = ()
+    wait: bool = False
 
 
 def selfcheck(request: SelfcheckRequest, progress: Progress) -> tuple[Finished, Report]:
     """Run trials and store them as one run. Raises RequestError if the device does not exist."""
     deadline, began = time.monotonic() + 60 * request.minutes, datetime.now(UTC)
-    run_request = RunRequest("selfcheck", device=request.device, command=request.command)
-    with open_session(run_request, progress) as session:
+    run_request = RunRequest(
+        "selfcheck", device=request.device, command=request.command, wait=request.wait
+    )
+    with open_session(run_request, progress, times=True) as session:
         plan, truth = request.pairs.plan(session.hello.device)
         settings = Settings(
             budget_s=request.case_s * len(plan.cases),

@@ -103,6 +103,7 @@ class RunRequest:
         most=MOST_MEMORY_GIB,
         help="The most memory that a worker may take; nine tenths of the free memory.",
     )
+    wait: bool = option(False, help="Wait for another run on this machine to end.")
     quick: bool = option(False, only="run", help="Use a fifth of the time, for a first look.")
     command: tuple[str, ...] = ()
     aim: Aim | None = None
@@ -128,6 +129,7 @@ class RunKeywords(TypedDict, total=False):
     timeout: float
     pages: Pages
     memory: float | None
+    wait: bool
     quick: bool
 
 

@@ -46,7 +46,7 @@ def test_what_a_word_names(place: Path, word: str, module: str, file: str, folde
 @pytest.mark.parametrize(
     ("word", "problem"),
     [
-        ("mime.py", "--modules-from mime.py: file not found (mine.py?)"),
+        ("mime.py", "--modules-from mime.py: file not found (did you mean 'mine.py'?)"),
         ("plain", "--modules-from plain: this folder is no package: it has no __init__.py"),
         ("notes.txt", "--modules-from notes.txt: not a Python file (its name must end in .py)"),
         ("gone/mine.py", "--modules-from gone/mine.py: file not found"),

@@ -89,7 +89,7 @@ def _against_run(
         request = replace(request, device=old.info.device)
     gone = [Entry(r.module, "any" if r.extent else None) for r in old.rows]
     complain_early(request, gone)
-    with open_session(request, progress) as session:
+    with open_session(request, progress, times=timed) as session:
         prepared = prepare(session, request, gone)
         old = replace(old, rows=_comparable_rows(old, prepared, request))
         rules = tolerances_of(question, prepared.suite)

@@ -151,7 +151,11 @@ def _open(question: CheckRequest, version: _Version, progress: Progress) -> Iter
     """Open a session. Errors in the baseline name the revision, not its temporary folder."""
     try:
         with open_session(
-            question.request, progress, baseline=version.baseline, python=version.python
+            question.request,
+            progress,
+            baseline=version.baseline,
+            python=version.python,
+            times=True,
         ) as session:
             yield session
     except RequestError as problem:
