@@ -13,6 +13,7 @@ from program import ROOT
 
 from attn_bench.catalog.loading import load_baseline
 from attn_bench.catalog.registry import Registry
+from attn_bench.model.protocol import BaselineCode
 
 PACKAGE = ROOT / "attn_bench"
 ROOMS = [
@@ -118,7 +119,7 @@ def test_modules_of_an_earlier_commit_still_load(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     registry = Registry()
-    load_baseline(registry, str(tmp_path), [])
+    load_baseline(registry, BaselineCode(str(tmp_path), []))
     assert [entry.name for entry in registry] == ["se@base"]
 
 

@@ -41,7 +41,7 @@ def find_source(word: str, option: str = "--modules-from") -> Source:
     """The code that `word` names: a file, the folder of a package, or a dotted name.
 
     A file inside a package is imported by its dotted name, so that its relative imports work.
-    Raises RequestError, with the nearest name, if there is no such code.
+    Raises RequestError, with the nearest name, if it names nothing.
     """
     path = Path(word)
     if path.is_dir():

@@ -1,6 +1,6 @@
 """Lets one run at a time measure on a host, since two would falsify each other's times.
 
-The lock belongs to whoever measures and ends with the process, however that ends. On a CPU a run
+The lock ends with the process that measures, however that ends. On a CPU a run
 has the host for itself. A run on a GPU shares the host with runs on other GPUs.
 """
 

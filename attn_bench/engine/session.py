@@ -101,7 +101,7 @@ def _start(
     request: RunRequest, baseline: protocol.BaselineCode | None, python: str | None
 ) -> AnyWorker:
     for word in request.modules_from:
-        find_source(word)  # raises if there is no such code
+        find_source(word)  # raises if it names nothing
     memory = request.memory_gib
     first = Worker(
         protocol.Open(
