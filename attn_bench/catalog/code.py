@@ -106,9 +106,12 @@ def _installed_folders() -> tuple[Path, ...]:
 
 
 def _digest_loaded(name: str) -> str | None:
-    """The digest of a loaded module; None if it is installed, ours, or has no file."""
+    """The digest of a loaded module; None if it is installed, ours, or has no file.
+
+    torch.compile loads the kernels that it makes as parts of packages that do not exist.
+    """
     root = name.partition(".")[0]
-    if root in OWN_ROOTS or root.startswith(BASELINE_PACKAGE):
+    if root in OWN_ROOTS or root.startswith(BASELINE_PACKAGE) or root not in sys.modules:
         return None
     module = sys.modules.get(name)
     if not isinstance(module, ModuleType):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,18 @@ def test_a_file_that_is_gone_is_a_difference(package: Path) -> None:
     importlib.invalidate_caches()
     after = code.Loaded().find(before)
     assert code.first_difference(before, after) == "their_layers.lazy"
+
+
+def test_what_torch_compiles_is_no_code_of_a_user(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module that lies in no package that exists is left out: torch.compile makes such."""
+    loaded = code.Loaded()
+    made = importlib.util.module_from_spec(
+        importlib.util.spec_from_file_location("c4lgn7.kernel", package / "core.py")  # type: ignore[arg-type]
+    )
+    monkeypatch.setitem(sys.modules, "c4lgn7.kernel", made)
+    assert loaded.look() == {}
 
 
 def test_a_module_keeps_the_digest_of_what_was_loaded(package: Path) -> None:
