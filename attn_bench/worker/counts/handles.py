@@ -81,8 +81,8 @@ _TABLE: Mapping[Any, str] = {
     _per_output(4): "upsample_bilinear2d",
     _per_output(SOFTMAX): "softmax log_softmax",
     _nothing: (
-        "upsample_nearest2d clone pad unfold im2col expand_as repeat reshape_as view_as movedim "
-        "swapaxes eye alias lift_fresh dropout feature_dropout numpy_T repeat_interleave"
+        "upsample_nearest2d clone pad unfold im2col expand_as repeat reshape_as view_as unflatten "
+        "movedim swapaxes eye alias lift_fresh dropout feature_dropout numpy_T repeat_interleave"
     ),
 }
 HANDLES: Mapping[str, Handle] = {

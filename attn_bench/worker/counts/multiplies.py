@@ -42,7 +42,7 @@ HARMLESS = frozenset(
     "take_along_dim index index_select index_add index_copy index_fill index_put masked_select "
     "masked_scatter scatter scatter_add scatter_reduce embedding one_hot tril triu pixel_shuffle "
     "pixel_unshuffle channel_shuffle native_channel_shuffle diag diag_embed meshgrid nonzero "
-    "argwhere block_diag combinations cartesian_prod "
+    "argwhere where block_diag combinations cartesian_prod "
     # constants, randomness and facts
     "zeros ones full empty eye arange linspace logspace zeros_like ones_like full_like empty_like "
     "new_zeros new_ones new_full new_empty scalar_tensor tensor rand randn randint randperm "

@@ -82,7 +82,7 @@ def count_work(module: nn.Module, x: Tensor) -> Work:
         graph, _ = torch.jit._get_trace_graph(module, (x,))  # type: ignore[attr-defined]
     tally = _Tally()
     for node in graph.nodes():
-        tally.add(node.kind(), list(node.inputs()), list(node.outputs()))
+        tally.add(_name(node), list(node.inputs()), list(node.outputs()))
     return tally.work()
 
 
@@ -152,6 +152,16 @@ class _Tally:
         for metric, errors in self.theirs.items():
             for kind, error in errors.items():
                 yield f"{metric} is unknown: fvcore cannot count {kind}: {error}"
+
+
+def _name(node: Any) -> str:
+    """The operator of a node; for a Python or a scripted function, with the function's name."""
+    kind: str = node.kind()
+    if kind == "prim::PythonOp":
+        return f"{kind} ({node.pyname()})"
+    if kind == "prim::CallFunction":
+        return f"{kind} ({next(node.inputs()).node().s('name')})"
+    return kind
 
 
 @contextmanager
