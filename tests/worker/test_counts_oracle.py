@@ -100,7 +100,7 @@ OPERATORS: Mapping[str, Callable[[Tensor], Any]] = {
     "conv3d": lambda x: nn.functional.conv3d(x, torch.ones(4, 2, 3, 3, 3)),
     "linear": nn.Linear(8, 5),
     "sdpa": lambda x: nn.functional.scaled_dot_product_attention(x, x, x),
-    "lstm": lambda x, layer=nn.LSTM(8, 8): layer(x[0])[0],  # noqa: B008
+    "lstm": nn.Sequential(nn.Flatten(2), nn.LSTM(64, 8)),
     "fft": lambda x: torch.fft.rfft2(x).abs(),
     "autograd function": Square.apply,
 }
@@ -157,6 +157,15 @@ def test_the_fused_attention_agrees_once_it_is_taken_apart() -> None:
     macs = count_work(module, x).macs
     assert macs is not None
     assert 2 * macs == theirs
+
+
+def test_the_fast_path_in_inference_agrees_with_training() -> None:
+    """FlopCounterMode sees nothing of the fast path; in training it sees what we count in both."""
+    layer, x = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True), torch.randn(2, 64, 16)
+    macs = count_work(layer.eval(), x).macs
+    assert flops(layer, x) == 0
+    assert macs is not None
+    assert 2 * macs == flops(layer.train(), x)
 
 
 def test_the_docs_name_every_difference() -> None:

@@ -12,6 +12,7 @@ from torch import nn
 
 from attn_bench.catalog.registry import builtin
 from attn_bench.worker.counts.handles import HANDLES
+from attn_bench.worker.counts.multiplies import may_multiply
 from attn_bench.worker.metrics import work as counting
 from attn_bench.worker.metrics.work import count_work
 
@@ -106,9 +107,7 @@ def test_an_operator_nobody_counts_is_named() -> None:
 
 def test_what_may_multiply_and_is_not_counted_leaves_macs_unknown() -> None:
     """An uncounted operator that may multiply makes MACs None, with a note that names it."""
-    layer = nn.LSTM(16, 16)
-    x = torch.randn(2, 16, 8, 8)
-    work = count_work(Call(lambda x: layer(x.flatten(2)[0].T)[0]), x)
+    work = count_work(nn.Sequential(nn.Flatten(2), nn.LSTM(64, 8)), torch.randn(2, 16, 8, 8))
     assert work.macs is None
     assert work.notes == ("macs is unknown: aten::lstm may multiply and has no count",)
     assert work.macs_fvcore == 0  # fvcore's own total is fvcore's own
@@ -134,6 +133,23 @@ def test_a_scripted_function_is_named() -> None:
     assert work.uncounted == {"prim::CallFunction (scripted)": 1}
 
 
+def test_products_may_multiply() -> None:
+    """The rule for what cannot multiply frees no operator that contains a product."""
+    names = (
+        "matmul mm addmm bmm baddbmm addbmm mv addmv dot vdot inner linear einsum tensordot "
+        "bilinear _convolution conv2d convolution lstm gru lstm_cell rnn_tanh cdist chain_matmul "
+        "cov corrcoef linalg_multi_dot linalg_solve scaled_dot_product_attention fft_rfft2 stft "
+        "_scaled_mm _native_multi_head_attention _transformer_encoder_layer_fwd embedding_bag"
+    )
+    assert [name for name in names.split() if not may_multiply(f"aten::{name}")] == []
+
+
+def test_unknown_kinds_of_operators_may_multiply() -> None:
+    """What is not PyTorch's, or not known to it, may multiply."""
+    for kind in ("my_library::fused", "aten::of_a_later_version", "prim::If", "prim::CallMethod"):
+        assert may_multiply(kind)
+
+
 def test_what_cannot_multiply_leaves_macs_known() -> None:
     """An uncounted elementwise operator is named, and MACs stay exact."""
     work = count_work(Call(lambda x: torch.i0(x @ x).cumsum(1).roll(1, 2)), torch.randn(2, 4, 8, 8))
@@ -156,13 +172,10 @@ def test_an_encoder_layer_is_counted_in_both_modes() -> None:
     """nn.TransformerEncoderLayer has the same work in inference as in training, all of it."""
     width, tokens, hidden = 16, 64, 32
     layer = nn.TransformerEncoderLayer(width, 4, hidden, dropout=0.0, batch_first=True)
-    module = Call(lambda x: layer(x.flatten(2).mT))
-    x = torch.randn(2, width, 8, 8)
+    x = torch.randn(2, tokens, width)
     attention, mlp = 393_216, 2 * (2 * tokens * width * hidden)
-    layer.eval()
-    inference = count_work(module, x)
-    layer.train()
-    assert inference == count_work(module, x)
+    inference = count_work(layer.eval(), x)
+    assert inference == count_work(layer.train(), x)
     assert inference.macs == attention + mlp
 
 

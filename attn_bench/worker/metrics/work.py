@@ -32,7 +32,7 @@ from attn_bench.model.errors import in_one_line
 from attn_bench.worker.attempt import CaseFailed, attempt
 from attn_bench.worker.called import CalledCase
 from attn_bench.worker.counts.handles import HANDLES
-from attn_bench.worker.counts.multiplies import BOOKKEEPING, may_multiply
+from attn_bench.worker.counts.multiplies import BOOKKEEPING, is_view, may_multiply
 from attn_bench.worker.counts.traced import ATEN, MACS, OPS
 
 FLOPS, ACTIVATIONS = "macs_fvcore", "activations"
@@ -79,7 +79,7 @@ def count_work(module: nn.Module, x: Tensor) -> Work:
     Raises the error of the tracer if the module cannot be traced.
     """
     with torch.no_grad(), _quiet_tracer(), _without_fused_attention():
-        graph, _ = torch.jit._get_trace_graph(module, (x,))  # type: ignore[attr-defined]
+        graph, _ = torch.jit._get_trace_graph(module, (x,))  # type: ignore[attr-defined,no-untyped-call]
     tally = _Tally()
     for node in graph.nodes():
         tally.add(_name(node), list(node.inputs()), list(node.outputs()))
@@ -105,7 +105,7 @@ class _Tally:
         try:
             if handle is not None:
                 self._add_ours(kind, handle(inputs, outputs))
-            elif kind not in IGNORED:
+            elif kind not in IGNORED and not is_view(kind):
                 self.uncounted[kind] += 1
         except Exception as error:  # a handle meets operators of any form
             self.failed.setdefault(kind, in_one_line(error))
