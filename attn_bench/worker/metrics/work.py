@@ -1,14 +1,15 @@
 """Counts the arithmetic of a forward pass, including work that fvcore does not count.
 
 `macs_fvcore` is the exact total of fvcore. It ignores pooling by `mean`, gates, activations and
-softmax, and it mixes multiply-accumulates with BatchNorm's operations. A second analysis uses
-fvcore with our handles and splits the work in two:
+softmax, and it mixes multiply-accumulates with BatchNorm's operations. The handles of
+`worker/counts` split the work of the same trace in two:
 
-- `macs`: multiply-accumulates of convolutions and matrix products, nothing else;
+- `macs`: multiply-accumulates of convolutions and matrix products, nothing else; unknown if an
+  operator that may multiply was not counted;
 - `elementwise_ops`: one for each result of an elementwise function (sigmoid and exp included), one
   for each element that a reduction or a pooling window reads, BatchNorm's two (five in training).
 
-Copies and views are not arithmetic. The notes name every operator that neither analysis knows.
+Copies and views are not arithmetic. `uncounted` names every operator without a count.
 """
 
 from __future__ import annotations
