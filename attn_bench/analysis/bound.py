@@ -30,18 +30,22 @@ def copy_rate(rates: Rates, footprint: int) -> float:
 
 
 def bound_us(facts: Facts, mode: Mode, rates: Rates) -> float | None:
-    """The larger of the memory time and the arithmetic time, in µs; None if traffic is unknown.
+    """The larger of the memory time and the arithmetic time, in µs.
+
+    None if the traffic, the MACs or the other operations are unknown: the memory time alone would
+    pass for the least possible time of a case that computes for longer.
 
     `bytes_min` includes the traffic of `mode`. `macs` and `elementwise_ops` count the forward pass.
-    If the work could not be counted, the bound is the memory time alone. An elementwise operation
-    counts as half a multiply-accumulate.
+    An elementwise operation counts as half a multiply-accumulate.
 
     >>> facts = Facts(bytes_min=500, macs=2000, elementwise_ops=0)
     >>> bound_us(facts, "inference", Rates("float32", [(100, 1e6)], 1e9))
     500.0
+    >>> bound_us(Facts(bytes_min=500), "inference", Rates("float32", [(100, 1e6)], 1e9)) is None
+    True
     """
-    bytes_min, macs, elementwise_ops = facts.bytes_min, facts.macs or 0, facts.elementwise_ops or 0
-    if bytes_min is None:
+    bytes_min, macs, elementwise_ops = facts.bytes_min, facts.macs, facts.elementwise_ops
+    if bytes_min is None or macs is None or elementwise_ops is None:
         return None
     if mode == "training":
         macs, elementwise_ops = TRAINING_MACS * macs, TRAINING_OPS * elementwise_ops

@@ -68,16 +68,12 @@ class Tolerances:
 
 @dataclass(frozen=True)
 class Change:
-    """A change of an exact metric."""
+    """A change of an exact metric; `new` is None if it was known and is unknown now."""
 
     metric: str
     old: float
-    new: float
+    new: float | None
     severity: Severity
-
-    @property
-    def ratio(self) -> float:
-        return self.new / self.old if self.old else inf
 
 
 @dataclass(frozen=True)
@@ -132,7 +128,9 @@ def make_finding(case_id: str, module: str, verdict: Verdict, reason: str) -> Fi
 def exact_changes(
     module: str, old: Facts | Row | None, new: Facts | Row | None, tolerances: Tolerances
 ) -> tuple[Change, ...]:
-    """The exact metrics that differ. A metric that is unknown on one side is not compared.
+    """The exact metrics that differ. A metric that was unknown before is not compared.
+
+    A gated metric that is unknown now is undecided, since it may have grown.
 
     Peak memory is compared at equal threads only, since libraries take a buffer for each thread.
     """
@@ -143,24 +141,32 @@ def exact_changes(
             continue
         before: float | None = getattr(old, metric, None)
         now: float | None = getattr(new, metric, None)
-        if before is None or now is None or before == now:
+        if before is None or before == now:
             continue
         fail, warn = tolerances.of(metric, module)
         severity: Severity = "pass"
-        if now > before * (1 + warn):
+        if now is None:
+            severity = "undecided" if fail < inf else "pass"
+        elif now > before * (1 + warn):
             severity = "fail" if now > before * (1 + fail) else "warn"
         found.append(Change(metric, before, now, severity))
     return tuple(found)
 
 
 def exact_finding(case_id: str, module: str, changes: tuple[Change, ...]) -> Finding:
-    """`heavier` if a change is beyond its tolerance, `lighter` if metrics only shrank."""
+    """`heavier` if a change is beyond its tolerance, `lighter` if metrics only shrank.
+
+    `undecided` if a gated metric is unknown now and no other is beyond its tolerance.
+    """
     severities: list[Severity] = [change.severity for change in changes]
     worst: Severity = min(severities, key=SEVERITIES.index) if severities else "pass"
     verdict: Verdict = "same"
-    if worst != "pass":
+    known = [(c.old, c.new) for c in changes if c.new is not None]
+    if worst == "undecided":
+        verdict = "undecided"
+    elif worst != "pass":
         verdict = "heavier"
-    elif any(c.new < c.old for c in changes) and all(c.new <= c.old for c in changes):
+    elif any(new < old for old, new in known) and all(new <= old for old, new in known):
         verdict = "lighter"
     return Finding(case_id, module, verdict, worst, changes)
 

@@ -80,11 +80,17 @@ def case_of(row: Published, device: DeviceName) -> Case | None:
 def compare(
     rows: Iterable[Row], operations: Mapping[str, Mapping[str, int]], device: DeviceName
 ) -> list[Comparison]:
-    """Compare the measured `rows` with the published figures; other networks are left out.
+    """Compare the measured `rows` with the published figures.
+
+    Other networks, and those whose work is unknown, are left out.
 
     operations: case -> operator -> operations, from run.json.
     """
-    measured = {row.case_id: row for row in rows if row.status in COUNTED and row.macs is not None}
+    measured = {
+        row.case_id: row
+        for row in rows
+        if row.status in COUNTED and None not in (row.macs, row.macs_fvcore)
+    }
     found = [_compare_with_expected(line, measured, device) for line in _read_counts()]
     for row in load():
         case = case_of(row, device)

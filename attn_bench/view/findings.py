@@ -107,7 +107,11 @@ def find_notable(findings: Sequence[Finding]) -> list[Finding]:
 
 def _describe_change(change: Change) -> str:
     """A change of a metric, with a mark if it is beyond its tolerance."""
-    percent = f", {100 * (change.ratio - 1):+.2g} %" if change.old else ""
+    if change.new is None:
+        unknown = ": the operators without a count are in run.json"
+        mark = unknown if change.severity == "undecided" else ""
+        return f"{change.metric} {change.old:,.0f} → unknown{mark}"
+    percent = f", {100 * (change.new / change.old - 1):+.2g} %" if change.old else ""
     mark = {"fail": ": too much", "warn": ": a warning"}.get(change.severity, "")
     grown = f"{change.new - change.old:+,.0f}{percent}"
     return f"{change.metric} {change.old:,.0f} → {change.new:,.0f} ({grown}){mark}"

@@ -22,6 +22,7 @@ from attn_bench.analysis.verdicts import (
 )
 from attn_bench.model.row import Row
 from attn_bench.model.suite import Tolerance
+from attn_bench.view.findings import make_cells
 
 USUAL = Tolerances()
 
@@ -106,6 +107,20 @@ def test_exact_metrics_may_not_grow() -> None:
     told = exact_changes("se", Row(elementwise_ops=100), Row(elementwise_ops=200), USUAL)
     assert exact_finding("a", "se", told).severity == "pass"
     assert not exact_changes("se", Row(params=None), Row(params=5), USUAL)
+
+
+def test_a_gated_metric_that_becomes_unknown_is_undecided() -> None:
+    """MACs that are unknown now may have grown: the case is undecided, and says it."""
+    changes = exact_changes("se", Row(macs=100), Row(macs=None), USUAL)
+    finding = exact_finding("a", "se", changes)
+    assert (finding.verdict, finding.severity) == ("undecided", "undecided")
+    assert exit_status([finding]) == 4
+    assert "macs 100 → unknown" in make_cells(finding).why
+    more = exact_changes("se", Row(macs=1, params=1), Row(macs=None, params=2), USUAL)
+    assert exact_finding("a", "se", more).verdict == "heavier"
+    told = exact_changes("se", Row(macs_fvcore=100), Row(macs_fvcore=None), USUAL)
+    assert exact_finding("a", "se", told).severity == "pass"
+    assert "macs_fvcore 100 → unknown" in make_cells(exact_finding("a", "se", told)).why
 
 
 def test_peak_memory_belongs_to_its_number_of_threads() -> None:

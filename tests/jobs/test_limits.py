@@ -7,6 +7,7 @@ from rows import network
 
 from attn_bench.jobs.recommend.choice import choose
 from attn_bench.jobs.recommend.limits import Limit, has_meaning
+from attn_bench.view.recommend.words import give_reasons, list_unknowns
 
 PLAIN = network("plain", 1.0, params=25_000_000, memory=10_000_000)
 
@@ -78,6 +79,20 @@ def test_exact_metrics_are_judged_as_they_are():
     assert limit.fit(network("a", 1.0, params=27_500_000), PLAIN) == "yes"
     assert limit.fit(network("a", 1.0, params=27_500_001), PLAIN) == "no"
     assert limit.fit(network("a", 1.0, params=None), PLAIN) == "unknown"
+
+
+@pytest.mark.parametrize("text", ["4.1G", "+10%"])
+def test_unknown_macs_are_within_no_limit(text):
+    """A candidate whose MACs are unknown is not taken under --max-macs, and is named."""
+    limit = Limit.read("macs", text)
+    found = choose([network("a", 1.01, macs=None), network("b", 1.05)], PLAIN, (limit,))
+    assert {c.label: c.fits for c in found.candidates} == {"a": "unknown", "b": "yes"}
+    assert found.chosen is not None
+    assert found.chosen.label == "b"
+    assert any("not known to fit: a, macs" in words for words in list_unknowns(found))
+    nothing = choose([network("a", 1.01, macs=None)], PLAIN, (limit,))
+    assert nothing.chosen is None
+    assert "No candidate is known to keep the limits" in give_reasons(nothing)[0]
 
 
 def test_the_worst_of_several_limits_counts():

@@ -121,8 +121,10 @@ def _nothing_fits(choice: Choice) -> tuple[str, str, str]:
 
     nearest = min(measured, key=beyond)
     stages = ", or put modules into fewer stages (--place)" if nearest.row.backbone else ""
+    has_unknown = any(c.fits == "unknown" for c in measured)
+    keeps = "is known to keep" if has_unknown else "keeps"
     return (
-        f"No candidate keeps the limits ({limits}).",
+        f"No candidate {keeps} the limits ({limits}).",
         f"The nearest is {nearest.label}: {', '.join(list_missed(nearest, choice))}.",
         f"Raise a limit{stages}.",
     )
@@ -172,7 +174,8 @@ def list_unknowns(choice: Choice) -> list[str]:
         if candidate.fits == "unclear":
             found.append(f"may or may not fit: {candidate.label}, {figures}")
         elif candidate.fits == "unknown":
-            found.append(f"not measured: {candidate.label}, {figures}")
+            what = "not known to fit" if candidate.keeps else "not measured"
+            found.append(f"{what}: {candidate.label}, {figures}")
         elif candidate.row.status == "unsupported":
             found.append(f"not possible: {candidate.label}, {figures}")
     return found

@@ -1,60 +1,67 @@
 """Counts the arithmetic of a forward pass, including work that fvcore does not count.
 
 `macs_fvcore` is the exact total of fvcore. It ignores pooling by `mean`, gates, activations and
-softmax, and it mixes multiply-accumulates with BatchNorm's operations. A second analysis uses
-fvcore with our handles and splits the work in two:
+softmax, and it mixes multiply-accumulates with BatchNorm's operations. The handles of
+`worker/counts` split the work of the same trace in two:
 
-- `macs`: multiply-accumulates of convolutions and matrix products, nothing else;
+- `macs`: multiply-accumulates of convolutions and matrix products, nothing else; unknown if an
+  operator that may multiply was not counted;
 - `elementwise_ops`: one for each result of an elementwise function (sigmoid and exp included), one
   for each element that a reduction or a pooling window reads, BatchNorm's two (five in training).
 
-Copies and views are not arithmetic. The notes name every operator that neither analysis knows.
+Copies and views are not arithmetic. `uncounted` names every operator without a count.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from functools import cache
-from math import prod
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from fvcore.nn import jit_handles
 
 # fvcore's public analyses of these would each trace the module again.
 from fvcore.nn.activation_count import _DEFAULT_SUPPORTED_OPS as FVCORE_ACTIVATIONS
 from fvcore.nn.flop_count import _DEFAULT_SUPPORTED_OPS as FVCORE_FLOPS
-from fvcore.nn.jit_analysis import JitModelAnalysis
+from fvcore.nn.jit_analysis import _IGNORED_OPS as FVCORE_IGNORED
 from torch import Tensor, nn
 
+from attn_bench.model.errors import in_one_line
 from attn_bench.worker.attempt import CaseFailed, attempt
 from attn_bench.worker.called import CalledCase
+from attn_bench.worker.counts.handles import HANDLES
+from attn_bench.worker.counts.multiplies import BOOKKEEPING, is_view, may_multiply
+from attn_bench.worker.counts.traced import ATEN, MACS, OPS
 
-Handle = Callable[[list[Any], list[Any]], "Counter[str]"]
-
-MACS, OPS, FLOPS, ACTIVATIONS = "macs", "elementwise_ops", "macs_fvcore", "activations"
-TOTALS = (MACS, OPS, FLOPS, ACTIVATIONS)
-ATEN = "aten::"
+FLOPS, ACTIVATIONS = "macs_fvcore", "activations"
+FVCORE: Mapping[str, Mapping[str, Callable[..., Any] | None]] = {
+    FLOPS: FVCORE_FLOPS,
+    ACTIVATIONS: FVCORE_ACTIVATIONS,
+}
+IGNORED = FVCORE_IGNORED | {f"prim::{name}" for name in BOOKKEEPING}
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
     """The arithmetic of one forward pass of the whole batch.
 
+    macs_fvcore, activations: None if a handle of fvcore raises, as its analysis then does.
+    macs: None if an operator that may multiply was not counted.
     operations: operator ("convolution", "mul") -> its part of `macs` and `elementwise_ops`.
     uncounted: operator -> number of calls.
+    notes: why a count is unknown or incomplete; each names the operator.
     """
 
-    macs_fvcore: int
-    macs: int
+    macs_fvcore: int | None
+    macs: int | None
     elementwise_ops: int
-    activations: int
+    activations: int | None
     operations: Mapping[str, int]
     uncounted: Mapping[str, int]
+    notes: tuple[str, ...]
 
 
 def measure(called: CalledCase) -> Mapping[str, Any]:
@@ -72,157 +79,109 @@ def count_work(module: nn.Module, x: Tensor) -> Work:
 
     Raises the error of the tracer if the module cannot be traced.
     """
-    with torch.no_grad(), _quiet_tracer():
-        analysis = JitModelAnalysis(module, x).set_op_handle(**_all_handles())
-        analysis.unsupported_ops_warnings(False)
-        analysis.uncalled_modules_warnings(False)
-        analysis.tracer_warnings("none")
-        counted = {name: int(total) for name, total in analysis.by_operator().items()}
-        unknown = Counter(analysis.unsupported_ops())
-    totals = {name: counted.pop(name, 0) for name in TOTALS}
-    unknown.update({name: n for name, n in counted.items() if name.startswith(ATEN)})
-    operations = {name: n for name, n in counted.items() if n and not name.startswith(ATEN)}
-    return Work(**totals, operations=operations, uncounted=dict(unknown))
+    with torch.no_grad(), _quiet_tracer(), _without_fused_attention():
+        graph, _ = torch.jit._get_trace_graph(module, (x,))  # type: ignore[attr-defined,no-untyped-call]
+    tally = _Tally()
+    for node in graph.nodes():
+        tally.add(_name(node), list(node.inputs()), list(node.outputs()))
+    return tally.work()
 
 
-@cache
-def _all_handles() -> Mapping[str, Handle]:
-    """Combine fvcore's two analyses and ours, so that one trace serves all; tracing is slow.
+@dataclass
+class _Tally:
+    """The counts so far.
 
-    An operator that only fvcore counts stands under its full name, once for each call.
+    failed: operator -> the error of our handle; theirs: metric -> operator -> that of fvcore's.
     """
-    handles: dict[str, list[Handle]] = {name: [handle] for name, handle in HANDLES.items()}
-    for kind, known in ((FLOPS, FVCORE_FLOPS), (ACTIVATIONS, FVCORE_ACTIVATIONS)):
-        for name, handle in known.items():
+
+    totals: Counter[str] = field(default_factory=Counter)
+    operations: Counter[str] = field(default_factory=Counter)
+    uncounted: Counter[str] = field(default_factory=Counter)
+    failed: dict[str, str] = field(default_factory=dict)
+    theirs: dict[str, dict[str, str]] = field(default_factory=lambda: {FLOPS: {}, ACTIVATIONS: {}})
+
+    def add(self, kind: str, inputs: list[Any], outputs: list[Any]) -> None:
+        """Add an operator. An error of its handle leaves the counts of all others alone."""
+        handle = HANDLES.get(kind)
+        try:
             if handle is not None:
-                handles.setdefault(name, [_a_call_of(name)]).append(_as(kind, handle))
-    return {name: _together(several) for name, several in handles.items()}
+                self._add_ours(kind, handle(inputs, outputs))
+            elif kind not in IGNORED and not is_view(kind):
+                self.uncounted[kind] += 1
+        except Exception as error:  # a handle meets operators of any form
+            self.failed.setdefault(kind, in_one_line(error))
+            self.uncounted[kind] += 1
+        for metric, handles in FVCORE.items():
+            theirs = handles.get(kind)
+            if theirs is None:
+                continue
+            try:
+                found = theirs(inputs, outputs)
+            except Exception as error:  # likewise
+                self.theirs[metric].setdefault(kind, in_one_line(error))
+            else:
+                total = sum(found.values()) if isinstance(found, Counter) else found
+                self.totals[metric] += int(total)
+
+    def _add_ours(self, kind: str, counted: Counter[str]) -> None:
+        self.totals.update(counted)
+        if total := counted[MACS] + counted[OPS]:
+            self.operations[kind.removeprefix(ATEN).strip("_")] += total
+
+    def work(self) -> Work:
+        multiplying = [kind for kind in self.uncounted if may_multiply(kind)]
+        return Work(
+            macs_fvcore=None if self.theirs[FLOPS] else self.totals[FLOPS],
+            macs=None if multiplying else self.totals[MACS],
+            elementwise_ops=self.totals[OPS],
+            activations=None if self.theirs[ACTIVATIONS] else self.totals[ACTIVATIONS],
+            operations=dict(self.operations),
+            uncounted=dict(self.uncounted),
+            notes=(*self._ours_in_words(multiplying), *self._theirs_in_words()),
+        )
+
+    def _ours_in_words(self, multiplying: list[str]) -> Iterator[str]:
+        for kind in self.uncounted:
+            error = self.failed.get(kind)
+            if kind in multiplying:
+                why = "has no count" if error is None else f"could not be counted: {error}"
+                yield f"{MACS} is unknown: {kind} may multiply and {why}"
+            elif error is not None:
+                yield f"{OPS} leaves out {kind}, which could not be counted: {error}"
+
+    def _theirs_in_words(self) -> Iterator[str]:
+        for metric, errors in self.theirs.items():
+            for kind, error in errors.items():
+                yield f"{metric} is unknown: fvcore cannot count {kind}: {error}"
 
 
-def _a_call_of(name: str) -> Handle:
-    return lambda inputs, outputs: Counter({name: 1})
-
-
-def _together(handles: Sequence[Handle]) -> Handle:
-    def together(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
-        total: Counter[str] = Counter()
-        for handle in handles:
-            total.update(handle(inputs, outputs))
-        return total
-
-    return together
+def _name(node: Any) -> str:
+    """The operator of a node; for a Python or a scripted function, with the function's name."""
+    kind: str = node.kind()
+    if kind == "prim::PythonOp":
+        return f"{kind} ({node.pyname()})"
+    if kind == "prim::CallFunction":
+        return f"{kind} ({next(node.inputs()).node().s('name')})"
+    return kind
 
 
 @contextmanager
 def _quiet_tracer() -> Iterator[None]:
-    """Silence the tracer: torch.jit's warnings are irrelevant, fvcore's are in `uncounted`."""
+    """Silence the tracer: torch.jit's warnings are irrelevant here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
-# --- handles: (inputs, outputs) of a traced operator -> how much it adds to MACS or OPS -----------
+@contextmanager
+def _without_fused_attention() -> Iterator[None]:
+    """Trace nn.MultiheadAttention and its kin by their layers, in inference as in training.
 
-
-def _elements(value: Any) -> int:
-    shape = jit_handles.get_shape(value)
-    return 0 if shape is None else prod(shape)
-
-
-def _as(kind: str, fvcore_handle: Callable[..., Any]) -> Handle:
-    """A handle of fvcore that puts its count under `kind`."""
-
-    def handle(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
-        counted = fvcore_handle(inputs, outputs)
-        total = sum(counted.values()) if isinstance(counted, Counter) else counted
-        return Counter({kind: int(total)})
-
-    return handle
-
-
-def _per_output(operations: int) -> Handle:
-    return lambda inputs, outputs: Counter({OPS: operations * _elements(outputs[0])})
-
-
-def _per_input(operations: int) -> Handle:
-    return lambda inputs, outputs: Counter({OPS: operations * _elements(inputs[0])})
-
-
-def _nothing(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
-    return Counter()
-
-
-def _pooling(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
-    """One for each element of each window; padding does not count."""
-    height, width = jit_handles.get_shape(inputs[0])[-2:]
-    out_height, out_width = jit_handles.get_shape(outputs[0])[-2:]
-    kernel, stride, padding = (_pair(inputs[index]) for index in (1, 2, 3))
-    stride = stride or kernel
-    read = 1
-    for axis, (size, out) in enumerate(((height, out_height), (width, out_width))):
-        starts = [index * stride[axis] - padding[axis] for index in range(out)]
-        read *= sum(min(start + kernel[axis], size) - max(start, 0) for start in starts)
-    planes = _elements(inputs[0]) // (height * width)
-    return Counter({OPS: planes * read})
-
-
-def _pair(value: Any) -> list[int]:
-    given = [item.toIValue() for item in value.node().inputs()] or value.toIValue() or []
-    return list(given) * 2 if len(given) == 1 else list(given)
-
-
-def _attention(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
-    """Two matrix products, and a softmax over (…, queries, keys) between them."""
-    *batch, queries, depth = jit_handles.get_shape(inputs[0])
-    keys = jit_handles.get_shape(inputs[1])[-2]
-    value_depth = jit_handles.get_shape(inputs[2])[-1]
-    scores = prod(batch) * queries * keys
-    return Counter({MACS: scores * (depth + value_depth), OPS: _SOFTMAX * scores})
-
-
-_SOFTMAX = 5  # maximum, difference, exp, sum, quotient
-
-
-def _named(name: str, handle: Handle) -> Handle:
-    """A handle that also puts the count of `handle` under the name of the operator."""
-
-    def named(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
-        counted = handle(inputs, outputs)
-        return counted + Counter({name.strip("_"): counted[OPS] + counted[MACS]})
-
-    return named
-
-
-_TABLE: Mapping[Any, str] = {
-    _as(MACS, jit_handles.conv_flop_jit): "_convolution",
-    _as(MACS, jit_handles.addmm_flop_jit): "addmm",
-    _as(MACS, jit_handles.linear_flop_jit): "linear",
-    _as(MACS, jit_handles.matmul_flop_jit): "matmul mm",
-    _as(MACS, jit_handles.bmm_flop_jit): "bmm",
-    _as(MACS, jit_handles.einsum_flop_jit): "einsum",
-    _attention: "scaled_dot_product_attention",
-    _as(OPS, jit_handles.batchnorm_flop_jit): "batch_norm",
-    _as(OPS, jit_handles.norm_flop_counter(2)): "group_norm layer_norm",
-    _as(OPS, jit_handles.norm_flop_counter(1)): "instance_norm",
-    _pooling: "avg_pool2d max_pool2d",
-    _per_input(1): "adaptive_avg_pool2d adaptive_max_pool2d mean sum amax amin max min",
-    _per_input(2): "norm linalg_vector_norm",
-    _per_input(3): "var std var_mean std_mean",
-    _per_output(1): (
-        "add sub rsub mul div neg abs sqrt rsqrt reciprocal pow square exp log tanh sigmoid relu "
-        "relu6 leaky_relu clamp hardtanh maximum minimum"
-    ),
-    _per_output(3): "hardsigmoid silu hardswish gelu mish softplus elu",
-    _per_output(4): "upsample_bilinear2d",
-    _per_output(_SOFTMAX): "softmax log_softmax",
-    _nothing: (
-        "upsample_nearest2d clone pad unfold im2col expand_as repeat reshape_as view_as movedim "
-        "swapaxes eye alias lift_fresh dropout feature_dropout numpy_T repeat_interleave"
-    ),
-}
-HANDLES: Mapping[str, Handle] = {
-    f"{ATEN}{name}{in_place}": _named(name, handle)
-    for handle, names in _TABLE.items()
-    for name in names.split()
-    for in_place in ("", "_")
-}
+    In inference PyTorch has one operator for all of their work, which nobody counts.
+    """
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)

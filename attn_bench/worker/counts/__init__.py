@@ -1,0 +1,1 @@
+"""What each traced operator adds to the work, and which operators cannot multiply matrices."""
