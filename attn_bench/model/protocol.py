@@ -24,7 +24,7 @@ from attn_bench.model.metrics import Timing
 from attn_bench.model.run import Facts, Rates
 from attn_bench.model.status import Status
 
-VERSION = 6
+VERSION = 7
 # How the names of the variables begin that change how fast or how exactly a worker computes.
 SETTINGS = (
     *("OMP_", "GOMP_", "KMP_", "MKL_", "MALLOC_", "THP_", "GLIBC_TUNABLES", "LD_PRELOAD"),
@@ -75,13 +75,13 @@ class BaselineCode:
 class Open:
     """The first message: which device and which modules to open. -> Hello
 
-    device: "auto" lets the worker choose.
+    device: a choice of `--device`; "auto" lets the worker choose.
     memory_bytes: the most memory that the worker may take; None uses the device's default.
     pages: what its memory lies in; the environment of its process has the settings.
     """
 
     version: int
-    device: DeviceName | Literal["auto"]
+    device: str
     threads: int | None
     modules_from: list[str]
     memory_bytes: int | None = None
