@@ -49,7 +49,7 @@ def run_option(name: str, **changes: Any) -> Callable[[F], F]:
     return click.option(f"--{name.replace('_', '-')}", name, **(attributes | changes))
 
 
-class Offer(click.Choice[str]):
+class Offer(click.Choice):  # type: ignore[type-arg]  # click 8.1 takes no argument
     """A choice among words, some of which hold a number."""
 
     def convert(

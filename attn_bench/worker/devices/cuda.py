@@ -67,7 +67,10 @@ class Cuda(Device):
         torch.cuda.synchronize()
 
     def release(self) -> None:
-        """Empty the allocator's cache. The next block's untimed call allocates again."""
+        """Empty the allocator's cache. The next block's untimed call allocates again.
+
+        Raises if an earlier error has made the GPU unusable: the worker ends, and is replaced.
+        """
         torch.cuda.empty_cache()
 
     def time_block(self, call: Call, calls: int) -> Timing:
