@@ -80,8 +80,8 @@ TIMED_METRIC = Change(
     edits={
         f"{A}model/metrics.py": (
             (
-                "    throttled: bool = False\n",
-                "    throttled: bool = False\n    cpu_s: float | None = None\n",
+                "    throttled: bool | None = None\n",
+                "    throttled: bool | None = None\n    cpu_s: float | None = None\n",
             ),
             (
                 "    ratio: float | None = column(",
@@ -195,8 +195,8 @@ class Xpu(Device):
     matrix_side: ClassVar[int] = 4096
 
     @classmethod
-    def available(cls) -> bool:
-        return torch.xpu.is_available()
+    def count(cls) -> int:
+        return torch.xpu.device_count()
 
     def facts(self) -> dict[str, Any]:
         return {"gpu": torch.xpu.get_device_name(0)}

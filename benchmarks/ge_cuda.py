@@ -38,7 +38,7 @@ def main() -> int:
     parser.add_argument("--dtype", nargs="+", choices=DTYPES, default=["float32", "bfloat16"])
     parser.add_argument("--layout", nargs="+", choices=LAYOUTS, default=list(LAYOUTS))
     options = parser.parse_args()
-    if not Cuda.available():
+    if not Cuda.count():
         print("benchmarks/ge_cuda.py: needs a CUDA device, found none", file=sys.stderr)
         return 2
     device = Cuda()

@@ -60,7 +60,10 @@ def test_it_shows_itself() -> None:
     ("wrong", "message"),
     [
         ({"suite": "smok"}, "unknown suite 'smok' .did you mean 'smoke'"),
-        ({"suite": "smoke", "device": "tpu"}, "run: device='tpu': must be one of cpu, cuda, auto"),
+        (
+            {"suite": "smoke", "device": "tpu"},
+            "run: device='tpu': must be one of cpu, cuda, cuda:INDEX, auto",
+        ),
         ({"suite": "smoke", "budget": 0}, "budget=0: must be a number above 0"),
         (
             {"suite": "smoke", "precision": 200},

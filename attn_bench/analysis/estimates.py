@@ -17,7 +17,7 @@ from scipy.special import stdtrit
 from attn_bench.analysis import variances
 from attn_bench.analysis.location import Location, Rounds, Sample, locate
 from attn_bench.analysis.variances import Effects, Part
-from attn_bench.model.metrics import TIMED, Interval
+from attn_bench.model.metrics import DEVICE_CLOCKS, TIMED, DeviceClock, Interval
 from attn_bench.model.run import Block
 
 CONFIDENCE = 0.95
@@ -100,12 +100,15 @@ class Timings:
             metric.name: {} for metric in TIMED
         }
         self._calls = self._kept["latency_us"]
+        self._clocks: dict[str, set[DeviceClock]] = defaultdict(set)
         for block in blocks:
             self.add(block)
 
     def add(self, block: Block) -> None:
         if block.round < WARM_UP_ROUNDS:
             return
+        if block.device_clock is not None:
+            self._clocks[block.case_id].add(block.device_clock)
         for metric in TIMED:
             seconds = metric.sample(block) if metric.sample else None
             if seconds is not None:
@@ -119,6 +122,10 @@ class Timings:
 
     def sessions(self, case_id: str) -> int:
         return len(self._calls.get(case_id, {}))
+
+    def device_clock(self, case_id: str) -> DeviceClock | None:
+        """How the device was timed in the worst of the case's blocks; None if it was not timed."""
+        return max(self._clocks.get(case_id, ()), key=DEVICE_CLOCKS.index, default=None)
 
     def drift(self) -> float | None:
         """How much slower the first fifth of a session's rounds was than the rest, as a fraction.

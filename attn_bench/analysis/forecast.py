@@ -78,7 +78,7 @@ def make_forecast(
     mine = [b for b in blocks if b.case_id in baseline_of and b.round >= WARM_UP_ROUNDS]
     compared = {i: baseline for i, baseline in baseline_of.items() if i != baseline}
     estimates = tuple(Timings(mine).ratios(compared).values())
-    called_s = sum(block.seconds + block.first_call_s for block in mine)
+    called_s = sum(block.calling_s for block in mine)
     if not estimates or max(estimate.sessions for estimate in estimates) == 1:
         return None  # one session does not tell how sessions vary
     return Forecast(estimates, called_s / (calling_share or 1.0))

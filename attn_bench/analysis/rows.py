@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from attn_bench.analysis.bound import bound_us
@@ -13,7 +13,7 @@ from attn_bench.model.axes import DType
 from attn_bench.model.case import Case
 from attn_bench.model.metrics import EXACT, TIMED, Interval, ends_of
 from attn_bench.model.row import Row
-from attn_bench.model.run import Facts, Outcome, Plan, Rates
+from attn_bench.model.run import Outcome, Plan, Rates
 from attn_bench.model.units import WIDE, percent, with_interval
 
 
@@ -130,26 +130,20 @@ def _row(
         cells |= _ends(name, interval, is_hidden=overload is not None)
     if outcome.facts is not None:
         cells |= {name: getattr(outcome.facts, name) for name in EXACT}
-        cells |= _bound(case, outcome.facts, measured, latency if status == "ok" else None)
-    return Row(
+        rates = measured.rates.get(case.dtype)
+        cells["bound_us"] = rates and bound_us(outcome.facts, case.mode, rates)
+    row = Row(
         **cells,
         threads=measured.threads,
         rounds=timings.rounds(case.id) or None,
         sessions=timings.sessions(case.id) or None,
+        device_clock=timings.device_clock(case.id),
         status=status,
         error=error,
     )
-
-
-def _bound(
-    case: Case, facts: Facts, measured: Measurements, latency: Interval | None
-) -> dict[str, float | None]:
-    rates = measured.rates.get(case.dtype)
-    bound = None if rates is None else bound_us(facts, case.mode, rates)
-    return {
-        "bound_us": bound,
-        "bound_fraction": bound / latency.value if bound and latency else None,
-    }
+    if row.status != "ok" or not row.bound_us or row.bounded is None:
+        return row
+    return replace(row, bound_fraction=row.bound_us / row.bounded.value)
 
 
 def _ends(

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from attn_bench.model.axes import is_offered
 from attn_bench.model.errors import RequestError
 from attn_bench.model.request import RUN_OPTIONS, RunOption, RunRequest, make_request
 
@@ -48,10 +49,22 @@ def run_option(name: str, **changes: Any) -> Callable[[F], F]:
     return click.option(f"--{name.replace('_', '-')}", name, **(attributes | changes))
 
 
+class Offer(click.Choice):  # type: ignore[type-arg]  # click 8.1 takes no argument
+    """A choice among words, some of which hold a number."""
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> str:
+        if not is_offered(value, self.choices):
+            words = ", ".join(map(repr, self.choices))
+            self.fail(f"{value!r} is not one of {words}.", parameter, context)
+        return str(value)
+
+
 def _click_type(fact: RunOption) -> Any:
     """The click type of this option."""
     if fact.choices:
-        return click.Choice(fact.choices)
+        return Offer(fact.choices)
     if fact.kind is tuple:
         return str
     low = fact.least if fact.more_than is None else fact.more_than

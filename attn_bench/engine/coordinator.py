@@ -305,8 +305,8 @@ class Coordinator:
 
 
 def calling_s(blocks: Iterable[Block]) -> float:
-    """The seconds spent in modules: timed blocks and untimed first calls."""
-    return sum(block.seconds + block.first_call_s for block in blocks)
+    """The seconds spent in modules."""
+    return sum(block.calling_s for block in blocks)
 
 
 def _patience(case: Case) -> float:

@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 
 from attn_bench.engine.progress import Progress
-from attn_bench.model.axes import AUTO, HOST
+from attn_bench.model.axes import AUTO, HOST, split_device
 from attn_bench.model.errors import RequestError
 
 POLL_S = 0.2
@@ -54,7 +54,7 @@ def hold_host(
 
 def _gpu(device: str) -> str:
     """The GPU behind `device`, whatever this process calls it."""
-    index = int(device.partition(":")[2] or 0)
+    _, index = split_device(device)
     visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     name = visible[index] if index < len(visible) else str(index)
     return "gpu-" + re.sub(r"[^\w-]", "", name)

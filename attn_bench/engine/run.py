@@ -17,7 +17,7 @@ from attn_bench.engine.progress import Progress
 from attn_bench.engine.session import OpenSession, modules_without_worker
 from attn_bench.engine.watch import Watch
 from attn_bench.model import machine, protocol
-from attn_bench.model.axes import AUTO, HOST
+from attn_bench.model.axes import AUTO, HOST, split_device
 from attn_bench.model.environment import (
     Environment,
     find_disturbances,
@@ -92,7 +92,7 @@ def complain_early(request: RunRequest, gone: Sequence[Entry] = ()) -> None:
     suite = load_suite(request, union(gone, known))
     if request.device == AUTO and "device" in (request.where or ""):
         return  # only a worker knows the device
-    device = HOST if request.device == AUTO else request.device
+    device = HOST if request.device == AUTO else split_device(request.device)[0]
     make_plan(suite, device, modules=request.modules, where=request.where)  # type: ignore[arg-type]
 
 
@@ -245,12 +245,13 @@ def _complete_info(measured: Measured, info: RunInfo) -> RunInfo:
     sources = dict(info.sources)
     for found in facts.values():
         sources |= found.sources
+    known = [block.throttled for block in coordinator.blocks if block.throttled is not None]
     seen = replace(
         info.environment,
         load_at_end=machine.load_average(),
         **vars(measured.watch.seen),
         warm_up_drift=coordinator.timings.drift(),
-        throttled_blocks=sum(block.throttled for block in coordinator.blocks),
+        throttled_blocks=sum(known) if known or not coordinator.blocks else None,
     )
     return replace(
         info,

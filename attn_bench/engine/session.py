@@ -106,7 +106,7 @@ def _start(
     first = Worker(
         protocol.Open(
             protocol.VERSION,
-            request.device,  # type: ignore[arg-type]  # the command has checked it
+            request.device,
             request.threads,
             list(dict.fromkeys(request.modules_from)),
             None if memory is None else round(memory * 2**30),

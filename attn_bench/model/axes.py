@@ -7,7 +7,8 @@ product, titles and the words beside a name. This is the one home of an axis.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args, get_type_hints
 
@@ -39,11 +40,13 @@ class DeviceFacts:
     """The facts of a device that need no torch; `worker/devices/` has its code.
 
     drivers: files of its drivers. The device may exist if one of them exists, or if this is empty.
+    numbered: whether a machine may have several, which `--device NAME:INDEX` tells apart.
     identity: the device facts that are part of a machine's fingerprint. A missing fact counts as
         None.
     """
 
     drivers: tuple[str, ...] = ()
+    numbered: bool = False
     identity: tuple[str, ...] = ("gpu", "multiprocessors", "capability")
 
 
@@ -53,7 +56,7 @@ EXECUTION: Mapping[Execution, ExecutionFacts] = {
 }
 # `--device auto` takes the first that exists, in this order.
 DEVICE: Mapping[DeviceName, DeviceFacts] = {
-    "cuda": DeviceFacts(drivers=("/dev/nvidiactl", "/dev/dxg")),
+    "cuda": DeviceFacts(drivers=("/dev/nvidiactl", "/dev/dxg"), numbered=True),
     "cpu": DeviceFacts(),
 }
 AUTO = "auto"
@@ -142,7 +145,34 @@ SUITE_AXES = tuple(axis for axis in AXES if axis.in_suite)
 AS_BASELINE = {axis.name: axis.usual for axis in AXES if axis.beside_name}
 AXIS_NAMES = tuple(axis.name for axis in AXES)
 DEVICES: tuple[DeviceName, ...] = get_args(DeviceName)
-DEVICE_CHOICES: tuple[str, ...] = (*DEVICES, AUTO)  # what `--device` takes
+INDEX = "INDEX"  # in a choice: a number, from 0
+# What `--device` takes.
+DEVICE_CHOICES: tuple[str, ...] = (
+    *DEVICES,
+    *(f"{name}:{INDEX}" for name in DEVICES if DEVICE[name].numbered),
+    AUTO,
+)
+
+
+def is_offered(value: str, choices: Iterable[str]) -> bool:
+    """Whether `value` is one of the choices.
+
+    >>> [is_offered(value, DEVICE_CHOICES) for value in ("cuda", "cuda:1", "cuda:x", "cpu:0")]
+    [True, True, False, False]
+    """
+    return any(
+        re.fullmatch(re.escape(choice).replace(INDEX, "[0-9]{1,3}"), value) for choice in choices
+    )
+
+
+def split_device(value: str) -> tuple[str, int]:
+    """The name and the index of a choice of `--device`; the index is 0 if none is given.
+
+    >>> split_device("cuda:1"), split_device("auto")
+    (('cuda', 1), ('auto', 0))
+    """
+    name, _, index = value.partition(":")
+    return name, int(index or 0)
 
 
 def conditions_of(value: Conditions) -> dict[str, Any]:

@@ -33,6 +33,7 @@ Disturbance = Literal[
     "hyper_threads",
     "gpu_throttled",
     "gpu_power_limit",
+    "gpu_clocks_unknown",
 ]
 
 
@@ -69,6 +70,7 @@ class Environment(Machine):
     pages: what the workers' memory lies in; None for a run of an older version.
     load: the load average over the last minute.
     other_cores_at_start: used by other work while the worker started.
+    throttled_blocks: blocks at whose ends the device reduced its clocks; None if it does not tell.
     warm_up_drift: how much slower the beginning of a session was than the rest, as a fraction.
     """
 
@@ -159,5 +161,6 @@ def find_disturbances(seen: Environment) -> tuple[Disturbance, ...]:
         "hyper_threads": not is_crowded and threads > (seen.cores_physical or threads),
         "gpu_throttled": bool(seen.throttled_blocks),
         "gpu_power_limit": 0 < (limit or 0) < (gpu.get("power_limit_default_w") or 0),
+        "gpu_clocks_unknown": "gpu" in gpu and seen.throttled_blocks is None,
     }
     return tuple(name for name, is_so in found.items() if is_so)

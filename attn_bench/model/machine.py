@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from attn_bench.model.axes import AUTO, DEVICE, EXECUTION, DeviceName
+from attn_bench.model.axes import AUTO, DEVICE, EXECUTION, DeviceName, split_device
 from attn_bench.model.environment import Machine
 from attn_bench.model.git import run_git
 from attn_bench.model.paths import PACKAGE
@@ -70,6 +70,7 @@ def load_average() -> float | None:
 
 def possible_devices(name: str) -> tuple[DeviceName, ...]:
     """The devices that `--device NAME` may open here, as far as can be known without torch."""
+    name, _ = split_device(name)
     if name != AUTO:
         return tuple(known for known in DEVICE if known == name)
     return tuple(

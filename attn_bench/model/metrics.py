@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from attn_bench.model import units
 
 Kind = Literal["exact", "timed", "derived"]
 Show = Callable[[float | None], str]
+# How a device was timed alone, from best to worst: its calls were replayed as a graph; they waited
+# in the queue of a blocked stream; or the gaps between their launches count, too.
+DeviceClock = Literal["graph", "queue", "launches"]
+DEVICE_CLOCKS: tuple[DeviceClock, ...] = get_args(DeviceClock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +42,30 @@ class Interval:
 class Timing:
     """The time of several back-to-back calls as one, after one untimed call.
 
+    seconds: each call was waited for before the next one began.
     first_call_s: the time of the untimed call.
-    device_s: the time on the device alone; None if it was not measured.
-    throttled: whether the device reduced its clocks meanwhile.
+    queued_s: the time of as many calls without waiting between them; None if it was not measured.
+    device_s: the time of as many calls on the device alone; None if it was not measured.
+    device_clock: how `device_s` was measured.
+    more_s: the time that measuring `queued_s` and `device_s` took.
+    throttled: whether the device had reduced its clocks before or after; None if unknown.
     waited_s: the time that the threads of the process waited for a core while the calls ran, added
         up; None where the system does not report it.
     """
 
     seconds: float
     first_call_s: float = 0.0
+    queued_s: float | None = None
     device_s: float | None = None
-    throttled: bool = False
+    device_clock: DeviceClock | None = None
+    more_s: float = 0.0
+    throttled: bool | None = None
     waited_s: float | None = None
+
+    @property
+    def calling_s(self) -> float:
+        """The time of all calls, timed or not."""
+        return self.seconds + self.first_call_s + self.more_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +169,13 @@ class Timed:
     )
     latency_lo_us: float | None = end("lower", "µs")
     latency_hi_us: float | None = end("upper", "µs")
+    queued_us: float | None = column(
+        "µs",
+        "time of one call among many in the queue: the reciprocal of the throughput; empty on CPU",
+        sample=lambda timing: timing.queued_s,
+    )
+    queued_lo_us: float | None = end("lower", "µs")
+    queued_hi_us: float | None = end("upper", "µs")
     device_us: float | None = column(
         "µs",
         "time on the device alone, L2 cold; empty on CPU",
@@ -177,7 +200,9 @@ class Timed:
     bound_us: float | None = column(
         "µs", "time for bytes_min and the arithmetic at this machine's measured rates"
     )
-    bound_fraction: float | None = column("", "bound_us over latency_us: 1 is as fast as possible")
+    bound_fraction: float | None = column(
+        "", "bound_us over device_us, on a CPU over latency_us: 1 is as fast as possible"
+    )
 
 
 def ends_of(name: str) -> tuple[str, str]:

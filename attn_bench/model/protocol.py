@@ -77,13 +77,13 @@ class BaselineCode:
 class Open:
     """The first message: which device and which modules to open. -> Hello
 
-    device: "auto" lets the worker choose.
+    device: a choice of `--device`; "auto" lets the worker choose.
     memory_bytes: the most memory that the worker may take; None uses the device's default.
     pages: what its memory lies in; the environment of its process has the settings.
     """
 
     version: int
-    device: DeviceName | Literal["auto"]
+    device: str
     threads: int | None
     modules_from: list[str]
     memory_bytes: int | None = None

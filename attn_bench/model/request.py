@@ -15,7 +15,7 @@ from os import PathLike, fspath
 from types import NoneType
 from typing import Any, Literal, TypedDict, cast, get_args, get_origin, get_type_hints
 
-from attn_bench.model.axes import AUTO, DEVICE_CHOICES, Pages
+from attn_bench.model.axes import AUTO, DEVICE_CHOICES, Pages, is_offered
 from attn_bench.model.errors import RequestError
 from attn_bench.model.suite import Aim
 
@@ -197,7 +197,7 @@ class RunOption:
             return None if isinstance(value, str) else tuple(fspath(file) for file in value)
         if self.kind is str:
             text = fspath(value)
-            fits = isinstance(text, str) and (not self.choices or text in self.choices)
+            fits = isinstance(text, str) and (not self.choices or is_offered(text, self.choices))
             return text if fits else None
         if isinstance(value, bool) or not isinstance(value, Real):
             return None

@@ -8,7 +8,7 @@ from typing import get_args
 
 from attn_bench.model.axes import ITEM_BYTES, Conditions, unusual_words
 from attn_bench.model.case import USUAL_PLACE, Extent
-from attn_bench.model.metrics import METRIC, Exact, Interval, Timed, column
+from attn_bench.model.metrics import METRIC, DeviceClock, Exact, Interval, Timed, column
 from attn_bench.model.status import Status
 
 
@@ -41,6 +41,11 @@ class Row(Timed, Exact, Conditions, Named):
     threads: int | None = column("", "threads that PyTorch used")
     rounds: int | None = column("", "rounds measured, without the warm-up round")
     sessions: int | None = column("", "worker processes behind the figures")
+    device_clock: DeviceClock | None = column(
+        "",
+        "how device_us was measured: graph (a replayed CUDA graph), queue (a blocked stream), or "
+        "launches (it includes gaps between launches); empty on CPU",
+    )
     status: Status = column("", f"what became of the case: {', '.join(get_args(Status))}")
     error: str | None = column("", "the reason, where status is not ok")
 
@@ -49,6 +54,15 @@ class Row(Timed, Exact, Conditions, Named):
         names = (metric, METRIC[metric].lo, METRIC[metric].hi)
         value, lo, hi = (getattr(self, str(name)) for name in names)
         return None if value is None else Interval(value, lo, hi)
+
+    @property
+    def bounded(self) -> Interval | None:
+        """The time that `bound_us` bounds: the device's own where it was measured, or the latency.
+
+        The rates behind the bound were measured by the same clock, so no case can beat its bound
+        because its data were in a cache.
+        """
+        return self.interval("latency_us" if self.device_lo_us is None else "device_us")
 
     @property
     def shape_in_words(self) -> str:

@@ -27,7 +27,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         help="a file with your own modules for --attn-suite",
     )
-    group.addoption("--attn-device", default=AUTO, choices=DEVICE_CHOICES)
+    group.addoption(
+        "--attn-device", default=AUTO, metavar="DEVICE", help=f"one of {', '.join(DEVICE_CHOICES)}"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

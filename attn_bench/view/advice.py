@@ -104,6 +104,10 @@ ADVICE: Mapping[Disturbance, Advice] = {
     "hyper_threads": _hyper_threads,
     "gpu_throttled": _gpu_throttled,
     "gpu_power_limit": _gpu_power_limit,
+    "gpu_clocks_unknown": lambda seen: (
+        "whether the GPU reduced its clocks is unknown, because NVML gives no answer: install its "
+        "Python binding with `pip install attn-bench[cuda]`"
+    ),
 }
 
 

@@ -68,6 +68,8 @@ class Bench:
                     )
         except CaseFailed as failed:
             return protocol.Failure(failed.status, str(failed))
+        finally:
+            self.device.release()
         raise AssertionError(f"no answer to {message}")
 
     def load(self, names: list[str]) -> protocol.Loaded:

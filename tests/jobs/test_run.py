@@ -14,7 +14,7 @@ from program import ROOT, Cli, ProgramRun
 
 from attn_bench.catalog.registry import builtin
 from attn_bench.model.case import Case
-from attn_bench.model.metrics import METRICS
+from attn_bench.model.metrics import METRICS, ends_of
 from attn_bench.model.row import COLUMNS
 from attn_bench.model.status import Exit
 from attn_bench.store import runs
@@ -42,8 +42,9 @@ def test_table_has_a_row_for_each_case_and_every_column(real_smoke: ProgramRun) 
     assert len(table) == 9
     with_extent = table[table.module.str.startswith("ge_")]
     empty = {name for name in COLUMNS if with_extent[name].isna().any()}
-    of_networks, of_devices = {"backbone", "place"}, {"device_us", "device_lo_us", "device_hi_us"}
     times = {m.name for m in METRICS if m.kind != "exact"}  # on a busy machine some are unclear
+    of_networks, of_devices = {"backbone", "place"}, {"device_clock"}
+    of_devices |= {end for name in ("queued_us", "device_us") for end in (name, *ends_of(name))}
     assert empty - times - {"error"} == of_networks | (of_devices - times) | {"arguments"}
 
 

@@ -115,9 +115,15 @@ def test_a_quiet_machine_has_no_warnings() -> None:
             {"device_facts": {"power_limit_w": 200, "power_limit_default_w": 350}},
             "power limit is reduced to 200 W",
         ),
+        ({"device_facts": {"gpu": "X"}}, "pip install attn-bench[cuda]"),
     ],
 )
 def test_each_disturbance_has_its_advice(found: dict[str, object], advice: str) -> None:
     """One warning for one thing, which says what to do."""
     (words,) = told(**found)
     assert advice in words
+
+
+def test_throttling_that_was_watched_has_no_warning() -> None:
+    """A GPU whose clocks were read, and never reduced, is not worth a word."""
+    assert told(device_facts={"gpu": "X"}, throttled_blocks=0) == []

@@ -63,6 +63,12 @@ def test_defaults_are_those_of_the_request() -> None:
     assert made == typed() == RunRequest("smoke", command=made.command)
 
 
+def test_a_device_may_have_an_index() -> None:
+    """`cuda:1` is a device, in Python as on the command line."""
+    assert make_request({"suite": "smoke", "device": "cuda:1"}, ()).device == "cuda:1"
+    assert typed("--device", "cuda:1").device == "cuda:1"
+
+
 def test_percent_becomes_a_fraction() -> None:
     """A precision is given in percent and kept as a fraction."""
     assert typed("--precision", "3").precision == 0.03
@@ -75,7 +81,8 @@ def test_percent_becomes_a_fraction() -> None:
         ("sessions", 2.0, "an integer from 1 up to 100"),
         ("budget", "3", "a number above 0 up to 10000000 (SECONDS)"),
         ("modules_from", "mine.py", "a sequence of files"),
-        ("device", None, "one of cpu, cuda, auto"),
+        ("device", None, "one of cpu, cuda, cuda:INDEX, auto"),
+        ("device", "cuda:one", "one of cpu, cuda, cuda:INDEX, auto"),
         ("where", 3, "text"),
         ("quick", 1, "True or False"),
     ],

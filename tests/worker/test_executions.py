@@ -82,7 +82,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_auto_takes_the_first_device_that_exists(monkeypatch: pytest.MonkeyPatch) -> None:
     """`auto` follows the order of DEVICE, and skips what the machine does not have."""
     cuda = find_class(devices.__name__, "cuda", Device)  # type: ignore[type-abstract]
-    monkeypatch.setattr(cuda, "available", classmethod(lambda cls: False))
+    monkeypatch.setattr(cuda, "count", classmethod(lambda cls: 0))
     monkeypatch.setattr(devices_base, "AUTO_ORDER", ("cuda", "cpu"))
     assert open_device("auto").name == "cpu"
     with pytest.raises(RequestError, match="--device cuda: PyTorch finds no such device here"):
@@ -93,6 +93,30 @@ def test_a_device_that_nobody_knows_is_refused() -> None:
     """An unknown device is answered with the nearest known one."""
     with pytest.raises(RequestError, match=r"unknown device \(did you mean 'cuda'\?\)"):
         open_device("cuds")
+
+
+def test_an_index_that_is_too_high_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that does not exist is answered with the last one that does."""
+    cuda = find_class(devices.__name__, "cuda", Device)  # type: ignore[type-abstract]
+    monkeypatch.setattr(cuda, "count", classmethod(lambda cls: 2))
+    with pytest.raises(
+        RequestError, match="--device cuda:2: the last that PyTorch finds is cuda:1"
+    ):
+        open_device("cuda:2")
+    with pytest.raises(RequestError, match=r"--device cpu:0: unknown device"):
+        open_device("cpu:0")
+
+
+def test_every_answer_gives_memory_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker releases its device's memory after a block, also after one that failed."""
+    device, released = open_device("cpu"), []
+    monkeypatch.setattr(device, "release", lambda: released.append("memory"))
+    bench = Bench(device, builtin())
+    case = Case(Variant("se"), Shape(1, 16, 4, 4))
+    assert isinstance(bench.answer(protocol.RunBlock(case, 1)), protocol.Timed)
+    wrong = Case(Variant("no such module"), Shape(1, 16, 4, 4))
+    assert isinstance(bench.answer(protocol.RunBlock(wrong, 1)), protocol.Failure)
+    assert len(released) == 2
 
 
 def test_the_row_of_a_device_says_what_identifies_it(monkeypatch: pytest.MonkeyPatch) -> None:

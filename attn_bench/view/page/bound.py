@@ -41,10 +41,10 @@ def make_picture(rows: Sequence[Row]) -> Picture:
     With more modules than markers, it is a list for each shape, of latencies as multiples of the
     bound.
     """
-    known = [row for row in rows if row.latency_us is not None and row.bound_us]
+    known = [row for row in rows if row.bounded is not None and row.bound_us]
     if not known:
         return Picture(NAME, TITLE, missing="No bound is known for this run.")
-    names = list(dict.fromkeys(row.name for row in rows if row.latency_us is not None))
+    names = list(dict.fromkeys(row.name for row in rows if row.bounded is not None))
     if len(names) > len(MARKERS):
         caption = (
             f"{BOUND}A case at 1 is as fast as possible; a case at 10 takes ten times as long."
@@ -72,17 +72,22 @@ def _name_condition(row: Row) -> str:
 
 def _list_panel(title: str, rows: Sequence[Row]) -> Panel:
     found = [
-        (name_row(row), interval.times(1 / row.bound_us))
+        (name_row(row), row.bounded.times(1 / row.bound_us))
         for row in rows
-        if (interval := row.interval("latency_us")) and row.bound_us
+        if row.bounded and row.bound_us
     ]
     words = "; ".join(f"{name} {units.with_interval(times)}" for name, times in found)
     return Panel(
         title,
-        f"Latency at {title}, × bound: {words}.",
+        f"{_clock(rows).capitalize()} at {title}, × bound: {words}.",
         height_of(len(found)),
-        partial(draw_intervals, found=found, axis="latency, × bound"),
+        partial(draw_intervals, found=found, axis=f"{_clock(rows)}, × bound"),
     )
+
+
+def _clock(rows: Sequence[Row]) -> str:
+    """What is compared with the bound; the rows of a run have one device."""
+    return "latency" if all(row.device_us is None for row in rows) else "device time"
 
 
 def _roofline_panel(title: str, rows: Sequence[Row], looks: dict[str, Style]) -> Panel:
@@ -91,9 +96,10 @@ def _roofline_panel(title: str, rows: Sequence[Row], looks: dict[str, Style]) ->
     near = max(fractions, key=lambda pair: pair[0])
     far = min(fractions, key=lambda pair: pair[0])
     alt = (
-        f"Latency against bound, {title}: the case nearest to its bound is {near[1].variant} at "
-        f"{near[1].shape_in_words}, at {units.percent(near[0])} of the attainable speed; "
-        f"the farthest is {far[1].variant} at {far[1].shape_in_words}, at {units.percent(far[0])}."
+        f"{_clock(rows).capitalize()} against bound, {title}: the case nearest to its bound is "
+        f"{near[1].variant} at {near[1].shape_in_words}, at {units.percent(near[0])} of the "
+        f"attainable speed; the farthest is {far[1].variant} at {far[1].shape_in_words}, "
+        f"at {units.percent(far[0])}."
     )
     return Panel(
         title,
@@ -106,8 +112,8 @@ def _roofline_panel(title: str, rows: Sequence[Row], looks: dict[str, Style]) ->
 def _draw_roofline(axes: Axes, rows: Sequence[Row], looks: dict[str, Style]) -> None:
     members: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for row in rows:
-        if row.bound_us and row.latency_us:
-            members[row.name].append((row.bound_us, row.latency_us))
+        if row.bound_us and row.bounded:
+            members[row.name].append((row.bound_us, row.bounded.value))
     for name, points in members.items():
         bounds, latencies = zip(*points, strict=True)
         axes.plot(
@@ -122,7 +128,7 @@ def _draw_roofline(axes: Axes, rows: Sequence[Row], looks: dict[str, Style]) -> 
     _set_limits(axes, [point for points in members.values() for point in points])
     _draw_multiples(axes)
     axes.set_xlabel("bound, µs")
-    axes.set_ylabel("latency, µs")
+    axes.set_ylabel(f"{_clock(rows)}, µs")
     plain_numbers(axes.xaxis)
     plain_numbers(axes.yaxis)
     axes.legend(

@@ -10,7 +10,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from attn_bench.model.axes import AUTO, AUTO_ORDER, DEVICES, DeviceName
+from attn_bench.model.axes import (
+    AUTO,
+    AUTO_ORDER,
+    DEVICE_CHOICES,
+    DeviceName,
+    is_offered,
+    split_device,
+)
 from attn_bench.model.errors import RequestError, nearest
 from attn_bench.model.metrics import Timing
 from attn_bench.worker.lookup import find_class
@@ -22,15 +29,20 @@ class Device(ABC):
     """One device in one worker process.
 
     matrix_side: the side of the square matrices whose product measures the rate of arithmetic.
+    index: its number among the devices of its name that PyTorch sees.
     """
 
     name: ClassVar[DeviceName]
     matrix_side: ClassVar[int]
 
+    def __init__(self, index: int = 0) -> None:
+        """Open the device; tensors on `name` then lie on this one."""
+        self.index = index
+
     @classmethod
     @abstractmethod
-    def available(cls) -> bool:
-        """Whether this machine has one that PyTorch can use."""
+    def count(cls) -> int:
+        """How many of them this machine has that PyTorch can use."""
 
     @abstractmethod
     def facts(self) -> dict[str, Any]:
@@ -47,9 +59,16 @@ class Device(ABC):
     def drain(self) -> None:
         """Wait until everything that was launched has finished."""
 
+    def release(self) -> None:
+        """Give back memory that is kept for later calls; other workers may need it."""
+        return
+
     @abstractmethod
     def time_block(self, call: Call, calls: int) -> Timing:
-        """Time `calls` calls as one, after one untimed call; garbage collection is off."""
+        """Time `calls` calls as one, after one untimed call; garbage collection is off.
+
+        Raises what a call raises.
+        """
 
     @abstractmethod
     def peak_memory_bytes(self, call: Call) -> int:
@@ -57,14 +76,19 @@ class Device(ABC):
 
 
 def open_device(name: str) -> Device:
-    """The device called `name`; "auto" takes the first of AUTO_ORDER that exists. Loads torch.
+    """The device of a choice of `--device`; "auto" takes the first of AUTO_ORDER that exists.
 
-    Raises RequestError if this machine does not have the device.
+    Loads torch. Raises RequestError if this machine does not have the device.
     """
-    if name not in (*DEVICES, AUTO):
-        raise RequestError(f"--device {name}: unknown device{nearest(name, DEVICES)}")
-    for known in AUTO_ORDER if name == AUTO else (name,):
+    if not is_offered(name, DEVICE_CHOICES):
+        raise RequestError(f"--device {name}: unknown device{nearest(name, DEVICE_CHOICES)}")
+    kind, index = split_device(name)
+    count = 0
+    for known in AUTO_ORDER if kind == AUTO else (kind,):
         device = find_class(__package__, known, Device)  # type: ignore[type-abstract]
-        if device.available():
-            return device()
+        count = device.count()
+        if index < count:
+            return device(index)
+    if count:
+        raise RequestError(f"--device {name}: the last that PyTorch finds is {kind}:{count - 1}")
     raise RequestError(f"--device {name}: PyTorch finds no such device here (--device cpu?)")

@@ -26,8 +26,8 @@ class Cpu(Device):
     matrix_side: ClassVar[int] = 768
 
     @classmethod
-    def available(cls) -> bool:
-        return True
+    def count(cls) -> int:
+        return 1
 
     def facts(self) -> dict[str, Any]:
         return {

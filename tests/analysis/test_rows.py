@@ -1,0 +1,51 @@
+"""Rows of a run with a device's own clock."""
+
+from __future__ import annotations
+
+from attn_bench.analysis.estimates import Timings
+from attn_bench.analysis.rows import Measurements, make_rows
+from attn_bench.model.case import Case, Shape, Variant
+from attn_bench.model.metrics import DeviceClock
+from attn_bench.model.row import Row
+from attn_bench.model.run import Block, Facts, Outcome, Plan, Rates
+
+CASE = Case(Variant("se"), Shape(1, 16, 4, 4))
+
+
+def row_of(device_us: float | None, *clocks: DeviceClock | None) -> Row:
+    """Of a case with a latency of 100 µs, this device time, and a bound of 10 µs."""
+    blocks = [
+        Block(
+            case_id=CASE.id,
+            session=session,
+            round=round_,
+            position=0,
+            calls=1,
+            seconds=100e-6,
+            device_s=None if device_us is None else device_us / 1e6,
+            device_clock=clocks[round_ % len(clocks)],
+        )
+        for session in range(3)
+        for round_ in range(20)
+    ]
+    measured = Measurements(
+        {CASE.id: Outcome(CASE.id, "ok", facts=Facts(bytes_min=1000))},
+        Timings(blocks),
+        {"float32": Rates("float32", [(100, 1e8)], 1e12)},
+        threads=1,
+    )
+    (row,) = make_rows(Plan((CASE,), {CASE.id: CASE.id}, {}), measured)
+    return row
+
+
+def test_a_bound_is_compared_with_the_clock_of_its_rates() -> None:
+    """Rates come from the device's own clock where there is one, and so does the fraction."""
+    assert abs(row_of(20.0, "graph").bound_fraction - 0.5) < 1e-6  # type: ignore[operator]
+    assert abs(row_of(None, None).bound_fraction - 0.1) < 1e-6  # type: ignore[operator]
+
+
+def test_a_row_states_the_worst_clock_of_its_blocks() -> None:
+    """A device time that includes launches in one block is not shown as free of them."""
+    assert row_of(20.0, "graph", "graph").device_clock == "graph"
+    assert row_of(20.0, "graph", "launches", "queue").device_clock == "launches"
+    assert row_of(None, None).device_clock is None
