@@ -29,7 +29,7 @@ def row_of(device_us: float | None, *clocks: DeviceClock | None) -> Row:
         for round_ in range(20)
     ]
     measured = Measurements(
-        {CASE.id: Outcome(CASE.id, "ok", facts=Facts(bytes_min=1000))},
+        {CASE.id: Outcome(CASE.id, "ok", facts=Facts(bytes_min=1000, macs=0, elementwise_ops=0))},
         Timings(blocks),
         {"float32": Rates("float32", [(100, 1e8)], 1e12)},
         threads=1,
