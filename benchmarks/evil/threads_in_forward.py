@@ -1,4 +1,4 @@
-"""Sets PyTorch's threads to 1 in each call."""
+"""Changes the number of PyTorch's threads in its first call."""
 
 import torch
 from evil.gate import Gate
@@ -10,4 +10,5 @@ from attn_bench import register
 @register("threads_in_forward")
 class Evil(Gate):
     def before(self, x: Tensor) -> None:
-        torch.set_num_threads(1)
+        if self.calls == 1:
+            torch.set_num_threads(2 if torch.get_num_threads() == 1 else 1)
