@@ -15,7 +15,7 @@ The verdict on a module is one of
     LOST               `se` has no figure, and nothing but the spent budget is given as the reason
 Only what no innocent run contains counts as a reason. That the evil module failed does not count.
 
-Status 1: a module harmed `se` in silence, or `se` was lost.
+Status 1: a module harmed `se` in silence, or `se` was lost. Status 4: else, one is undecided.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ import psutil
 from attn_bench.model.errors import RequestError
 from attn_bench.model.metrics import EXACT, METRIC, Interval
 from attn_bench.model.row import Row
+from attn_bench.model.status import Exit
 from attn_bench.store import runs
 from attn_bench.store.info import RunInfo
 
@@ -55,7 +56,8 @@ FIGURES = ("latency_us", "ratio")
 # What a row says of a module that ended by itself, and what a run says of the machine.
 OWN_END = re.compile(r"worker process|no answer within|the budget was spent|\(\w+\.py:\d+\)$")
 OF_THE_MACHINE = ("warm_up_drift", "stolen_time", "crowded", "cpu_throttled")
-UNHARMED, SAID = "unharmed", "said"
+WIDEST = 0.25  # half-width of an interval that can show that figures agree, as a fraction
+UNHARMED, SAID, UNDECIDED = "unharmed", "said", "undecided"
 HARMED, LOST = "HARMED IN SILENCE", "LOST"
 HEADING = (
     f"{'beside':19}  {'latency µs of se':>16}{'':8}  {'its ratio':>14}{'':8}  exact  "
@@ -126,8 +128,12 @@ def reasons(rows: Iterable[Row], info: RunInfo) -> Iterator[str]:
 
 
 def pooled(innocent: Sequence[Seen], figure: str) -> Interval | None:
-    """The mean of a figure over the innocent runs, and the ends of all their intervals."""
-    found = [interval for seen in innocent if (interval := seen.interval(figure))]
+    """The mean of a figure over the innocent runs, and the ends of all their intervals.
+
+    Runs that do not know the figure to ± 25 % do not count; None if none does.
+    """
+    known = [seen for seen in innocent if is_precise(seen, figure)]
+    found = [interval for seen in known if (interval := seen.interval(figure))]
     if not found:
         return None
     mean = exp(sum(log(each.value) for each in found) / len(found))
@@ -140,6 +146,12 @@ def agrees(seen: Seen, innocent: Sequence[Seen], figure: str) -> bool:
     return bool(alone and beside) and beside.lo <= alone.hi and alone.lo <= beside.hi
 
 
+def is_precise(seen: Seen, figure: str) -> bool:
+    """Whether a figure of the victim is known well enough to agree with another; or not known."""
+    interval = seen.interval(figure)
+    return interval is None or interval.half_width <= WIDEST * interval.value
+
+
 def news(seen: Seen, innocent: Sequence[Seen]) -> list[str]:
     """What the run says that no innocent run does; numbers do not count."""
     usual = {re.sub(r"[\d.]+", "", each) for other in innocent for each in other.said}
@@ -150,9 +162,13 @@ def verdict(seen: Seen, innocent: Sequence[Seen]) -> str:
     """One of the verdicts at the top of this file."""
     if seen.is_lost:
         return LOST
+    if any(pooled(innocent, figure) is None for figure in FIGURES):
+        return UNDECIDED
     is_exact = any(seen.exact == other.exact for other in innocent)
     if is_exact and all(agrees(seen, innocent, figure) for figure in FIGURES):
-        return UNHARMED
+        if all(is_precise(seen, figure) for figure in FIGURES):
+            return UNHARMED
+        return SAID if news(seen, innocent) else UNDECIDED
     return SAID if news(seen, innocent) else HARMED
 
 
@@ -267,8 +283,10 @@ def conclude(found: Mapping[str, Seen], innocent: Sequence[Seen]) -> int:
         for reason in news(found[evil], innocent):
             print(f"{'':21}{reason}")
     counts = Counter(verdicts.values())
-    print("; ".join(f"{counts[word]} {word}" for word in (UNHARMED, SAID, HARMED, LOST)))
-    return int(counts[HARMED] + counts[LOST] > 0)
+    print("; ".join(f"{counts[word]} {word}" for word in (UNHARMED, SAID, UNDECIDED, HARMED, LOST)))
+    if counts[HARMED] or counts[LOST]:
+        return int(Exit.BAD_ANSWER)
+    return int(Exit.UNDECIDED if counts[UNDECIDED] else Exit.GOOD)
 
 
 if __name__ == "__main__":

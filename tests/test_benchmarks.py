@@ -87,6 +87,7 @@ def row(module: str, latency_us: float | None, ratio: float | None = 4.0, **cell
     ("rows", "said", "expected"),
     [
         ([row("se", 101.0)], (), "unharmed"),
+        ([row("se", 101.0, latency_hi_us=900.0)], (), "undecided"),
         ([row("se", 120.0)], (), "HARMED IN SILENCE"),
         ([row("se", 100.0, 3.0)], (), "HARMED IN SILENCE"),
         ([row("se", 100.0, macs=1)], (), "HARMED IN SILENCE"),
