@@ -77,7 +77,7 @@ class Cpu(Device):
         )
 
     def peak_memory_bytes(self, call: Call) -> int:
-        """The running maximum of allocations minus releases; it is the same in every run."""
+        """The running maximum of allocations minus releases; the same in every run with as many threads."""
         call()  # memory allocated only once, such as lazily packed weights, does not count
         with profile(
             activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True
