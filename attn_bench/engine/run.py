@@ -173,6 +173,7 @@ def measure(
     until the next `measure` or `renew` of the session.
     """
     session = prepared.session
+    session.share_memory(prepared.settings.sessions if prepared.suite.timed else 1)
     if not prepared.suite.timed:
         judge = judge or Untimed()
     coordinator = Coordinator(

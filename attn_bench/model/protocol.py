@@ -24,7 +24,7 @@ from attn_bench.model.metrics import Timing
 from attn_bench.model.run import Facts, Rates
 from attn_bench.model.status import Status
 
-VERSION = 6
+VERSION = 7
 # How the names of the variables begin that change how fast or how exactly a worker computes.
 SETTINGS = (
     *("OMP_", "GOMP_", "KMP_", "MKL_", "MALLOC_", "THP_", "GLIBC_TUNABLES", "LD_PRELOAD"),
@@ -130,6 +130,22 @@ class Described:
 
 
 @dataclass(frozen=True, slots=True)
+class ShareMemory:
+    """Take a fair share of the free memory, since so many workers live at once. -> MemoryShared"""
+
+    workers: int
+    kind: Literal["share_memory"] = "share_memory"
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryShared:
+    """limit_bytes: the most memory that the worker may take now; None if the device sets none."""
+
+    limit_bytes: int | None
+    kind: Literal["memory_shared"] = "memory_shared"
+
+
+@dataclass(frozen=True, slots=True)
 class MeasureRates:
     """Measure the rates of copies and matrix products in this dtype. -> RatesMeasured"""
 
@@ -172,7 +188,10 @@ class RunBlock:
 
 @dataclass(frozen=True, slots=True)
 class Timed:
+    """notes: what the case changed in its process, and the worker put back."""
+
     timing: Timing
+    notes: tuple[str, ...] = ()
     kind: Literal["timed"] = "timed"
 
 
@@ -193,10 +212,14 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The module under test failed: the status, and the reason in one line."""
+    """The module under test failed: the status, and the reason in one line.
+
+    poisoned: the worker itself is not to be trusted any more, and must be replaced.
+    """
 
     status: Status
     error: str
+    poisoned: bool = False
     kind: Literal["failure"] = "failure"
 
 
@@ -205,8 +228,18 @@ class Quit:
     kind: Literal["quit"] = "quit"
 
 
-Message = Open | Describe | Load | MeasureRates | Inspect | RunBlock | Verify | Quit
-Reply = Hello | Described | Loaded | RatesMeasured | Inspected | Timed | Verified | Failure
+Message = Open | Describe | Load | ShareMemory | MeasureRates | Inspect | RunBlock | Verify | Quit
+Reply = (
+    Hello
+    | Described
+    | Loaded
+    | MemoryShared
+    | RatesMeasured
+    | Inspected
+    | Timed
+    | Verified
+    | Failure
+)
 Line = Annotated[Message | Reply, Discriminator("kind")]
 
 

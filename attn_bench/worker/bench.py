@@ -41,6 +41,11 @@ class Bench:
                     return protocol.Described([entry.description for entry in self.modules])
                 case protocol.Load(modules=names):
                     return self.load(names)
+                case protocol.ShareMemory(workers=workers):
+                    limit = self.device.fair_share_bytes(workers)
+                    if limit is not None:
+                        self.device.limit_memory(limit)
+                    return protocol.MemoryShared(limit)
                 case protocol.MeasureRates(dtype=dtype):
                     rates = attempt("rates", lambda: measure_rates(self.device, dtype))
                     return protocol.RatesMeasured(rates)
@@ -54,7 +59,7 @@ class Bench:
                         conformance.verify(entry, variant, check, self.device.name)
                     )
         except CaseFailed as failed:
-            return protocol.Failure(failed.status, str(failed))
+            return protocol.Failure(failed.status, str(failed), failed.poisoned)
         raise AssertionError(f"no answer to {message}")
 
     def load(self, names: list[str]) -> protocol.Loaded:

@@ -41,15 +41,23 @@ class Cpu(Device):
     def limit_memory(self, limit_bytes: int | None) -> None:
         """Limit all private memory, including that of libraries.
 
-        The default is MEMORY_SHARE of the free memory. An allocation beyond the limit fails before
-        the kernel must kill a process. Only Linux enforces the limit.
+        The default is the share of a worker that is alone. An allocation beyond the limit fails
+        before the kernel must kill a process. Only Linux enforces the limit.
         """
-        limit = limit_bytes or int(MEMORY_SHARE * psutil.virtual_memory().available)
+        limit = limit_bytes or self.fair_share_bytes(1)
         _, most = resource.getrlimit(resource.RLIMIT_DATA)
         resource.setrlimit(
             resource.RLIMIT_DATA,
             (limit if most == resource.RLIM_INFINITY else min(limit, most), most),
         )
+
+    def fair_share_bytes(self, workers: int) -> int:
+        """What this process has, and its part of MEMORY_SHARE of the free memory.
+
+        A limit counts all private memory, also what a process has reserved and not filled.
+        """
+        own = getattr(psutil.Process().memory_info(), "data", 0)  # only Linux reports it
+        return int(own + MEMORY_SHARE * psutil.virtual_memory().available / workers)
 
     def drain(self) -> None:
         """Do nothing: work on a CPU is finished when the call returns."""
