@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,9 +40,12 @@ def code_hash(files: Iterable[str] = ()) -> str:
     return hashlib.sha256(b"\0".join(content)).hexdigest()[:16]
 
 
-def load_all(files: Iterable[str] = ()) -> Registry:
+def load_all(
+    files: Iterable[str] = (), loaded: Callable[[str], None] = lambda file: None
+) -> Registry:
     """Built-ins, entry points and `files`. It runs code, so only workers call it.
 
+    loaded: called after each entry point and each file, with its name.
     Raises RequestError, with file and line, for a file that raises or registers nothing. An entry
     point that cannot be loaded is still registered; building it raises the reason.
     """
@@ -50,12 +53,14 @@ def load_all(files: Iterable[str] = ()) -> Registry:
     for point in entry_points():
         with register_into(registry, f"package {point.dist.name if point.dist else '?'}"):
             _load_entry_point(point, registry)
+        loaded(f"entry point {point.name}")
     for file in files:
         known = len(list(registry))
         with register_into(registry, file):
             _load_module(f"attn_bench_user_{Path(file).stem}", Path(file))
         if len(list(registry)) == known:
             raise RequestError(f'{file}: registers no module (@register("name") above a class?)')
+        loaded(file)
     return registry
 
 

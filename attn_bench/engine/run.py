@@ -155,6 +155,7 @@ def environment_of(hello: protocol.Hello) -> Environment:
         software=dict(hello.software),
         threads=hello.threads,
         worker_settings=dict(hello.settings),
+        changed_by_files=tuple(hello.changes),
         fingerprint=fingerprint_of(here, hello.device, hello.device_facts),
     )
 

@@ -33,6 +33,7 @@ Disturbance = Literal[
     "hyper_threads",
     "gpu_throttled",
     "gpu_power_limit",
+    "changed_by_files",
 ]
 
 
@@ -69,6 +70,7 @@ class Environment(Machine):
     pages: what the workers' memory lies in; None for a run of an older version.
     load: the load average over the last minute.
     other_cores_at_start: used by other work while the worker started.
+    changed_by_files: what users' files changed for their whole process; it was put back.
     warm_up_drift: how much slower the beginning of a session was than the rest, as a fraction.
     """
 
@@ -88,6 +90,7 @@ class Environment(Machine):
     swapped_in_bytes: int | None = None
     warm_up_drift: float | None = None
     throttled_blocks: int | None = None
+    changed_by_files: tuple[str, ...] = ()
 
 
 def fingerprint_of(machine: Machine, device: DeviceName, device_facts: Mapping[str, Any]) -> str:
@@ -132,5 +135,6 @@ def find_disturbances(seen: Environment) -> tuple[Disturbance, ...]:
         "hyper_threads": not is_crowded and threads > (seen.cores_physical or threads),
         "gpu_throttled": bool(seen.throttled_blocks),
         "gpu_power_limit": 0 < (limit or 0) < (gpu.get("power_limit_default_w") or 0),
+        "changed_by_files": bool(seen.changed_by_files),
     }
     return tuple(name for name, is_so in found.items() if is_so)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Annotated, Any, Literal
 
@@ -92,7 +92,10 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The worker is ready. `device_facts` and `software` go to run.json."""
+    """The worker is ready. `device_facts` and `software` go to run.json.
+
+    changes: what the users' files changed in the process when they were loaded, each with its file.
+    """
 
     version: int
     device: DeviceName
@@ -100,6 +103,7 @@ class Hello:
     software: Mapping[str, str]
     threads: int
     settings: Mapping[str, str]
+    changes: list[str] = field(default_factory=list)
     kind: Literal["hello"] = "hello"
 
 

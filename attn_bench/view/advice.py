@@ -104,6 +104,10 @@ ADVICE: Mapping[Disturbance, Advice] = {
     "hyper_threads": _hyper_threads,
     "gpu_throttled": _gpu_throttled,
     "gpu_power_limit": _gpu_power_limit,
+    "changed_by_files": lambda seen: (
+        f"when it was loaded, {'; '.join(seen.changed_by_files)}: a file of modules should not "
+        "change the process that all modules share"
+    ),
 }
 
 

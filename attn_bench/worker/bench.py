@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 
@@ -11,6 +14,7 @@ from attn_bench.catalog import loading
 from attn_bench.catalog.registry import Registry
 from attn_bench.model import machine, protocol
 from attn_bench.model.case import Case
+from attn_bench.model.checks import Checked
 from attn_bench.model.errors import RequestError
 from attn_bench.model.metrics import Timing
 from attn_bench.model.run import Facts
@@ -20,21 +24,34 @@ from attn_bench.worker.behaviour import InputChanged
 from attn_bench.worker.build import Builder, Built
 from attn_bench.worker.devices.base import Device, open_device
 from attn_bench.worker.inspection import inspect_case
+from attn_bench.worker.intruders import Intruders
 from attn_bench.worker.placement import Places
 from attn_bench.worker.rates import measure_rates
+from attn_bench.worker.state import Change, State
 
 
 class Bench:
     """A device, the registered modules, and the cases in use."""
 
-    def __init__(self, device: Device, modules: Registry) -> None:
+    def __init__(self, device: Device, modules: Registry, state: State | None = None) -> None:
+        """state: that of this process before any user's code ran; None takes the present one."""
         self.device = device
         self.modules = modules
+        self._state = state or State()
         self._builder = Builder(device, modules)
         self._places = Places()
 
     def answer(self, message: protocol.Message) -> protocol.Reply:
-        """The reply. A fault of the module under test is a Failure; other errors are not caught."""
+        """The reply. A fault of the module under test is a Failure; other errors are not caught.
+
+        What the module changed for the whole process is put back, and the reply tells it.
+        """
+        reply = self._answer(message)
+        if isinstance(message, protocol.ShareMemory):
+            self._state.accept()  # the limit of memory is ours
+        return _tell(reply, self._state.put_back("compile" if _compiles(message) else "call"))
+
+    def _answer(self, message: protocol.Message) -> protocol.Reply:
         try:
             match message:
                 case protocol.Describe():
@@ -88,8 +105,38 @@ class Bench:
             raise
 
 
-def open_bench(request: protocol.Open) -> tuple[Bench | None, protocol.Reply]:
-    """Open a bench for `request`; returns it with the reply. The bench is None if that failed."""
+def _compiles(message: protocol.Message) -> bool:
+    """Whether a compiler may start threads and processes that stay."""
+    match message:
+        case protocol.Inspect(case=case) | protocol.RunBlock(case=case):
+            return case.execution != "eager"
+    return isinstance(message, protocol.Verify)
+
+
+def _tell(reply: protocol.Reply, change: Change) -> protocol.Reply:
+    """The reply with what the request changed; a Failure if that cannot be put back."""
+    match reply:
+        case protocol.Failure() if change.trouble:
+            return replace(reply, poisoned=True)
+        case protocol.Inspected(facts=facts) if not change.trouble:
+            return protocol.Inspected(replace(facts, notes=(*facts.notes, *change.notes)))
+        case protocol.Timed(timing=timing) if not change.trouble:
+            return protocol.Timed(timing, change.notes)
+        case protocol.Verified() if change.trouble:
+            return protocol.Verified(Checked("failed", change.trouble))
+        case protocol.Inspected() | protocol.Timed():
+            assert change.trouble is not None
+            return protocol.Failure("failed", change.trouble, poisoned=True)
+    return reply
+
+
+def open_bench(
+    request: protocol.Open, files: Sequence[int] = ()
+) -> tuple[Bench | None, protocol.Reply]:
+    """Open a bench for `request`; returns it with the reply. The bench is None if that failed.
+
+    files: the descriptors that this process needs, if it is a worker's own.
+    """
     if request.version != protocol.VERSION:
         return None, protocol.Failure(
             "failed", f"worker speaks protocol {protocol.VERSION}, not {request.version}"
@@ -99,9 +146,18 @@ def open_bench(request: protocol.Open) -> tuple[Bench | None, protocol.Reply]:
         device.limit_memory(request.memory_bytes)
         if request.threads:
             torch.set_num_threads(request.threads)
-        modules = loading.load_all(request.modules_from)
+        state = State(Intruders(files) if files else None)
+        changes: list[str] = []
+
+        def put_back(file: str) -> None:
+            change = state.put_back("load")
+            told = (*change.notes, *([change.trouble] if change.trouble else []))
+            changes.extend(f"{Path(file).name} {text}" for text in told)
+
+        modules = loading.load_all(request.modules_from, put_back)
         if request.baseline:
             loading.load_baseline(modules, request.baseline.package, request.baseline.files)
+            put_back("the baseline")
     except RequestError as error:
         return None, protocol.Failure("failed", str(error))
     hello = protocol.Hello(
@@ -111,5 +167,6 @@ def open_bench(request: protocol.Open) -> tuple[Bench | None, protocol.Reply]:
         software=machine.software(),
         threads=torch.get_num_threads(),
         settings=protocol.settings_in(os.environ),
+        changes=changes,
     )
-    return Bench(device, modules), hello
+    return Bench(device, modules, state), hello
