@@ -25,14 +25,15 @@ _missing = object()
 class Names:
     """The values of the names, and the objects whose names they are.
 
-    A module of Python may get new names, because it imports late. A class may not.
+    A module of Python may get new names, because it imports late, and new values that are not
+    functions, because it counts and caches. A class may not.
     """
 
     def __init__(self) -> None:
         layers = [value for value in vars(nn).values() if isinstance(value, type)]
         self._owners: list[Any] = [
-            *(time, builtins, torch, torch.autograd, nn.functional),
-            *(torch.Tensor, nn.Parameter, torch.autograd.Function, nn.Module),
+            *(time, builtins, torch, torch.autograd, torch.cuda, nn.functional),
+            *(torch.cuda.Event, torch.Tensor, nn.Parameter, torch.autograd.Function, nn.Module),
             *dict.fromkeys(layer for layer in layers if layer not in (nn.Module, nn.Parameter)),
         ]
         self._views = [vars(owner).values() for owner in self._owners]
@@ -61,11 +62,13 @@ class Names:
 
 def _changed(owner: Any, before: dict[str, Any]) -> Iterator[str]:
     """The names of `owner` with another value, or without one, and the new names of a class."""
-    now = vars(owner)
+    now, is_module = vars(owner), isinstance(owner, ModuleType)
     for name, value in before.items():
-        if now.get(name, _missing) is not value and not _is_compilers(name, now.get(name)):
+        if now.get(name, _missing) is value or _is_compilers(name, now.get(name)):
+            continue
+        if callable(value) or not is_module:
             yield name
-    if isinstance(owner, ModuleType):
+    if is_module:
         return
     for name in now.keys() - before.keys():
         if name not in PYTHONS_OWN and not _is_compilers(name, now[name]):

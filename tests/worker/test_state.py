@@ -32,6 +32,7 @@ from attn_bench.model import protocol
 from attn_bench.model.axes import Execution, Mode
 from attn_bench.model.case import Case, Shape, Variant
 from attn_bench.store import runs
+from attn_bench.worker.attempt import CaseFailed, attempt
 from attn_bench.worker.intruders import Intruders
 from attn_bench.worker.state import State
 
@@ -234,6 +235,26 @@ def test_a_file_that_is_closed_is_found() -> None:
         assert intruders.find() == []
         os.close(number)
         assert intruders.find() == ["closed or replaced a file that the worker needs"]
+
+
+@pytest.mark.parametrize(
+    ("error", "poisoned"),
+    [
+        (RuntimeError("CUDA error: device-side assert triggered"), True),
+        (torch.AcceleratorError("an illegal memory access"), True),
+        (torch.OutOfMemoryError("CUDA out of memory"), False),
+        (ValueError("no such width"), False),
+    ],
+)
+def test_an_error_that_stays_poisons_the_worker(error: Exception, poisoned: bool) -> None:
+    """After such an error every later call to the device fails, whoever makes it."""
+
+    def step() -> None:
+        raise error
+
+    with pytest.raises(CaseFailed) as failed:
+        attempt("call", step)
+    assert failed.value.poisoned is poisoned
 
 
 # --- a real worker --------------------------------------------------------------------------------
