@@ -49,11 +49,15 @@ class Script:
 
     seconds: of one call, by case, session and round (0 is the warm-up). facts: of a case. Either
     may give a Failure, or an exception, which is raised: see `dies` and `hangs`.
-    start_s, inspect_s: what a start and an inspection take. no_rates: dtypes that fail.
+    first_call_s: the untimed first call of a block, by case and round; None is like the others.
+    notes: of a block. start_s, inspect_s: what a start and an inspection take. no_rates: dtypes
+    that fail.
     """
 
     seconds: Callable[[Case, int, int], float | Failure | BaseException] = lambda *_: 0.001
     facts: Callable[[Case], Facts | Failure | BaseException] = lambda _: Facts(params=0)
+    first_call_s: Callable[[Case, int], float | None] = lambda *_: None
+    notes: Callable[[Case], tuple[str, ...]] = lambda _: ()
     start_s: float = 0.0
     inspect_s: float = 0.0
     no_rates: Sequence[str] = ()
@@ -85,6 +89,9 @@ class FakeWorker:
         self.script.clock.now_s += self.script.start_s
         self.is_open = True
         return HELLO
+
+    def share_memory(self, workers: int) -> None:
+        pass
 
     def another(self, load: Sequence[str]) -> FakeWorker:
         return FakeWorker(self.script, load)
@@ -125,5 +132,7 @@ class FakeWorker:
         one_s = self.script.seconds(case, self.number, round_)
         if not isinstance(one_s, float):
             return one_s
-        self.script.clock.now_s += (calls + 1) * one_s
-        return protocol.Timed(Timing(seconds=calls * one_s, first_call_s=one_s))
+        first_s = self.script.first_call_s(case, round_) or one_s
+        self.script.clock.now_s += calls * one_s + first_s
+        timing = Timing(seconds=calls * one_s, first_call_s=first_s)
+        return protocol.Timed(timing, self.script.notes(case))

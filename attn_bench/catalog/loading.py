@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -28,9 +28,12 @@ from attn_bench.model.paths import PACKAGE
 from attn_bench.model.protocol import BaselineCode
 
 
-def load_all(words: Iterable[str] = ()) -> Registry:
+def load_all(
+    words: Iterable[str] = (), loaded: Callable[[str], None] = lambda word: None
+) -> Registry:
     """Built-ins, entry points, and what `words` name. It runs code, so only workers call it.
 
+    loaded: called after each entry point and each word, with its name.
     The folder of each file or package goes first on `sys.path`, and the current folder last.
     Raises RequestError, with file and line, for code that raises or registers nothing. An entry
     point that cannot be loaded is still registered; building it raises the reason.
@@ -39,6 +42,7 @@ def load_all(words: Iterable[str] = ()) -> Registry:
     for point in entry_points():
         with register_into(registry, f"package {point.dist.name if point.dist else '?'}"):
             _load_entry_point(point, registry)
+        loaded(f"entry point {point.name}")
     for word in words:
         source = find_source(word)
         known, is_loaded = len(list(registry)), source.module in sys.modules
@@ -46,6 +50,7 @@ def load_all(words: Iterable[str] = ()) -> Registry:
             _load(source, FILE_PREFIX)
         if len(list(registry)) == known and not is_loaded:
             raise RequestError(f"{word}: registers no module{_hint(source)}")
+        loaded(word)
     if words and str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
     return registry

@@ -1,27 +1,28 @@
-"""Sends cases and blocks to workers, decides when to stop, and replaces lost workers.
+"""Sends cases and blocks to workers, decides when to stop, and replaces workers in trouble.
 
-A worker that dies, hangs or runs out of memory costs only its current case, not the run. Every
+A case that fails is tried once more in a fresh worker: was it the case, or the process? A worker
+that dies, hangs or is poisoned thus costs at most its current case, and none of the budget. Every
 result goes to `keep`, the journal, at once.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from math import inf
-from random import Random
 
 from attn_bench.analysis.estimates import WARM_UP_ROUNDS, Timings
 from attn_bench.analysis.variances import LEAST_SESSIONS
 from attn_bench.engine.judges import Judge, Precision
 from attn_bench.engine.pair import AnyWorker
-from attn_bench.engine.process import WorkerLost
 from attn_bench.engine.progress import Progress
+from attn_bench.engine.workers import Session, Workers
 from attn_bench.model import protocol
 from attn_bench.model.axes import EXECUTION, DType
 from attn_bench.model.case import Case
 from attn_bench.model.run import Block, Outcome, Plan, Rates, Settings
+from attn_bench.model.status import BROKEN
 from attn_bench.plan.order import calls_in_a_block, round_order
 
 ROUNDS_BEFORE_A_LOOK = 10  # of each session before the first look
@@ -30,18 +31,11 @@ ROUNDS_WORTH_A_SESSION = 6  # a budget that is too small for these rounds uses f
 LEAST_SHARE_RESUMED = 0.2  # of the budget
 
 
-@dataclass(slots=True)
-class Session:
-    """A worker and its rounds; round 0 is the warm-up.
+class BlockFailed(Exception):
+    """A block has no time, and its worker is not to be trusted. asked_at: when it was begun."""
 
-    If the worker is lost, the session ends. A new session with a new number takes its place.
-    """
-
-    number: int
-    worker: AnyWorker
-    rng: Random
-    is_open: bool
-    round: int = 0
+    def __init__(self, asked_at: float) -> None:
+        self.asked_at = asked_at
 
 
 @dataclass(slots=True)
@@ -70,12 +64,14 @@ class Coordinator:
         before: Progressed | None = None,
         judge: Judge | None = None,
         *,
+        sources: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take an open worker; `stop` ends it and all workers that the coordinator starts.
 
         before: the results of an earlier, interrupted part of the same run.
         judge: decides when a case is done; by default, when its latency and ratio are precise.
+        sources: the digests of the code that the worker has loaded (`Hello.sources`).
         clock: the time in seconds, which also counts the budget.
         """
         known = before or Progressed()
@@ -84,9 +80,8 @@ class Coordinator:
         self._keep = keep
         self._clock = clock
         self._progress = progress
-        self.next_session = known.next_session
-        self._sessions = [self._session(worker, is_open=True)]
-        self._load = sorted({c.variant.module for c in plan.cases if not c.is_plain})
+        load = sorted({c.variant.module for c in plan.cases if not c.is_plain})
+        self._workers = Workers(worker, settings.seed, load, known.next_session, sources or {})
         self._judge = judge or Precision(plan, settings.precision, settings.most_ratio)
         self._calls: dict[str, int] = {}
         self.rates: dict[DType, Rates] = {}
@@ -95,12 +90,16 @@ class Coordinator:
         self.timings = Timings(known.blocks)
         self._measured_before_s = calling_s(b for b in known.blocks if b.round >= WARM_UP_ROUNDS)
         self.measuring_s = 0.0
+        self._suspects: set[str] = set()  # cases that failed once while they were timed
         self._started = 0.0
-        self._replacing_s = 0.0
+        self._uncharged_s = 0.0
 
     def stop(self) -> None:
-        for session in self._sessions:
-            session.worker.end()
+        self._workers.end()
+
+    @property
+    def next_session(self) -> int:
+        return self._workers.next_number
 
     # --- inspecting cases ---------------------------------------------------------------------
 
@@ -112,9 +111,10 @@ class Coordinator:
         """
         self._measure_rates()
         if self._judge.is_sure_to_time:
-            self._start_others()
+            self._workers.start(self._settings.sessions)
         cases = self._plan.cases
         self._progress.stage("inspecting", len(cases), "cases")
+        failed: list[tuple[Case, Outcome]] = []
         for done, case in enumerate(cases):
             self._progress.step(done, case.id)
             if case.id in self.outcomes:
@@ -122,22 +122,41 @@ class Coordinator:
             if case.id in self._plan.unsupported:
                 reason = self._plan.unsupported[case.id]
                 self._settle(Outcome(case.id, "unsupported", reason))
+                continue
+            outcome = self._inspect_case(case)
+            if outcome.status in BROKEN:
+                failed.append((case, outcome))
             else:
-                self._settle(self._inspect_case(case))
+                self._settle(outcome)
+        if failed:
+            self._inspect_again(failed)
 
-    def _start_others(self) -> None:
-        for _ in range(self._settings.sessions - len(self._sessions)):
-            self._sessions.append(self._session(self._sessions[0].worker.another(self._load)))
+    def _inspect_again(self, failed: Sequence[tuple[Case, Outcome]]) -> None:
+        """Inspect failed cases once more, all in one fresh worker, in reverse order.
+
+        If a case passes now, the first worker was poisoned, and the fresh one takes its place.
+        """
+        self._workers.add_first()
+        self._progress.stage("inspecting again", len(failed), "cases")
+        is_poisoned = False
+        for done, (case, first) in enumerate(reversed(failed)):
+            self._progress.step(done, case.id)
+            outcome = self._inspect_case(case)
+            self._settle(outcome)
+            if outcome.status == "ok":
+                is_poisoned = True
+                self._note(case.id, f"failed at first, and not in a fresh process: {first.error}")
+        self._workers.drop(1 if is_poisoned else 0)
 
     def _measure_rates(self) -> None:
         """Measure the rates in each dtype of the plan; an unsupported dtype has none."""
         for dtype in dict.fromkeys(case.dtype for case in self._plan.cases):
-            reply = self._ask(self._sessions[0], protocol.MeasureRates(dtype))
+            reply = self._workers.ask_first(protocol.MeasureRates(dtype), self._settings.timeout_s)
             if isinstance(reply, protocol.RatesMeasured):
                 self.rates[dtype] = reply.rates
 
     def _inspect_case(self, case: Case) -> Outcome:
-        reply = self._ask(self._sessions[0], protocol.Inspect(case), _patience(case))
+        reply = self._workers.ask_first(protocol.Inspect(case), self._timeout_s(case))
         if isinstance(reply, protocol.Failure):
             return Outcome(case.id, reply.status, reply.error)
         assert isinstance(reply, protocol.Inspected), reply
@@ -158,32 +177,31 @@ class Coordinator:
             budget_s = max(budget_s, whole_s * LEAST_SHARE_RESUMED)
         if not waiting:
             return
-        self._start_others()
+        self._workers.start(self._settings.sessions)
         self._progress.stage("measuring", budget_s, "s")
-        for session in self._sessions:
-            self._open(session)
+        self._workers.open()
         cycles, next_look = 0, ROUNDS_BEFORE_A_LOOK
         began = self._clock()
-        self._started, self._replacing_s = began, 0.0
+        self._started, self._uncharged_s = began, 0.0
         try:
             self._warm_up(waiting, budget_s)
-            self._started, self._replacing_s = self._clock(), 0.0
+            self._started, self._uncharged_s = self._clock(), 0.0
             waiting = [case for case in waiting if self._is_ok(case)]
             while waiting:
-                for index in range(len(self._sessions)):
-                    if not self._round(index, waiting, budget_s):
+                for index in range(len(self._workers)):
+                    if not self._take_turn(index, waiting, budget_s):
                         return
                 cycles += 1
+                waiting = [case for case in waiting if self._is_ok(case)]
                 if cycles > next_look:
                     waiting = self._judge.unfinished(waiting, self.timings, self._all_spent_s())
                     next_look = 1 + round(next_look * LOOK_GROWTH)
-                waiting = [case for case in waiting if self._is_ok(case)]
         finally:
             self.measuring_s = self._clock() - began
 
     def _spent_s(self) -> float:
-        """The spent part of the budget, without the time to lose and replace workers."""
-        return self._clock() - self._started - self._replacing_s
+        """The spent part of the budget, without the time that failed blocks cost."""
+        return self._clock() - self._started - self._uncharged_s
 
     def _all_spent_s(self) -> float:
         """The spent part of the budget, with that of an earlier part of the same run."""
@@ -196,11 +214,11 @@ class Coordinator:
         to the budget. Both versions of a case get the same number of calls.
         """
         begun = len(self.blocks)
-        for index in range(len(self._sessions)):
-            if index < len(self._sessions):
-                self._round(index, waiting, inf)
-            if index == 0:  # its cases were prepared when they were inspected
-                self._keep_affordable(self._spent_s(), budget_s)
+        for index in range(len(self._workers)):
+            if index < len(self._workers):
+                self._warm_up_session(index, waiting)
+            if index == 0:
+                self._keep_affordable(self.blocks[begun:], budget_s)
         current = {case.id: case.current.id for case in waiting}
         fastest: dict[str, float] = {}
         for block in self.blocks[begun:]:
@@ -210,35 +228,70 @@ class Coordinator:
         calls = calls_in_a_block(fastest, self._settings.block_s)
         self._calls = {case_id: calls[key] for case_id, key in current.items() if key in calls}
 
+    def _warm_up_session(self, index: int, waiting: Sequence[Case]) -> None:
+        """Measure a whole first round; if a block fails, begin anew in another session."""
+        while True:
+            try:
+                self._round(index, waiting, inf)
+                return
+            except BlockFailed:
+                self._workers.replace(index)
+
+    def _take_turn(self, index: int, waiting: Sequence[Case], budget_s: float) -> bool:
+        """Measure a round of a session. False if the budget ends before the round does.
+
+        If a block fails, a new session takes over and warms up. All sessions wait meanwhile,
+        because it would disturb them. Nothing since the failed block began is charged to the
+        budget.
+        """
+        try:
+            return self._round(index, waiting, budget_s)
+        except BlockFailed as failed:
+            self._workers.replace(index)
+            self._warm_up_session(index, waiting)
+            self._uncharged_s += self._clock() - failed.asked_at
+            return True
+
     def _round(self, index: int, waiting: Sequence[Case], budget_s: float) -> bool:
-        """Measure one block of every case. False if the budget ends before the round does."""
-        order = round_order(waiting, self._plan.baseline_of, self._sessions[index].rng)
+        """Measure one block of every case. False if the budget ends before the round does.
+
+        Raises BlockFailed.
+        """
+        session = self._workers[index]
+        order = round_order(waiting, self._plan.baseline_of, session.rng)
         for position, case in enumerate(order):
             if self._spent_s() > budget_s:
                 return False
-            self._measure_block(self._sessions[index], case, position)
+            self._measure_block(session, case, position)
             self._progress.step(self._spent_s(), case.id, self._judge.known())
-        self._sessions[index].round += 1
+        session.round += 1
         return True
 
-    def _keep_affordable(self, first_round_s: float, budget_s: float) -> None:
-        """After the first round, end the sessions for which the budget has too few rounds."""
-        affordable = int(budget_s / (ROUNDS_WORTH_A_SESSION * first_round_s))
+    def _keep_affordable(self, warmed_up: Sequence[Block], budget_s: float) -> None:
+        """After a first warm-up, end the sessions for which the budget has too few rounds.
+
+        A round is a call and a block of each case. The first calls of the warm-up do not count:
+        some of them compiled.
+        """
+        block_s, number = self._settings.block_s, self._workers.first.number
+        calls_s = [block.seconds / block.calls for block in warmed_up if block.session == number]
+        round_s = sum(one + max(one, block_s) for one in calls_s)
+        affordable = int(budget_s / (ROUNDS_WORTH_A_SESSION * round_s)) if round_s else 0
         kept = max(LEAST_SESSIONS, affordable)
-        for session in self._sessions[kept:]:
-            session.worker.end()
-        del self._sessions[kept:]
+        while len(self._workers) > kept:
+            self._workers.drop(-1)
 
     def _measure_block(self, session: Session, case: Case, position: int) -> None:
+        """Measure one block. Raises BlockFailed."""
         if not self._is_ok(case):
             return
-        calls = self._calls.get(case.id, 1)
+        calls = self._calls.get(case.id, 1) if session.round else 1
         number, round_ = session.number, session.round
-        reply = self._ask(session, protocol.RunBlock(case, calls, round_), _patience(case))
+        asked_at = self._clock()
+        reply = session.ask(protocol.RunBlock(case, calls, round_), self._timeout_s(case))
         if isinstance(reply, protocol.Failure):
-            facts = self.outcomes[case.id].facts
-            self._settle(Outcome(case.id, reply.status, reply.error, facts))
-            return
+            self._blame(case, reply)
+            raise BlockFailed(asked_at)
         assert isinstance(reply, protocol.Timed), reply
         block = Block(
             case_id=case.id,
@@ -251,6 +304,24 @@ class Coordinator:
         self._keep(block)
         self.blocks.append(block)
         self.timings.add(block)
+        for text in reply.notes:
+            self._note(case.id, text)
+
+    def _blame(self, case: Case, failure: protocol.Failure) -> None:
+        """Make a case suspect at its first failure while timing; the second one is final."""
+        if case.id in self._suspects:
+            outcome = self.outcomes[case.id]
+            self._settle(replace(outcome, status=failure.status, error=failure.error))
+        else:
+            self._suspects.add(case.id)
+            self._note(case.id, f"failed in one of the sessions: {failure.error}")
+
+    def _note(self, case_id: str, text: str) -> None:
+        """Add a note to the facts of a case, once."""
+        outcome = self.outcomes[case_id]
+        if outcome.facts is not None and text not in outcome.facts.notes:
+            facts = replace(outcome.facts, notes=(*outcome.facts.notes, text))
+            self._settle(replace(outcome, facts=facts))
 
     def hold(self, blocks: list[Block], measuring_s: float) -> None:
         """Take over the blocks and the measuring time of other coordinators of the same run."""
@@ -265,36 +336,8 @@ class Coordinator:
             return None
         return (calling_s(self.blocks) - self._measured_before_s) / self.measuring_s
 
-    # --- sessions -----------------------------------------------------------------------------
-
-    def _session(self, worker: AnyWorker, is_open: bool = False) -> Session:
-        """A new session; its number seeds its random order."""
-        number = self.next_session
-        self.next_session += 1
-        return Session(number, worker, Random(f"{self._settings.seed} {number}"), is_open)
-
-    def _open(self, session: Session) -> None:
-        if not session.is_open:
-            session.worker.open()
-            session.is_open = True
-
-    def _ask(
-        self, session: Session, message: protocol.Message, patience: float = 1.0
-    ) -> protocol.Reply:
-        """The worker's reply. If the worker is lost, replace it; its current case has failed.
-
-        All sessions wait while the new worker starts, because it would disturb them. None of that
-        time is charged to the budget.
-        """
-        asked_at = self._clock()
-        try:
-            return session.worker.ask(message, patience * self._settings.timeout_s)
-        except WorkerLost as lost:
-            index = self._sessions.index(session)
-            self._sessions[index] = self._session(session.worker.another(self._load))
-            self._open(self._sessions[index])
-            self._replacing_s += self._clock() - asked_at
-            return protocol.Failure(lost.status, str(lost))
+    def _timeout_s(self, case: Case) -> float:
+        return EXECUTION[case.execution].patience * self._settings.timeout_s
 
     def _is_ok(self, case: Case) -> bool:
         return self.outcomes[case.id].status == "ok"
@@ -307,7 +350,3 @@ class Coordinator:
 def calling_s(blocks: Iterable[Block]) -> float:
     """The seconds spent in modules."""
     return sum(block.calling_s for block in blocks)
-
-
-def _patience(case: Case) -> float:
-    return EXECUTION[case.execution].patience

@@ -22,7 +22,10 @@ class Judge(Protocol):
     is_sure_to_time: ClassVar[bool]
 
     def begin(self, ok: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Case]:
-        """Select the cases to time from those that can be timed; `outcomes` has their facts."""
+        """Select the cases to time from those that can be timed.
+
+        outcomes: their facts; it stays up to date, and shows which cases fail later.
+        """
 
     def unfinished(self, waiting: Sequence[Case], timings: Timings, spent_s: float) -> list[Case]:
         """The cases of `waiting` that are not done yet. It is called now and then.
@@ -37,8 +40,9 @@ class Judge(Protocol):
 class Precision:
     """A case is done when its latency and its ratio to its baseline are precise enough.
 
-    With a limit, a case is done when it is certainly beyond the limit, or when it is precise and
-    certainly within the limit.
+    A case whose baseline has failed has no ratio: its latency alone must be precise. With a
+    limit, a case is done when it is certainly beyond the limit, or when it is precise and certainly
+    within the limit.
     """
 
     is_sure_to_time: ClassVar[bool] = True
@@ -48,17 +52,27 @@ class Precision:
         self._precision = precision
         self._most_ratio = most_ratio
         self._known = ""
+        self._outcomes: Mapping[str, Outcome] = {}
 
     def begin(self, ok: Sequence[Case], outcomes: Mapping[str, Outcome]) -> list[Case]:
+        self._outcomes = outcomes
         return list(ok)
 
     def unfinished(self, waiting: Sequence[Case], timings: Timings, spent_s: float) -> list[Case]:
         """The cases that are not precise yet, and their baselines."""
         ratios = timings.ratios(self._baseline_of)
         latencies = timings.latencies(self._baseline_of)
-        precise = {i for i, ratio in ratios.items() if self._is_done(ratio, latencies[i])}
+        precise = {
+            i
+            for i, latency in latencies.items()
+            if (
+                i in ratios and self._is_done(ratios[i], latency)
+                if self._outcomes[self._baseline_of[i]].status == "ok"
+                else latency.is_within(self._precision)
+            )
+        }
         still = {case.id for case in waiting if case.id not in precise}
-        self._known = f"{len(precise)}/{len(ratios)} at ±{100 * self._precision:g} %"
+        self._known = f"{len(precise)}/{len(latencies)} at ±{100 * self._precision:g} %"
         baselines = {self._baseline_of[case_id] for case_id in still}
         return [case for case in waiting if case.id in still | baselines]
 

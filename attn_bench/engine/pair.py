@@ -23,6 +23,12 @@ class AnyWorker(Protocol):
     def open(self) -> protocol.Hello:
         """Wait until it is ready. Raises RequestError if it cannot be started."""
 
+    def share_memory(self, workers: int) -> None:
+        """Limit its memory to a share of what is free; `another` copies the limit.
+
+        workers: how many live at once. Raises WorkerLost.
+        """
+
     def another(self, load: Sequence[str]) -> AnyWorker:
         """Start a new worker with the same settings; `load` names the modules to import."""
 
@@ -55,6 +61,10 @@ class WorkerPair:
                 f"{here.device} with {here.threads}: give --device and --threads"
             )
         return hello
+
+    def share_memory(self, workers: int) -> None:
+        self._current.share_memory(2 * workers)
+        self._baseline.share_memory(2 * workers)
 
     def another(self, load: Sequence[str]) -> WorkerPair:
         names = sorted({name.removesuffix(BASELINE) for name in load})

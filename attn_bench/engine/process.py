@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from attn_bench.model import protocol
@@ -21,6 +22,8 @@ from attn_bench.model.protocol import Message, Reply
 from attn_bench.model.status import Status
 
 START_TIMEOUT_S = 180.0
+PRINTS_BYTES = 2**16  # of what a worker prints, the end is kept
+PIPES_MOST_READS = 16  # a pipe holds 1 MiB at most
 # Bind each OpenMP thread to a separate core. A busy system may otherwise put two threads on one
 # core, where each spins through whole time slices waiting for the other: an SE block of 0.6 ms then
 # takes 64 ms (benchmarks/openmp_binding.py). The user's own settings stay.
@@ -81,16 +84,18 @@ class Worker:
         path = os.environ.get("PYTHONPATH") if python == sys.executable else None
         environment = worker_environment(opening.pages)
         environment["PYTHONPATH"] = os.pathsep.join([root, path]) if path else root
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `end`
         self._process = subprocess.Popen(
             [python, "-P", "-m", "attn_bench.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._log,
+            stderr=subprocess.PIPE,
             start_new_session=True,
             env=environment,
         )
-        self._unread = b""
+        assert self._process.stderr is not None
+        os.set_blocking(self._process.stderr.fileno(), False)
+        self._unread = self._printed = b""
+        self._prints = True
         with suppress(OSError):  # it has ended already: `open` reports that
             self._post(opening)
             if load:
@@ -115,6 +120,18 @@ class Worker:
             raise RequestError(reply.error)
         assert isinstance(reply, protocol.Hello), reply
         return reply
+
+    def share_memory(self, workers: int) -> None:
+        """Limit its memory, and that of workers started by `another`, to a share of what is free.
+
+        workers: how many live at once. A limit that the user gave stays.
+        Raises WorkerLost.
+        """
+        if self.opening.memory_bytes is not None:
+            return
+        reply = self.ask(protocol.ShareMemory(workers), START_TIMEOUT_S)
+        assert isinstance(reply, protocol.MemoryShared), reply
+        self.opening = replace(self.opening, memory_bytes=reply.limit_bytes)
 
     def another(self, load: Sequence[str]) -> Worker:
         """Start a new worker with the same settings as this one."""
@@ -144,27 +161,42 @@ class Worker:
             self._process.wait()
         if self._alone is not None:
             self._alone.cleanup()
-        for stream in (self._process.stdin, self._process.stdout, self._log):
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:
                 with suppress(OSError):  # a pipe without a reader cannot be flushed
                     stream.close()
 
     def _line(self, timeout_s: float) -> bytes:
+        """The next line of the replies. Takes what the worker prints meanwhile off its pipe."""
         assert self._process.stdout is not None
-        source = self._process.stdout.fileno()
+        assert self._process.stderr is not None
+        replies, prints = self._process.stdout.fileno(), self._process.stderr.fileno()
         deadline = time.monotonic() + timeout_s
         while b"\n" not in self._unread:
             left = deadline - time.monotonic()
-            ready, _, _ = select.select([source], [], [], max(0.0, left))
+            sources = [replies, prints] if self._prints else [replies]
+            ready, _, _ = select.select(sources, [], [], max(0.0, left))
             if not ready:
                 self.end()
                 raise WorkerLost("timeout", f"no answer within {timeout_s:g} s")
-            chunk = os.read(source, 1 << 16)
+            if prints in ready:
+                self._take_prints()
+            if replies not in ready:
+                continue
+            chunk = os.read(replies, 1 << 16)
             if not chunk:
                 raise self._died()
             self._unread += chunk
         line, _, self._unread = self._unread.partition(b"\n")
         return line
+
+    def _take_prints(self) -> None:
+        """Read what the worker has printed, and keep the end of it: a module may print for ever."""
+        assert self._process.stderr is not None
+        with suppress(BlockingIOError):
+            chunk = os.read(self._process.stderr.fileno(), 1 << 16)
+            self._printed = (self._printed + chunk)[-PRINTS_BYTES:]
+            self._prints = bool(chunk)
 
     def _died(self) -> WorkerLost:
         """Why the worker closed its pipe. Ends the worker if it still runs."""
@@ -175,6 +207,8 @@ class Worker:
             return WorkerLost("failed", "the worker process closed its connection")
         if ended.si_code == os.CLD_EXITED:
             status = f"the worker process ended with status {ended.si_status}"
+            if ended.si_status == 0:  # what it printed last is not a reason
+                return WorkerLost("failed", status)
             return WorkerLost("failed", f"{status}: {message}" if message else status)
         name = signal.Signals(ended.si_status).name
         hint = " (the kernel's out-of-memory killer?)" if name == "SIGKILL" else ""
@@ -183,6 +217,7 @@ class Worker:
     def _how_it_ended(self) -> os.waitid_result | None:
         """How the process ended, without reaping it: its children may still need to be ended."""
         for _ in range(50):
+            self._take_prints()  # a full pipe would keep it from ending
             ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
             if ended is not None:
                 return ended
@@ -190,6 +225,9 @@ class Worker:
         return None
 
     def _last_words(self) -> str:
-        self._log.seek(0)
-        lines = self._log.read().decode(errors="replace").strip().splitlines()
+        """The last line that an ended worker printed."""
+        for _ in range(PIPES_MOST_READS):
+            if self._prints:
+                self._take_prints()
+        lines = self._printed.decode(errors="replace").strip().splitlines()
         return lines[-1][:300] if lines else ""

@@ -156,6 +156,7 @@ def environment_of(hello: protocol.Hello) -> Environment:
         software=dict(hello.software),
         threads=hello.threads,
         worker_settings=dict(hello.settings),
+        changed_by_files=tuple(hello.changes),
         fingerprint=fingerprint_of(here, hello.device, hello.device_facts),
     )
 
@@ -174,10 +175,18 @@ def measure(
     until the next `measure` or `renew` of the session.
     """
     session = prepared.session
+    session.share_memory(prepared.settings.sessions if prepared.suite.timed else 1)
     if not prepared.suite.timed:
         judge = judge or Untimed()
     coordinator = Coordinator(
-        session.worker, prepared.plan, prepared.settings, folder.keep, progress, before, judge
+        session.worker,
+        prepared.plan,
+        prepared.settings,
+        folder.keep,
+        progress,
+        before,
+        judge,
+        sources=session.hello.sources,
     )
     watch = watch or Watch()
     state: State = "finished"

@@ -44,6 +44,13 @@ class OpenSession:
         assert isinstance(reply, protocol.SourcesFound), reply
         return reply.sources
 
+    def share_memory(self, workers: int) -> None:
+        """Let so many workers share the free memory. Raises RequestError if the worker is lost."""
+        try:
+            self.worker.share_memory(workers)
+        except WorkerLost as lost:
+            raise RequestError(f"the worker was lost: {lost}") from None
+
     def renew(self) -> None:
         """End the worker and open another like it. Raises RequestError if that fails."""
         self.worker.end()

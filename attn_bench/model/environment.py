@@ -34,6 +34,7 @@ Disturbance = Literal[
     "gpu_throttled",
     "gpu_power_limit",
     "gpu_clocks_unknown",
+    "changed_by_files",
 ]
 
 
@@ -71,6 +72,7 @@ class Environment(Machine):
     load: the load average over the last minute.
     other_cores_at_start: used by other work while the worker started.
     throttled_blocks: blocks at whose ends the device reduced its clocks; None if it does not tell.
+    changed_by_files: what users' files changed for their whole process; it was put back.
     warm_up_drift: how much slower the beginning of a session was than the rest, as a fraction.
     """
 
@@ -90,6 +92,7 @@ class Environment(Machine):
     swapped_in_bytes: int | None = None
     warm_up_drift: float | None = None
     throttled_blocks: int | None = None
+    changed_by_files: tuple[str, ...] = ()
 
 
 def fingerprint_of(machine: Machine, device: DeviceName, device_facts: Mapping[str, Any]) -> str:
@@ -162,5 +165,6 @@ def find_disturbances(seen: Environment) -> tuple[Disturbance, ...]:
         "gpu_throttled": bool(seen.throttled_blocks),
         "gpu_power_limit": 0 < (limit or 0) < (gpu.get("power_limit_default_w") or 0),
         "gpu_clocks_unknown": "gpu" in gpu and seen.throttled_blocks is None,
+        "changed_by_files": bool(seen.changed_by_files),
     }
     return tuple(name for name, is_so in found.items() if is_so)

@@ -97,6 +97,7 @@ class Hello:
     """The worker is ready. `device_facts`, `software` and `sources` go to run.json.
 
     sources: the digest of each module of the code under test that is loaded (`catalog/code.py`).
+    changes: what the users' files changed in the process when they were loaded, each with its file.
     """
 
     version: int
@@ -106,6 +107,7 @@ class Hello:
     threads: int
     settings: Mapping[str, str]
     sources: Mapping[str, str] = field(default_factory=dict)
+    changes: list[str] = field(default_factory=list)
     kind: Literal["hello"] = "hello"
 
 
@@ -152,6 +154,22 @@ class SourcesFound:
 
 
 @dataclass(frozen=True, slots=True)
+class ShareMemory:
+    """Take a fair share of the free memory, since so many workers live at once. -> MemoryShared"""
+
+    workers: int
+    kind: Literal["share_memory"] = "share_memory"
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryShared:
+    """limit_bytes: the most memory that the worker may take now; None if the device sets none."""
+
+    limit_bytes: int | None
+    kind: Literal["memory_shared"] = "memory_shared"
+
+
+@dataclass(frozen=True, slots=True)
 class MeasureRates:
     """Measure the rates of copies and matrix products in this dtype. -> RatesMeasured"""
 
@@ -194,7 +212,10 @@ class RunBlock:
 
 @dataclass(frozen=True, slots=True)
 class Timed:
+    """notes: what the case changed in its process, and the worker put back."""
+
     timing: Timing
+    notes: tuple[str, ...] = ()
     kind: Literal["timed"] = "timed"
 
 
@@ -215,10 +236,14 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The module under test failed: the status, and the reason in one line."""
+    """The module under test failed: the status, and the reason in one line.
+
+    poisoned: the worker itself is not to be trusted any more, and must be replaced.
+    """
 
     status: Status
     error: str
+    poisoned: bool = False
     kind: Literal["failure"] = "failure"
 
 
@@ -227,12 +252,24 @@ class Quit:
     kind: Literal["quit"] = "quit"
 
 
-Message = Open | Describe | Load | FindSources | MeasureRates | Inspect | RunBlock | Verify | Quit
+Message = (
+    Open
+    | Describe
+    | Load
+    | FindSources
+    | ShareMemory
+    | MeasureRates
+    | Inspect
+    | RunBlock
+    | Verify
+    | Quit
+)
 Reply = (
     Hello
     | Described
     | Loaded
     | SourcesFound
+    | MemoryShared
     | RatesMeasured
     | Inspected
     | Timed

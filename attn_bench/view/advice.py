@@ -108,6 +108,10 @@ ADVICE: Mapping[Disturbance, Advice] = {
         "whether the GPU reduced its clocks is unknown, because NVML gives no answer: install its "
         "Python binding with `pip install attn-bench[cuda]`"
     ),
+    "changed_by_files": lambda seen: (
+        f"when it was loaded, {'; '.join(seen.changed_by_files)}: a file of modules should not "
+        "change the process that all modules share"
+    ),
 }
 
 

@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from attn_bench.model import protocol
 from attn_bench.worker.bench import Bench, open_bench
+from attn_bench.worker.intruders import adopt_orphans
 
 
 def die_with_parent() -> None:
@@ -36,7 +37,9 @@ def own_streams() -> tuple[BinaryIO, BinaryIO]:
 def main() -> None:
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator handles Ctrl-C
+    adopt_orphans()
     messages, replies = own_streams()
+    files = (0, 1, 2, messages.fileno(), replies.fileno())
     bench: Bench | None = None
     for line in messages:
         message = protocol.decode(line)
@@ -44,7 +47,7 @@ def main() -> None:
         if isinstance(message, protocol.Quit):
             return
         if isinstance(message, protocol.Open):
-            bench, reply = open_bench(message)
+            bench, reply = open_bench(message, files)
         elif bench is None:
             continue  # opening failed, and the reply stated the reason
         else:

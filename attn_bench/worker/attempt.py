@@ -6,7 +6,7 @@ import re
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -19,12 +19,20 @@ OTHERS_CODE = re.compile(
 T = TypeVar("T")
 
 
-class CaseFailed(Exception):
-    """The module under test raised, or broke a rule."""
+# The error after which every further call to the device fails. Older versions of torch lack it.
+STICKY: Any = getattr(torch, "AcceleratorError", ())
 
-    def __init__(self, status: Status, error: str) -> None:
+
+class CaseFailed(Exception):
+    """The module under test raised, or broke a rule.
+
+    poisoned: whether other cases would fail in this process, too.
+    """
+
+    def __init__(self, status: Status, error: str, *, poisoned: bool = False) -> None:
         super().__init__(error)
         self.status: Status = status
+        self.poisoned = poisoned
 
 
 def attempt(stage: str, step: Callable[[], T]) -> T:
@@ -38,7 +46,9 @@ def attempt(stage: str, step: Callable[[], T]) -> T:
             "can't allocate memory" in str(error)
         )
         status: Status = "out_of_memory" if short_of_memory else "failed"
-        raise CaseFailed(status, f"{stage}: {_find_message(error)}{_place(error)}") from error
+        message = f"{stage}: {_find_message(error)}{_place(error)}"
+        poisoned = isinstance(error, STICKY) or "CUDA error" in str(error)
+        raise CaseFailed(status, message, poisoned=poisoned) from error
 
 
 def _find_message(error: Exception) -> str:

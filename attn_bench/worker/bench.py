@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
@@ -14,6 +16,7 @@ from attn_bench.catalog.other_version import OtherVersion
 from attn_bench.catalog.registry import Registry
 from attn_bench.model import machine, protocol
 from attn_bench.model.case import BASELINE, Case
+from attn_bench.model.checks import Checked
 from attn_bench.model.errors import RequestError
 from attn_bench.model.metrics import Timing
 from attn_bench.model.run import Facts
@@ -23,8 +26,10 @@ from attn_bench.worker.behaviour import InputChanged
 from attn_bench.worker.build import Builder, Built
 from attn_bench.worker.devices.base import Device, open_device
 from attn_bench.worker.inspection import inspect_case
+from attn_bench.worker.intruders import Intruders
 from attn_bench.worker.placement import Places
 from attn_bench.worker.rates import measure_rates
+from attn_bench.worker.state import Change, State
 
 
 class Bench:
@@ -36,16 +41,33 @@ class Bench:
         modules: Registry,
         loaded: Loaded | None = None,
         baseline: OtherVersion | None = None,
+        state: State | None = None,
     ) -> None:
+        """state: that of this process before any user's code ran; None takes the present one."""
         self.device = device
         self.modules = modules
         self._loaded = loaded or Loaded()
         self._baseline = baseline or OtherVersion()
+        self._state = state or State()
         self._builder = Builder(device, modules)
         self._places = Places()
 
     def answer(self, message: protocol.Message) -> protocol.Reply:
-        """The reply. A fault of the module under test is a Failure; other errors are not caught."""
+        """The reply. A fault of the module under test is a Failure; other errors are not caught.
+
+        What the module changed for the whole process is put back, and the reply tells it.
+        """
+        reply = self._answer(message)
+        try:
+            attempt("memory", self.device.release)
+        except CaseFailed as failed:  # an earlier error has made the device unusable
+            if not isinstance(reply, protocol.Failure):
+                reply = protocol.Failure(failed.status, str(failed), poisoned=True)
+        if isinstance(message, protocol.ShareMemory):
+            self._state.accept()  # the limit of memory is ours
+        return _tell(reply, self._state.put_back("compile" if _compiles(message) else "call"))
+
+    def _answer(self, message: protocol.Message) -> protocol.Reply:
         try:
             match message:
                 case protocol.Describe():
@@ -54,6 +76,11 @@ class Bench:
                     return self.load(names)
                 case protocol.FindSources(names=names):
                     return protocol.SourcesFound(self._loaded.find(names))
+                case protocol.ShareMemory(workers=workers):
+                    limit = self.device.fair_share_bytes(workers)
+                    if limit is not None:
+                        self.device.limit_memory(limit)
+                    return protocol.MemoryShared(limit)
                 case protocol.MeasureRates(dtype=dtype):
                     rates = attempt("rates", lambda: measure_rates(self.device, dtype))
                     return protocol.RatesMeasured(rates)
@@ -67,9 +94,7 @@ class Bench:
                         conformance.verify(entry, variant, check, self.device.name)
                     )
         except CaseFailed as failed:
-            return protocol.Failure(failed.status, str(failed))
-        finally:
-            self.device.release()
+            return protocol.Failure(failed.status, str(failed), failed.poisoned)
         raise AssertionError(f"no answer to {message}")
 
     def load(self, names: list[str]) -> protocol.Loaded:
@@ -105,8 +130,38 @@ class Bench:
         return self._baseline.active() if is_baseline else nullcontext()
 
 
-def open_bench(request: protocol.Open) -> tuple[Bench | None, protocol.Reply]:
-    """Open a bench for `request`; returns it with the reply. The bench is None if that failed."""
+def _compiles(message: protocol.Message) -> bool:
+    """Whether a compiler may start threads and processes that stay."""
+    match message:
+        case protocol.Inspect(case=case) | protocol.RunBlock(case=case):
+            return case.execution != "eager"
+    return isinstance(message, protocol.Verify)
+
+
+def _tell(reply: protocol.Reply, change: Change) -> protocol.Reply:
+    """The reply with what the request changed; a Failure if that cannot be put back."""
+    match reply:
+        case protocol.Failure() if change.trouble:
+            return replace(reply, poisoned=True)
+        case protocol.Inspected(facts=facts) if not change.trouble:
+            return protocol.Inspected(replace(facts, notes=(*facts.notes, *change.notes)))
+        case protocol.Timed(timing=timing) if not change.trouble:
+            return protocol.Timed(timing, change.notes)
+        case protocol.Verified() if change.trouble:
+            return protocol.Verified(Checked("failed", change.trouble))
+        case protocol.Inspected() | protocol.Timed():
+            assert change.trouble is not None
+            return protocol.Failure("failed", change.trouble, poisoned=True)
+    return reply
+
+
+def open_bench(
+    request: protocol.Open, files: Sequence[int] = ()
+) -> tuple[Bench | None, protocol.Reply]:
+    """Open a bench for `request`; returns it with the reply. The bench is None if that failed.
+
+    files: the descriptors that this process needs, if it is a worker's own.
+    """
     if request.version != protocol.VERSION:
         return None, protocol.Failure(
             "failed", f"worker speaks protocol {protocol.VERSION}, not {request.version}"
@@ -117,8 +172,17 @@ def open_bench(request: protocol.Open) -> tuple[Bench | None, protocol.Reply]:
         device.limit_memory(request.memory_bytes)
         if request.threads:
             torch.set_num_threads(request.threads)
-        modules = loading.load_all(request.modules_from)
+        state = State(Intruders(files) if files else None)
+        changes: list[str] = []
+
+        def put_back(word: str) -> None:
+            change = state.put_back("load")
+            told = (*change.notes, *([change.trouble] if change.trouble else []))
+            changes.extend(f"{Path(word).name} {text}" for text in told)
+
+        modules = loading.load_all(request.modules_from, put_back)
         other = loading.load_baseline(modules, request.baseline) if request.baseline else None
+        put_back("the baseline")
     except RequestError as error:
         return None, protocol.Failure("failed", str(error))
     loaded.look()
@@ -130,5 +194,6 @@ def open_bench(request: protocol.Open) -> tuple[Bench | None, protocol.Reply]:
         threads=torch.get_num_threads(),
         settings=protocol.settings_in(os.environ),
         sources=dict(loaded.digests),
+        changes=changes,
     )
-    return Bench(device, modules, loaded, other), hello
+    return Bench(device, modules, loaded, other, state), hello

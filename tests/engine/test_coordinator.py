@@ -120,14 +120,33 @@ def lost_once(at_block: int, how: Callable[[], BaseException]) -> Callable[..., 
 
     Where that is one of the baseline's, it is the next that does not.
     """
-    count, is_lost = 0, False
+    return lost(at_block, how, times=1)
+
+
+def lost(at_block: int, how: Callable[[], BaseException], times: int = 2) -> Callable[..., Any]:
+    """As `lost_once`; so are the next blocks of the same case, until `times` were lost."""
+    count, left, culprit = 0, times, None
 
     def seconds(case: Case, session: int, round_: int) -> float | BaseException:
-        nonlocal count, is_lost
+        nonlocal count, left, culprit
         count += 1
-        if count >= at_block and case is not IDENTITY and not is_lost:
-            is_lost = True
+        if count >= at_block and left and (culprit or case) is case is not IDENTITY:
+            left, culprit = left - 1, case
             return how()
+        return quiet(case, session, round_)
+
+    return seconds
+
+
+def failing(
+    module: str, at_round: int, sessions: Sequence[int] | None = None
+) -> Callable[..., Any]:
+    """Quiet times, but for one round of a module, in all sessions or in some: it raises."""
+
+    def seconds(case: Case, session: int, round_: int) -> float | Failure:
+        is_here = sessions is None or session in sessions
+        if case.variant.module == module and round_ == at_round and is_here:
+            return Failure("failed", "call: late")
         return quiet(case, session, round_)
 
     return seconds
@@ -264,24 +283,111 @@ def test_untimed_cases_need_no_second_worker() -> None:
     ("how", "status", "reason"),
     [(dies, "failed", "killed by SIGKILL"), (hangs, "timeout", "no answer in time")],
 )
-def test_a_worker_lost_at_block_7_costs_one_case(
+def test_a_case_that_loses_its_worker_twice_costs_one_row(
     how: Callable[[], BaseException], status: str, reason: str
 ) -> None:
-    """The case it was on has the reason, another worker takes over in a session of its own, and
-    all others are measured as if nothing had been."""
-    script = Script(lost_once(7, how))
+    """The case has the reason, other workers take over in sessions of their own, and all others
+    are measured as if nothing had been."""
+    script = Script(lost(7, how))
     run = Run(script).whole()
-    lost = [item for item in run.coordinator.outcomes.values() if item.status != "ok"]
-    assert [item.status for item in lost] == [status]
-    assert reason in (lost[0].error or "")
-    assert lost[0].facts is not None  # what was counted before stays
+    lost_ = [item for item in run.coordinator.outcomes.values() if item.status != "ok"]
+    assert [item.status for item in lost_] == [status]
+    assert reason in (lost_[0].error or "")
+    assert lost_[0].facts is not None  # what was counted before stays
     assert len(run.blocks) > 6
     assert Counter(run.statuses().values()) == {"ok": 2, status: 1}
-    assert {0, 1, 3} <= {block.session for block in run.blocks}
     assert max(block.round for block in run.blocks) == ROUNDS_BEFORE_A_LOOK + 1
-    assert not [block for block in run.blocks[7:] if block.case_id == lost[0].case_id]
-    assert len(script.workers) == 4
+    assert len(script.workers) == 5
     assert all(worker.is_ended for worker in script.workers)
+
+
+@pytest.mark.parametrize("how", [dies, hangs, lambda: Failure("failed", "call: CUDA error")])
+def test_a_block_lost_once_costs_no_row(how: Callable[[], Any]) -> None:
+    """The case is measured again in a fresh worker; a note of its row has the reason."""
+    script = Script(lost_once(7, how))
+    run = Run(script).whole()
+    assert run.statuses() == dict.fromkeys(TIMES_S, "ok")
+    (told,) = [facts.notes for o in run.coordinator.outcomes.values() if (facts := o.facts).notes]
+    assert "failed in one of the sessions" in told[0]
+    assert len(told) == 1
+    assert len(script.workers) == 4
+    assert max(block.round for block in run.blocks) == ROUNDS_BEFORE_A_LOOK + 1
+
+
+def test_a_new_session_warms_up_with_every_case() -> None:
+    """It begins with a whole round 0 of single calls; no cold block counts as a round."""
+    run = Run(Script(failing("se", 5, sessions=[1])), block_s=0.02).whole()
+    rounds = run.rounds()
+    first = rounds[3, 0]
+    assert sorted(block.case_id for block in first) == sorted(case.id for case in CASES)
+    assert {block.calls for block in first} == {1}
+    assert len(rounds[3, 1]) == 3
+    at = run.blocks.index(first[0])
+    assert run.blocks[at : at + 3] == first  # no other session is measured meanwhile
+
+
+def test_a_poisoned_worker_costs_no_other_case() -> None:
+    """From its fault on, a worker fails every case: all but the culprit keep their rows."""
+    poisoned: set[int] = set()
+
+    def seconds(case: Case, session: int, round_: int) -> float | Failure:
+        if case is SE and round_ == 3:
+            poisoned.add(session)
+        if session in poisoned:
+            return Failure("failed", "call: CUDA error: an illegal memory access")
+        return quiet(case, session, round_)
+
+    run = Run(Script(seconds)).whole()
+    assert run.statuses() == {"se": "failed", "simam": "ok", "identity": "ok"}
+    assert len(run.script.workers) == 5
+    assert run.coordinator.timings.sessions(SIMAM.id) >= 3
+
+
+def test_a_hang_at_the_ninth_call_costs_its_own_row() -> None:
+    """Its timeouts and new workers leave all others every round, in a budget of seconds."""
+
+    def seconds(case: Case, session: int, round_: int) -> float | BaseException:
+        return hangs() if case is SE and round_ == 4 else quiet(case, session, round_)
+
+    run = Run(Script(seconds, start_s=50.0), budget_s=2, timeout_s=500.0).whole()
+    assert run.statuses() == {"se": "timeout", "simam": "ok", "identity": "ok"}
+    for case in (SIMAM, IDENTITY):
+        blocks = [block for block in run.blocks if block.case_id == case.id]
+        assert max(block.round for block in blocks) == ROUNDS_BEFORE_A_LOOK + 1
+    assert run.script.clock() > 2 * 500
+
+
+def test_compiling_takes_no_session_and_no_figure() -> None:
+    """Five compiled cases whose first call takes twice the budget, in every session: all timed."""
+    names = ("a", "b", "c", "d", "e")
+    compiled = [case_of(name, execution="compile") for name in names]
+    cases = (*compiled, IDENTITY)
+    plan = Plan(cases, {case.id: IDENTITY.id for case in cases}, {})
+    script = Script(lambda case, session, round_: 0.001 * scattered(case, session, round_))
+    script.first_call_s = lambda case, round_: 23.0 if case is not IDENTITY and not round_ else None
+    run = Run(script, plan, sessions=5, budget_s=10).whole()
+    assert set(run.statuses().values()) == {"ok"}
+    assert {block.session for block in run.blocks} == set(range(5))
+    for case in cases:
+        assert run.coordinator.timings.rounds(case.id) > 5 * ROUNDS_BEFORE_A_LOOK
+
+
+def test_a_baseline_that_fails_leaves_its_dependants_done() -> None:
+    """They have no ratio to wait for: their latency decides, and the budget is not spent."""
+    run = Run(Script(failing("identity", 3))).whole()
+    assert run.statuses() == {"se": "ok", "simam": "ok", "identity": "failed"}
+    assert run.script.clock() < SETTINGS.budget_s / 10
+
+
+def test_a_baseline_that_fails_while_inspecting_leaves_its_dependants_done() -> None:
+    """The same where the baseline was never timed."""
+
+    def facts(case: Case) -> Facts | Failure:
+        return Failure("failed", "forward: no") if case is IDENTITY else Facts(params=3)
+
+    run = Run(Script(quiet, facts)).whole()
+    assert run.statuses() == {"se": "ok", "simam": "ok", "identity": "failed"}
+    assert run.script.clock() < SETTINGS.budget_s / 10
 
 
 def test_the_new_worker_has_loaded_what_it_needs() -> None:
@@ -326,43 +432,124 @@ def test_a_worker_lost_while_inspecting_costs_one_case() -> None:
     outcome = run.coordinator.outcomes[SE.id]
     assert (outcome.status, outcome.facts) == ("failed", None)
     assert run.statuses() == {"se": "failed", "simam": "ok", "identity": "ok"}
-    assert [number for number, asked in run.script.asked if isinstance(asked, Inspect)] == [0, 3, 3]
+    assert asked_to_inspect(run) == [(0, "se"), (3, "simam"), (3, "identity"), (4, "se")]
+    assert len(run.script.workers) == 5
     assert {block.case_id for block in run.blocks} == {SIMAM.id, IDENTITY.id}
 
 
+def asked_to_inspect(run: Run) -> list[tuple[int, str]]:
+    """Each inspection: the number of the worker, and the module."""
+    asked = run.script.asked
+    return [(n, one.case.variant.module) for n, one in asked if isinstance(one, Inspect)]
+
+
 def test_every_worker_may_be_lost() -> None:
-    """Where each block of a case kills its worker, that case is tried once, and the run ends."""
+    """Where each block of a case kills its worker, that case is tried twice, and the run ends."""
     run = Run(Script(lambda case, *_: dies() if case is SE else quiet(case, 0, 0))).whole()
     assert run.statuses() == {"se": "failed", "simam": "ok", "identity": "ok"}
-    assert len(run.script.workers) == 4
+    assert len(run.script.workers) == 5
 
 
 @pytest.mark.parametrize("status", ["failed", "out_of_memory"])
-def test_a_failure_while_inspecting(status: Any) -> None:
-    """A module that cannot do it costs its case, and no worker."""
+def test_what_fails_while_inspecting_fails_twice(status: Any) -> None:
+    """All failed cases are tried again in one fresh worker; the first goes on with the others."""
 
     def facts(case: Case) -> Facts | Failure:
-        return Failure(status, "forward: no") if case is SE else Facts(params=3)
+        return Facts(params=3) if case is IDENTITY else Failure(status, "forward: no")
 
     run = Run(Script(quiet, facts)).whole()
     assert run.coordinator.outcomes[SE.id] == Outcome(SE.id, status, "forward: no")
+    assert asked_to_inspect(run)[3:] == [(3, "simam"), (3, "se")]
+    assert len(run.script.workers) == 4
+    assert run.statuses()["identity"] == "ok"
+    assert {block.session for block in run.blocks} == {0, 1, 2}
+
+
+def test_what_is_unsupported_is_not_tried_again() -> None:
+    """A worker that says so is right the first time."""
+
+    def facts(case: Case) -> Facts | Failure:
+        return Failure("unsupported", "not here") if case is SE else Facts(params=3)
+
+    run = Run(Script(quiet, facts)).whole()
+    assert run.statuses()["se"] == "unsupported"
     assert len(run.script.workers) == 3
+
+
+def test_a_worker_poisoned_while_inspecting_costs_one_case() -> None:
+    """It fails what comes after the culprit; in reverse order, a fresh worker clears them."""
+    poisoned: set[int] = set()
+    script = Script(quiet)
+
+    def facts(case: Case) -> Facts | Failure:
+        worker = script.asked[-1][0]
+        if case is SE:
+            poisoned.add(worker)
+        return Failure("failed", "forward: no") if worker in poisoned else Facts(params=3)
+
+    script.facts = facts
+    run = Run(script).whole()
+    assert run.statuses() == {"se": "failed", "simam": "ok", "identity": "ok"}
+    assert "not in a fresh process" in run.coordinator.outcomes[SIMAM.id].facts.notes[0]
+    assert not [block for block in run.blocks if block.session == 0]  # the poisoned one
+
+
+def test_a_worker_that_says_it_is_poisoned_is_replaced_at_once() -> None:
+    """The case after the culprit is asked of another worker, and needs no second try."""
+
+    def facts(case: Case) -> Facts | Failure:
+        if case is SE:
+            return Failure("failed", "forward: CUDA error", poisoned=True)
+        return Facts(params=3)
+
+    run = Run(Script(quiet, facts)).whole()
+    assert asked_to_inspect(run) == [(0, "se"), (3, "simam"), (3, "identity"), (4, "se")]
+    assert run.statuses() == {"se": "failed", "simam": "ok", "identity": "ok"}
+
+
+def test_a_worker_lost_in_the_second_try_is_replaced() -> None:
+    """All failed cases are tried again, whatever the others do to the worker of the second try."""
+
+    def facts(case: Case) -> Facts | BaseException:
+        return dies() if case in (SE, IDENTITY) else Facts(params=3)
+
+    run = Run(Script(quiet, facts)).whole()
+    assert asked_to_inspect(run)[3:] == [(4, "identity"), (5, "se")]
+    assert run.statuses() == {"se": "failed", "simam": "ok", "identity": "failed"}
+    assert {block.case_id for block in run.blocks} == {SIMAM.id}
+
+
+def test_an_interrupted_inspection_forgets_what_was_tried_once() -> None:
+    """A failure that was not tried again is not in the journal: the resumed run inspects it."""
+
+    def facts(case: Case) -> Facts | BaseException:
+        return KeyboardInterrupt() if case is SIMAM else dies()
+
+    run = Run(Script(quiet, facts))
+    with pytest.raises(KeyboardInterrupt):
+        run.whole()
+    assert not run.kept
+
+
+def test_a_failure_in_later_blocks_keeps_the_facts() -> None:
+    """A case that fails twice after a while is not called again; what it was counted stays."""
+    run = Run(Script(failing("se", 3))).whole()
+    outcome = run.coordinator.outcomes[SE.id]
+    assert (outcome.status, outcome.error) == ("failed", "call: late")
+    assert outcome.facts is not None
+    assert outcome.facts.params == 0
+    assert len(run.script.workers) == 5
     assert run.statuses()["simam"] == "ok"
 
 
-def test_a_failure_in_a_later_block_keeps_the_facts() -> None:
-    """A case that fails after a while is not called again; what it was counted to be stays."""
-
-    def seconds(case: Case, session: int, round_: int) -> float | Failure:
-        late = case is SE and round_ == 3
-        return Failure("failed", "call: late") if late else quiet(case, session, round_)
-
-    run = Run(Script(seconds)).whole()
-    assert run.coordinator.outcomes[SE.id] == Outcome(
-        SE.id, "failed", "call: late", Facts(params=0)
-    )
-    assert len([block for block in run.blocks if block.case_id == SE.id]) == 9
-    assert run.statuses()["simam"] == "ok"
+def test_what_a_block_changed_is_told_once() -> None:
+    """The notes of timed blocks stand beside those of the inspection."""
+    script = Script(quiet, lambda case: Facts(params=0, notes=("warned: x",)))
+    script.notes = lambda case: ("changed the number of threads",) if case is SE else ()
+    run = Run(script).whole()
+    notes = {o.case_id: o.facts.notes for o in run.coordinator.outcomes.values() if o.facts}
+    assert notes[SE.id] == ("warned: x", "changed the number of threads")
+    assert notes[SIMAM.id] == ("warned: x",)
 
 
 # --- what is asked --------------------------------------------------------------------------------

@@ -1,16 +1,87 @@
-"""A worker of another interpreter, through real processes."""
+"""Worker processes: of another interpreter, that print without end, that close what they need."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+import pytest
 from program import ROOT
 
 from attn_bench.engine.pair import WorkerPair
-from attn_bench.engine.process import Worker
+from attn_bench.engine.process import PRINTS_BYTES, Worker, WorkerLost
 from attn_bench.model import protocol
 from attn_bench.model.case import Case, Shape, Variant
+
+TALKATIVE = """
+import os, sys
+from torch import nn
+from attn_bench import register
+
+@register("talks")
+class Talks(nn.Identity):
+    def forward(self, x):
+        for _ in range(9):
+            os.write(2, b"and on it goes\\n" * 2**12)
+        return x.clone()
+
+@register("gives_up")
+class GivesUp(nn.Identity):
+    def forward(self, x):
+        os.write(2, b"a line\\nthe reason\\n")
+        os._exit(3)
+
+@register("closes")
+class Closes(nn.Identity):
+    def forward(self, x):
+        os.closerange(3, 100)
+        return x.clone()
+"""
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[Worker]:
+    """A worker that is open and knows the modules of TALKATIVE."""
+    (tmp_path / "mine.py").write_text(TALKATIVE)
+    found = Worker(protocol.Open(protocol.VERSION, "cpu", 1, [str(tmp_path / "mine.py")]))
+    try:
+        found.open()
+        yield found
+    finally:
+        found.end()
+
+
+def inspect(module: str) -> protocol.Inspect:
+    return protocol.Inspect(Case(Variant(module), Shape(1, 8, 4, 4)))
+
+
+def test_what_a_module_prints_fills_neither_disk_nor_memory(worker: Worker) -> None:
+    """A worker prints into a pipe, and the coordinator keeps the end; it tells why it ended."""
+    assert str(Path(f"/proc/{worker.pid}/fd/2").readlink()).startswith("pipe:")
+    assert isinstance(worker.ask(inspect("talks"), 120), protocol.Inspected)
+    assert len(worker._printed) == PRINTS_BYTES
+    with pytest.raises(WorkerLost, match=r"ended with status 3: the reason$"):
+        worker.ask(inspect("gives_up"), 120)
+
+
+def test_a_module_that_closes_every_file_loses_its_worker(worker: Worker) -> None:
+    """The coordinator learns of it long before the timeout."""
+    with pytest.raises(WorkerLost) as lost:
+        worker.ask(inspect("closes"), 300)
+    assert lost.value.status == "failed"
+
+
+def test_workers_that_live_at_once_share_the_memory(worker: Worker) -> None:
+    """Four may take no more than the machine has, and the workers after it have the same limit."""
+    worker.share_memory(4)
+    limit, process = worker.opening.memory_bytes, psutil.Process(worker.pid)
+    assert limit is not None
+    assert 0 < limit - process.memory_info().data < psutil.virtual_memory().total / 4
+    assert process.rlimit(psutil.RLIMIT_DATA)[0] == limit
+    worker.share_memory(2)
+    assert worker.opening.memory_bytes == limit
 
 
 def test_a_pair_answers_from_both_interpreters(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from program import ROOT, Cli, ProgramRun
 from attn_bench.catalog.registry import builtin
 from attn_bench.model.case import Case
 from attn_bench.model.metrics import METRICS, ends_of
+from attn_bench.model.protocol import ShareMemory
 from attn_bench.model.row import COLUMNS
 from attn_bench.model.status import Exit
 from attn_bench.store import runs
@@ -26,6 +27,19 @@ def test_it_ends_well_and_says_where_it_is(real_smoke: ProgramRun) -> None:
     assert real_smoke.process.returncode in (0, 4), real_smoke.process.stderr
     last = real_smoke.process.stdout.splitlines()[-1]
     assert last == f"run folder: results/{real_smoke.folder.name}"
+
+
+def test_workers_share_the_memory(tmp_path: Path) -> None:
+    """The first one learns how many live at once; all others begin with the limit that it found."""
+    script = RealFacts(steady)
+    words = ("run", "--suite", "smoke", "--sessions", "4", "--where", "extent == 2")
+    assert inside(*words, cwd=tmp_path, script=script).returncode == 0
+    assert script.asked_for(ShareMemory) == [ShareMemory(4)]
+    first, *others = [worker.opening.memory_bytes for worker in script.workers]  # type: ignore[attr-defined]
+    assert first is None
+    assert len(others) == 3
+    assert len(set(others)) == 1
+    assert others[0] is not None
 
 
 def test_the_folder_holds_what_it_should(real_smoke: ProgramRun) -> None:

@@ -12,6 +12,7 @@ import pytest
 from inside import RealFacts, inside, steady
 from program import Cli
 
+from attn_bench.model.protocol import Inspect
 from attn_bench.store import runs
 
 GATES = """\
@@ -135,6 +136,22 @@ def test_a_changed_helper_ends_a_resume(home: Path, word: str) -> None:
     assert (home / "run/journal.jsonl").read_bytes() == before
     (home / LAYOUTS[word][1]).write_text(CORE.format(times=1))
     assert inside("run", "--resume", "run", cwd=home).returncode == 0
+
+
+@pytest.mark.parametrize("word", ["mine.py"])
+def test_a_file_edited_during_a_run_ends_it(home: Path, word: str) -> None:
+    """A later worker would load other code: the run ends, keeps what it has, and says why."""
+    script = RealFacts(steady)
+
+    def edit(message: Any) -> None:
+        if isinstance(message, Inspect):
+            grow(home, word)
+
+    script.instead = edit
+    done = run(home, word, "run", "--out", "run", script=script)
+    assert done.returncode == 3, done.stdout
+    assert "the code of helper changed while the run measured" in done.stderr
+    assert runs.load(home / "run").info.state == "broken off"
 
 
 @LAYOUT

@@ -55,6 +55,10 @@ class Device(ABC):
     def limit_memory(self, limit_bytes: int | None) -> None:
         """Make every allocation beyond `limit_bytes` fail. None means the device's default."""
 
+    def fair_share_bytes(self, workers: int) -> int | None:
+        """The limit of memory at which so many workers fit at once; None if the device has none."""
+        return None
+
     @abstractmethod
     def drain(self) -> None:
         """Wait until everything that was launched has finished."""

@@ -7,8 +7,8 @@ installed. A block with reduced clocks is marked, not dropped.
 from __future__ import annotations
 
 import gc
-import time
 from functools import cached_property
+from time import perf_counter as _clock  # now, so that no module under test can replace it
 from typing import Any, ClassVar
 from weakref import WeakSet
 
@@ -69,31 +69,30 @@ class Cuda(Device):
     def release(self) -> None:
         """Empty the allocator's cache. The next block's untimed call allocates again.
 
-        Raises if an earlier error has made the GPU unusable: the worker ends, and is replaced.
+        Raises if an earlier error has made the GPU unusable.
         """
         torch.cuda.empty_cache()
 
     def time_block(self, call: Call, calls: int) -> Timing:
-        clock = time.perf_counter
         throttled = [self._nvml.is_throttled()]
         gc.collect(0)
         gc.disable()
         try:
-            begin = clock()
+            begin = _clock()
             call()
             torch.cuda.synchronize()
-            start = clock()
+            start = _clock()
             for _ in range(calls):
                 call()
                 torch.cuda.synchronize()
-            waited = clock()
+            waited = _clock()
             for _ in range(calls):
                 call()
-            launched = clock()
+            launched = _clock()
             torch.cuda.synchronize()
-            queued = clock()
+            queued = _clock()
             device_s, device_clock = self._device_s(call, calls, (launched - waited) / calls)
-            end = clock()
+            end = _clock()
         finally:
             gc.enable()
         throttled.append(self._nvml.is_throttled())

@@ -1,0 +1,142 @@
+"""The sessions of a run, each with its worker: starts, replaces and ends them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from attn_bench.catalog import code
+from attn_bench.engine.pair import AnyWorker
+from attn_bench.engine.process import WorkerLost
+from attn_bench.model import protocol
+from attn_bench.model.errors import AttnBenchError
+
+
+class CodeChanged(AttnBenchError):
+    """A file of the measured code was edited during the run, whose figures would have two codes."""
+
+
+@dataclass(slots=True)
+class Session:
+    """A worker and its rounds; round 0 is the warm-up.
+
+    If a block fails, the session ends. A new session with a new number takes its place.
+    is_over: whether its worker was lost or poisoned while inspecting, and has ended.
+    """
+
+    number: int
+    worker: AnyWorker
+    rng: Random
+    is_open: bool
+    round: int = 0
+    is_over: bool = False
+
+    def open(self, sources: Mapping[str, str]) -> None:
+        """Wait until the worker is ready.
+
+        Raises CodeChanged if a module of `sources` is another one there.
+        """
+        if self.is_open:
+            return
+        now = self.worker.open().sources
+        self.is_open = True
+        changed = code.first_difference({n: d for n, d in sources.items() if n in now}, now)
+        if changed is not None:
+            raise CodeChanged(f"the code of {code.shown(changed)} changed while the run measured")
+
+    def ask(self, message: protocol.Message, timeout_s: float) -> protocol.Reply:
+        """The worker's reply. A lost worker is a poisoned one."""
+        try:
+            return self.worker.ask(message, timeout_s)
+        except WorkerLost as lost:
+            return protocol.Failure(lost.status, str(lost), poisoned=True)
+
+
+class Workers:
+    """The sessions of a run, in the order of their turns.
+
+    next_number: of the next new session; its number seeds its random order.
+    """
+
+    def __init__(
+        self,
+        first: AnyWorker,
+        seed: int,
+        load: Sequence[str],
+        next_number: int,
+        sources: Mapping[str, str],
+    ) -> None:
+        """Take the first worker, which is open.
+
+        load: the modules that the others import first.
+        sources: the digests of the code that it has loaded, which the others must have, too.
+        """
+        self._sources = sources
+        self.next_number = next_number
+        self._seed = seed
+        self._load = list(load)
+        self._sessions = [self._make(first, is_open=True)]
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(self._sessions)
+
+    def __getitem__(self, index: int) -> Session:
+        return self._sessions[index]
+
+    @property
+    def first(self) -> Session:
+        return self._sessions[0]
+
+    def start(self, count: int) -> None:
+        """Start workers until there are `count` sessions, and return at once."""
+        while len(self._sessions) < count:
+            self._sessions.append(self._another(self.first))
+
+    def open(self) -> None:
+        """Wait until all workers are ready, and replace those of sessions that are over."""
+        for index, session in enumerate(self._sessions):
+            if session.is_over:
+                self.replace(index)
+            self._sessions[index].open(self._sources)
+
+    def replace(self, index: int) -> None:
+        """End a session, and open a new one in its place."""
+        old = self._sessions[index]
+        old.worker.end()
+        self._sessions[index] = self._another(old)
+        self._sessions[index].open(self._sources)
+
+    def add_first(self) -> None:
+        """Open a new session before the first one."""
+        self._sessions.insert(0, self._another(self.first))
+        self.first.open(self._sources)
+
+    def drop(self, index: int) -> None:
+        """End a session."""
+        self._sessions.pop(index).worker.end()
+
+    def ask_first(self, message: protocol.Message, timeout_s: float) -> protocol.Reply:
+        """The reply of the first session, which is replaced if it is over."""
+        if self.first.is_over:
+            self.replace(0)
+        reply = self.first.ask(message, timeout_s)
+        if isinstance(reply, protocol.Failure) and reply.poisoned:
+            self.first.worker.end()
+            self.first.is_over = True
+        return reply
+
+    def end(self) -> None:
+        for session in self._sessions:
+            session.worker.end()
+
+    def _another(self, like: Session) -> Session:
+        return self._make(like.worker.another(self._load))
+
+    def _make(self, worker: AnyWorker, *, is_open: bool = False) -> Session:
+        number = self.next_number
+        self.next_number += 1
+        return Session(number, worker, Random(f"{self._seed} {number}"), is_open)
