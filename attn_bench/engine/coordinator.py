@@ -64,14 +64,12 @@ class Coordinator:
         before: Progressed | None = None,
         judge: Judge | None = None,
         *,
-        sources: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take an open worker; `stop` ends it and all workers that the coordinator starts.
 
         before: the results of an earlier, interrupted part of the same run.
         judge: decides when a case is done; by default, when its latency and ratio are precise.
-        sources: the digests of the code that the worker has loaded (`Hello.sources`).
         clock: the time in seconds, which also counts the budget.
         """
         known = before or Progressed()
@@ -81,7 +79,7 @@ class Coordinator:
         self._clock = clock
         self._progress = progress
         load = sorted({c.variant.module for c in plan.cases if not c.is_plain})
-        self._workers = Workers(worker, settings.seed, load, known.next_session, sources or {})
+        self._workers = Workers(worker, settings.seed, load, known.next_session)
         self._judge = judge or Precision(plan, settings.precision, settings.most_ratio)
         self._calls: dict[str, int] = {}
         self.rates: dict[DType, Rates] = {}
@@ -93,6 +91,10 @@ class Coordinator:
         self._suspects: set[str] = set()  # cases that failed once while they were timed
         self._started = 0.0
         self._uncharged_s = 0.0
+
+    def expect_code(self, sources: Mapping[str, str]) -> None:
+        """Refuse later workers that load other code than `sources` (`Hello.sources`)."""
+        self._workers.sources = sources
 
     def stop(self) -> None:
         self._workers.end()

@@ -179,15 +179,9 @@ def measure(
     if not prepared.suite.timed:
         judge = judge or Untimed()
     coordinator = Coordinator(
-        session.worker,
-        prepared.plan,
-        prepared.settings,
-        folder.keep,
-        progress,
-        before,
-        judge,
-        sources=session.hello.sources,
+        session.worker, prepared.plan, prepared.settings, folder.keep, progress, before, judge
     )
+    coordinator.expect_code(session.hello.sources)
     watch = watch or Watch()
     state: State = "finished"
     trouble = None

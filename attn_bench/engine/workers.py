@@ -57,22 +57,12 @@ class Workers:
     """The sessions of a run, in the order of their turns.
 
     next_number: of the next new session; its number seeds its random order.
+    sources: the digests of the code that every later worker must have (`Hello.sources`).
     """
 
-    def __init__(
-        self,
-        first: AnyWorker,
-        seed: int,
-        load: Sequence[str],
-        next_number: int,
-        sources: Mapping[str, str],
-    ) -> None:
-        """Take the first worker, which is open.
-
-        load: the modules that the others import first.
-        sources: the digests of the code that it has loaded, which the others must have, too.
-        """
-        self._sources = sources
+    def __init__(self, first: AnyWorker, seed: int, load: Sequence[str], next_number: int) -> None:
+        """Take the first worker, which is open. load: the modules that the others import first."""
+        self.sources: Mapping[str, str] = {}
         self.next_number = next_number
         self._seed = seed
         self._load = list(load)
@@ -101,19 +91,19 @@ class Workers:
         for index, session in enumerate(self._sessions):
             if session.is_over:
                 self.replace(index)
-            self._sessions[index].open(self._sources)
+            self._sessions[index].open(self.sources)
 
     def replace(self, index: int) -> None:
         """End a session, and open a new one in its place."""
         old = self._sessions[index]
         old.worker.end()
         self._sessions[index] = self._another(old)
-        self._sessions[index].open(self._sources)
+        self._sessions[index].open(self.sources)
 
     def add_first(self) -> None:
         """Open a new session before the first one."""
         self._sessions.insert(0, self._another(self.first))
-        self.first.open(self._sources)
+        self.first.open(self.sources)
 
     def drop(self, index: int) -> None:
         """End a session."""
