@@ -114,7 +114,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
     """The pretended GPU, which `Cuda` uses, without NVML."""
     gpu = Gpu()
     monkeypatch.setattr(cuda, "torch", gpu.torch())
-    monkeypatch.setattr(cuda, "time", SimpleNamespace(perf_counter=lambda: gpu.host))
+    monkeypatch.setattr(cuda, "_clock", lambda: gpu.host)
     monkeypatch.setitem(sys.modules, "pynvml", None)
     return gpu
 

@@ -26,8 +26,9 @@ def test_one_bad_module_does_not_cost_the_others(misbehaving: ProgramRun) -> Non
     assert misbehaving.process.returncode == 3
     rows = {row.module: row for row in misbehaving.stored.rows}
     assert len(rows) == 15
-    assert rows["good"].status == rows["identity"].status == "ok"
-    assert rows["good"].ratio is not None
+    for name in ("good", "identity"):
+        assert rows[name].status in ("ok", "unclear")  # on a busy machine a time may be unclear
+        assert rows[name].rounds > 100  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(
