@@ -130,10 +130,12 @@ def _complain_if_changed(path: Path, info: RunInfo, session: OpenSession, done: 
     sources = dict(info.sources)
     for outcome in done.outcomes.values():
         sources |= outcome.facts.sources if outcome.facts else {}
+    if not sources:
+        raise RequestError(f"{path}: an older version began it and kept no code; start a new run")
     changed = code.first_difference(sources, session.find_sources(sources))
-    if changed is not None or not sources:
-        which = f"the code of {code.shown(changed)}" if changed else "the code of the modules"
-        raise RequestError(f"{path}: {which} has changed since; start a new run")
+    if changed is not None:
+        which = code.shown(changed)
+        raise RequestError(f"{path}: the code of {which} has changed since; start a new run")
     differs = find_difference(info.environment, environment_of(session.hello))
     if differs is None:
         return
