@@ -20,7 +20,7 @@ import torch
 
 from attn_bench.model.errors import in_one_line
 from attn_bench.worker.flags import Entry, torch_entries
-from attn_bench.worker.intruders import Intruders, Stage
+from attn_bench.worker.intruders import TASKS, Intruders, Stage
 from attn_bench.worker.names import Names
 
 LIMITS = ("DATA", "AS", "NOFILE", "NPROC", "FSIZE", "STACK", "CPU")
@@ -142,9 +142,30 @@ def process_entries() -> list[Entry]:
         Entry("the priority", partial(os.getpriority, os.PRIO_PROCESS, 0), _set_priority),
     ]
     if sys.platform == "linux":
-        affinity = partial(os.sched_getaffinity, 0), partial(os.sched_setaffinity, 0)
-        entries.append(Entry("the cores that it may use", *affinity))
+        cores = _Cores()
+        entries.append(
+            Entry("the cores that its threads may use", cores.read, cores.put_back, is_short=False)
+        )
     return entries
+
+
+class _Cores:
+    """The cores that each of the present threads may use. A thread that has ended keeps its own."""
+
+    def __init__(self) -> None:
+        self._of = {int(task.name): os.sched_getaffinity(int(task.name)) for task in TASKS.iterdir()}
+
+    def read(self) -> dict[int, set[int]]:
+        found = dict(self._of)
+        for task in found:
+            with suppress(OSError):
+                found[task] = os.sched_getaffinity(task)
+        return found
+
+    def put_back(self, value: dict[int, set[int]]) -> None:
+        for task, cores in value.items():
+            with suppress(OSError):
+                os.sched_setaffinity(task, cores)
 
 
 def _collector() -> tuple[bool, tuple[int, int, int]]:

@@ -135,15 +135,19 @@ def test_what_is_changed_is_put_back_and_told(state: State, expected: str) -> No
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux binds threads")
-def test_cores_are_put_back(state: State) -> None:
-    """A module may not choose the cores of those that come after it."""
+def test_cores_are_put_back() -> None:
+    """A module may not choose the cores of those that come after it, for any of the threads."""
     usable = os.sched_getaffinity(0)
     if len(usable) == 1:
         pytest.skip("there is one core")
-    state.accept()
-    os.sched_setaffinity(0, {max(usable)})
-    assert state.put_back().notes[0].startswith("changed the cores that it may use")
-    assert os.sched_getaffinity(0) == usable
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(threading.get_native_id).result()
+        state = State()
+        for thread in (0, other):
+            os.sched_setaffinity(thread, {max(usable)})
+        assert state.put_back().notes == ("changed the cores that its threads may use; put back",)
+        assert os.sched_getaffinity(0) == os.sched_getaffinity(other) == usable
+    assert state.put_back().notes == ()  # a thread that has ended is no change
 
 
 def test_what_cannot_be_put_back_spoils_the_process(
