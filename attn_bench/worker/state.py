@@ -153,7 +153,9 @@ class _Cores:
     """The cores that each of the present threads may use. A thread that has ended keeps its own."""
 
     def __init__(self) -> None:
-        self._of = {int(task.name): os.sched_getaffinity(int(task.name)) for task in TASKS.iterdir()}
+        self._of = {
+            int(task.name): os.sched_getaffinity(int(task.name)) for task in TASKS.iterdir()
+        }
 
     def read(self) -> dict[int, set[int]]:
         found = dict(self._of)
