@@ -11,16 +11,20 @@ import json
 import site
 import sys
 import sysconfig
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
 from attn_bench.catalog.registry import BUILTIN_PACKAGE, entry_points
 from attn_bench.catalog.source import FILE_PREFIX, find_origin
+from attn_bench.model.case import BASELINE
 from attn_bench.model.paths import MODULES
 
 BASELINE_PACKAGE = "attn_bench_base"
+PACKAGE = "package "  # begins the name of an installed package, whose digest is its version
 NATIVE = (".c", ".cc", ".cpp", ".cxx", ".cu", ".cuh", ".h", ".hpp")
 OWN_ROOTS = ("attn_bench", "__main__", "__mp_main__")
 
@@ -39,7 +43,7 @@ def digest_declared() -> dict[str, str]:
     found = {BUILTIN_PACKAGE: _digest(content)}
     for point in entry_points():
         if point.dist is not None:
-            found[f"package {point.dist.name}"] = point.dist.version
+            found[PACKAGE + point.dist.name] = point.dist.version
     return found
 
 
@@ -49,14 +53,33 @@ class Loaded:
     def __init__(self) -> None:
         self.digests = digest_declared()
         self._seen = set(sys.modules)
+        self._count = 0
+        self._roots: set[str] = set()  # of modules whose packages are not looked up yet
 
     def look(self) -> dict[str, str]:
-        """The digests of the modules that were loaded since the last look."""
+        """The digests of the modules and packages that were loaded since the last look."""
+        if len(sys.modules) == self._count:  # nothing was loaded
+            return {}
+        self._count = len(sys.modules)
         names = [name for name in list(sys.modules) if name not in self._seen]
         self._seen.update(names)
         found = {name: digest for name in names if (digest := _digest_loaded(name)) is not None}
+        if any(name.startswith(BUILTIN_PACKAGE) for name in names):  # edited since the start?
+            found[BUILTIN_PACKAGE] = digest_declared()[BUILTIN_PACKAGE]
+        self._roots.update(name.partition(".")[0] for name in names)
         self.digests |= found
+        if self.digests.keys() - {BUILTIN_PACKAGE}:  # a user's code may need any package
+            found |= _versions(self._roots)
+            self.digests |= found
+            self._roots.clear()
         return found
+
+    def add_baseline(self, modules: Mapping[str, ModuleType]) -> None:
+        """Add the digests of another version of the code."""
+        for name in modules:
+            place = place_of(modules[name])
+            if place is not None and place.is_file():
+                self.digests[name + BASELINE] = _digest_file(place)
 
     def find(self, names: Iterable[str]) -> dict[str, str]:
         """The digests of `names` as they are now; a module that is gone has none.
@@ -64,8 +87,11 @@ class Loaded:
         A module that is not loaded is looked for, and not run.
         """
         found = dict(self.digests)
-        for name in names:
-            if name not in found and (origin := find_origin(name)) is not None:
+        for name in set(names) - found.keys():
+            if name.startswith(PACKAGE):
+                with suppress(metadata.PackageNotFoundError):
+                    found[name] = metadata.version(name.removeprefix(PACKAGE))
+            elif (origin := find_origin(name)) is not None:
                 found[name] = _digest_file(Path(origin))
         return found
 
@@ -84,16 +110,34 @@ def shown(name: str) -> str:
     return "the built-in modules" if name == BUILTIN_PACKAGE else name.removeprefix(FILE_PREFIX)
 
 
+def _versions(roots: Collection[str]) -> dict[str, str]:
+    """The versions of the installed packages among `roots`, except Python's own modules."""
+    roots = {r for r in roots if r not in sys.stdlib_module_names and not r.startswith("_")}
+    if not roots:
+        return {}
+    owners = _distributions()
+    names = {name for root in roots for name in owners.get(root, ())}
+    return {PACKAGE + name: metadata.version(name) for name in names}
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    """Root of a module's name -> the installed packages that it comes from."""
+    return metadata.packages_distributions()
+
+
 def place_of(module: ModuleType) -> Path | None:
     """The file of a module, or a folder of a namespace package; None if it has none."""
     file = getattr(module, "__file__", None)
     if not isinstance(file, str):
         file = next(iter(getattr(module, "__path__", ())), None)
-    return Path(file).resolve() if isinstance(file, str) else None
+    if not isinstance(file, str) or not Path(file).is_absolute():
+        return None
+    return Path(file).resolve()
 
 
 def is_installed(place: Path) -> bool:
-    """Whether a file belongs to Python or to an installed package; one installed as editable no."""
+    """Whether a file belongs to Python or to an installed package, if that is not editable."""
     return any(place.is_relative_to(folder) for folder in _installed_folders())
 
 
@@ -111,7 +155,7 @@ def _digest_loaded(name: str) -> str | None:
     torch.compile loads the kernels that it makes as parts of packages that do not exist.
     """
     root = name.partition(".")[0]
-    if root in OWN_ROOTS or root.startswith(BASELINE_PACKAGE) or root not in sys.modules:
+    if root in OWN_ROOTS or root not in sys.modules:
         return None
     module = sys.modules.get(name)
     if not isinstance(module, ModuleType):
@@ -124,8 +168,9 @@ def _digest_loaded(name: str) -> str | None:
 
 
 def _digest_file(file: Path) -> str:
-    """The digest of a file and of the native sources beside it, which it may compile."""
-    native = [path for path in sorted(file.parent.iterdir()) if path.suffix in NATIVE]
+    """The digest of a file, with the native sources beside it or in its package's folders."""
+    below = file.parent.rglob("*") if file.name == "__init__.py" else file.parent.iterdir()
+    native = [path for path in sorted(below) if path.suffix in NATIVE]
     return _digest(path.read_bytes() for path in [file, *native] if path.is_file())
 
 

@@ -15,33 +15,38 @@ from types import ModuleType
 
 from attn_bench.catalog import code
 from attn_bench.catalog.registry import Registry, register_into
+from attn_bench.model.errors import RequestError
 
 
 class OtherVersion:
     """The modules of another version.
 
     moved: a folder of the current version -> the folder that takes its place.
+    modules: what it has imported from there.
     """
 
     def __init__(self, moved: Mapping[str, str] | None = None) -> None:
         self._moved = {
             Path(here).resolve(): Path(there).resolve() for here, there in (moved or {}).items()
         }
-        self._modules: dict[str, ModuleType] = {}
+        self.modules: dict[str, ModuleType] = {}
         self._is_moved: dict[str, bool] = {}
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Inside, `import` finds the other version's modules."""
+        """Inside, `import` finds the other version's modules.
+
+        Raises RequestError at the end if one came from the current version.
+        """
         if not self._moved:
             yield
             return
         current, path = self._take_out(), list(sys.path)
         tops = {name.partition(".")[0] for name in current}
         homes = [place.parent for name in sorted(tops) if (place := _package(current.get(name)))]
-        folders = [*homes, *(Path(folder or ".") for folder in path)]
+        folders = [*(Path(folder or ".") for folder in path), *homes]
         sys.path[:] = dict.fromkeys(self._move(folder) for folder in folders)
-        sys.modules.update(self._modules)
+        sys.modules.update(self.modules)
         importlib.invalidate_caches()
         before = set(sys.modules)
         try:
@@ -49,17 +54,23 @@ class OtherVersion:
                 yield
         finally:
             loaded = {name: sys.modules[name] for name in sys.modules.keys() - before}
-            self._modules |= {n: m for n, m in loaded.items() if self._is_theirs(m)}
-            for name in self._modules:
+            self.modules |= {n: m for n, m in loaded.items() if self._is_theirs(m)}
+            for name in self.modules:
                 sys.modules.pop(name, None)
             sys.modules.update(current)
             sys.path[:] = path
+        wrong = sorted(name for name, module in loaded.items() if self._has_moved(module))
+        if wrong:
+            raise RequestError(
+                f"the baseline imported {wrong[0]} of the current version: an import hook finds it "
+                "first (uninstall the editable package?)"
+            )
 
     def _take_out(self) -> dict[str, ModuleType]:
         """Remove the current version of what has moved from `sys.modules`, and return it."""
         for name in [name for name in sys.modules if name not in self._is_moved]:
             self._is_moved[name] = self._has_moved(sys.modules[name])
-        names = [name for name in sys.modules if self._is_moved[name]]
+        names = [name for name in sys.modules if self._is_moved.get(name)]
         return {name: sys.modules.pop(name) for name in names}
 
     def _has_moved(self, module: ModuleType) -> bool:
@@ -67,19 +78,25 @@ class OtherVersion:
         place = code.place_of(module)
         if root in code.OWN_ROOTS or place is None or code.is_installed(place):
             return False
-        return any(place.is_relative_to(h) for h in self._moved) and not self._is_theirs(module)
+        return self._owner(place) in self._moved
 
     def _is_theirs(self, module: ModuleType) -> bool:
         place = code.place_of(module)
-        return place is not None and any(place.is_relative_to(t) for t in self._moved.values())
+        return place is not None and self._owner(place) in self._moved.values()
+
+    def _owner(self, place: Path) -> Path | None:
+        """The folder of one of the versions that `place` is in: one may lie in the other."""
+        folders = [*self._moved, *self._moved.values()]
+        inside = [folder for folder in folders if place.is_relative_to(folder)]
+        return max(inside, key=lambda folder: len(folder.parts), default=None)
 
     def _move(self, folder: Path) -> str:
         """The folder of the other version that takes the place of `folder`."""
         folder = folder.resolve()
-        for here, there in self._moved.items():
-            if folder.is_relative_to(here) and not folder.is_relative_to(there):
-                return str(there / folder.relative_to(here))
-        return str(folder)
+        here = self._owner(folder)
+        if here not in self._moved or code.is_installed(folder):
+            return str(folder)
+        return str(self._moved[here] / folder.relative_to(here))
 
 
 def _package(module: ModuleType | None) -> Path | None:

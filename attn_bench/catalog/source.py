@@ -46,7 +46,9 @@ def find_source(word: str, option: str = "--modules-from") -> Source:
     path = Path(word)
     if path.is_dir():
         if not (path / "__init__.py").is_file():
-            raise RequestError(f"{option} {word}: this folder is no package: it has no __init__.py")
+            raise RequestError(
+                f"{option} {word}: this folder has no __init__.py, so it is not a package"
+            )
         return _of_file(word, path / "__init__.py")
     if path.is_file():
         if path.suffix != ".py":
@@ -89,16 +91,19 @@ def find_origin(name: str, folders: Iterable[str] | None = None) -> str | None:
 
     folders: where a module without a package is looked for; None for `sys.path`.
     """
-    spec: ModuleSpec | None = None
     search = None if folders is None else list(folders)
+    origin: str | None = None
     parts = name.split(".")
-    for depth in range(1, len(parts) + 1):
-        spec = _find_spec(".".join(parts[:depth]), search)
-        if spec is None:
-            return None
-        search = list(spec.submodule_search_locations or ())
-    assert spec is not None
-    return spec.origin if spec.origin and Path(spec.origin).is_file() else None
+    for depth, part in enumerate(parts, 1):
+        try:
+            spec = _find_spec(".".join(parts[:depth]), search)
+            if spec is None:
+                return None
+            origin, search = spec.origin, list(spec.submodule_search_locations or ())
+        except KeyError:  # a folder without __init__.py in another, which Python imports to look
+            inside = [Path(folder, part) for folder in (sys.path if search is None else search)]
+            origin, search = None, [str(folder) for folder in inside if folder.is_dir()]
+    return origin if origin and Path(origin).is_file() else None
 
 
 def _find_spec(name: str, folders: list[str] | None) -> ModuleSpec | None:

@@ -162,6 +162,7 @@ class Coordinator:
         if isinstance(reply, protocol.Failure):
             return Outcome(case.id, reply.status, reply.error)
         assert isinstance(reply, protocol.Inspected), reply
+        self._workers.hold_code(reply.facts.sources)
         return Outcome(case.id, "ok", facts=reply.facts)
 
     # --- timing cases -------------------------------------------------------------------------
@@ -295,6 +296,7 @@ class Coordinator:
             self._blame(case, reply)
             raise BlockFailed(asked_at)
         assert isinstance(reply, protocol.Timed), reply
+        self._workers.hold_code(reply.sources)
         block = Block(
             case_id=case.id,
             session=number,

@@ -37,6 +37,7 @@ def hold_host(
     is_gpu = device not in (HOST, AUTO)
     wanted = {"host": not is_gpu, **({_gpu(device): True} if is_gpu else {})}
     opened: list[int] = []
+    held: list[int] = []
     try:
         for name, is_alone in wanted.items():
             file = _open(Path(tempfile.gettempdir(), f"attn-bench-{name}.lock"))
@@ -45,9 +46,12 @@ def hold_host(
             opened.append(file)
             _take(file, progress, is_alone=is_alone, wait=wait)
             if is_alone:
-                _write(file, note)
+                held.append(file)
+            _write(file, note if is_alone else "")
         yield
     finally:
+        for file in held:
+            _write(file, "")
         for file in opened:
             os.close(file)
 
@@ -82,7 +86,7 @@ def _take(file: int, progress: Progress, *, is_alone: bool, wait: bool) -> None:
             fcntl.flock(file, kind | fcntl.LOCK_NB)
             return
         except BlockingIOError:
-            holder = _read(file)
+            holder = _read(file) or "a run on a GPU"  # those share the host
         if not wait:
             raise RequestError(
                 f"another run measures on this machine ({holder}); --wait waits until it has ended"
@@ -101,6 +105,6 @@ def _write(file: int, note: str) -> None:
 
 def _read(file: int) -> str:
     text = ""
-    with suppress(OSError):  # it is no plain file
+    with suppress(OSError):  # it is a pipe
         text = os.pread(file, 4 * LONGEST_NOTE, 0).decode(errors="replace")
-    return "".join(c if c.isprintable() else " " for c in text)[:LONGEST_NOTE] or "a run on a GPU"
+    return "".join(c if c.isprintable() else " " for c in text)[:LONGEST_NOTE]

@@ -24,7 +24,7 @@ from attn_bench.model.environment import (
     fingerprint_of,
     is_overloaded,
 )
-from attn_bench.model.errors import AttnBenchError, RequestError
+from attn_bench.model.errors import AttnBenchError
 from attn_bench.model.request import RunRequest
 from attn_bench.model.row import Row
 from attn_bench.model.run import Needs, Plan, Settings
@@ -209,7 +209,7 @@ def renew(measured: Measured) -> Measured:
         measured.prepared.session.renew()
     except KeyboardInterrupt:
         return replace(measured, state="interrupted")
-    except RequestError as problem:
+    except AttnBenchError as problem:
         return replace(measured, state="broken off", trouble=str(problem))
     return measured
 

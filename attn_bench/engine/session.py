@@ -14,6 +14,7 @@ from attn_bench.engine.process import Worker, WorkerLost
 from attn_bench.engine.progress import Progress
 from attn_bench.engine.signals import Interruptible
 from attn_bench.engine.watch import Watch
+from attn_bench.engine.workers import complain_if_changed
 from attn_bench.model import protocol
 from attn_bench.model.errors import RequestError
 from attn_bench.model.request import TIMEOUT_S, RunRequest
@@ -36,11 +37,17 @@ class OpenSession:
     other_cores: float | None = None
 
     def find_sources(self, names: Iterable[str]) -> Mapping[str, str]:
-        """The digests of the loaded modules, and of those of `names` that exist."""
+        """The digests of the loaded modules, and of those of `names` that exist.
+
+        Raises RequestError if the worker is lost.
+        """
         missing = sorted(set(names) - self.hello.sources.keys())
         if not missing:
             return self.hello.sources
-        reply = self.worker.ask(protocol.FindSources(missing), TIMEOUT_S)
+        try:
+            reply = self.worker.ask(protocol.FindSources(missing), TIMEOUT_S)
+        except WorkerLost as lost:
+            raise RequestError(f"the worker was lost: {lost}") from None
         assert isinstance(reply, protocol.SourcesFound), reply
         return reply.sources
 
@@ -52,11 +59,16 @@ class OpenSession:
             raise RequestError(f"the worker was lost: {lost}") from None
 
     def renew(self) -> None:
-        """End the worker and open another like it. Raises RequestError if that fails."""
+        """End the worker and open another like it.
+
+        Raises RequestError if that fails, and CodeChanged if it loads other code.
+        """
         self.worker.end()
         self.signals.listen()
         self.worker = self.worker.another([])
-        self.hello = self.worker.open()
+        hello = self.worker.open()
+        complain_if_changed(self.hello.sources, hello.sources)
+        self.hello = hello
 
 
 @contextmanager

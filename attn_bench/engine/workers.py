@@ -41,9 +41,7 @@ class Session:
             return
         now = self.worker.open().sources
         self.is_open = True
-        changed = code.first_difference({n: d for n, d in sources.items() if n in now}, now)
-        if changed is not None:
-            raise CodeChanged(f"the code of {code.shown(changed)} changed while the run measured")
+        complain_if_changed(sources, now)
 
     def ask(self, message: protocol.Message, timeout_s: float) -> protocol.Reply:
         """The worker's reply. A lost worker is a poisoned one."""
@@ -53,11 +51,18 @@ class Session:
             return protocol.Failure(lost.status, str(lost), poisoned=True)
 
 
+def complain_if_changed(before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Raise CodeChanged if a module of both has another digest now."""
+    changed = code.first_difference({n: d for n, d in before.items() if n in now}, now)
+    if changed is not None:
+        raise CodeChanged(f"the code of {code.shown(changed)} changed while the run measured")
+
+
 class Workers:
     """The sessions of a run, in the order of their turns.
 
     next_number: of the next new session; its number seeds its random order.
-    sources: the digests of the code that every later worker must have (`Hello.sources`).
+    sources: the digests of the measured code, which every worker must have.
     """
 
     def __init__(self, first: AnyWorker, seed: int, load: Sequence[str], next_number: int) -> None:
@@ -80,6 +85,12 @@ class Workers:
     @property
     def first(self) -> Session:
         return self._sessions[0]
+
+    def hold_code(self, found: Mapping[str, str]) -> None:
+        """Add the digests of modules that a worker has loaded. Raises CodeChanged."""
+        if found:
+            complain_if_changed(self.sources, found)
+            self.sources = {**self.sources, **found}
 
     def start(self, count: int) -> None:
         """Start workers until there are `count` sessions, and return at once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -115,7 +116,8 @@ def resume(name: str, progress: Progress, *, wait: bool = False) -> Finished:
     request = replace(info.request, suite=info.suite.source, pages=info.settings.pages, wait=wait)
     with open_session(request, progress, times=True) as session:
         before = Progressed(*runs.read_journal(path))
-        _complain_if_changed(path, info, session, before)
+        sources = _complain_if_changed(path, info, session, before)
+        session.hello = replace(session.hello, sources={**sources, **session.hello.sources})
         device = session.hello.device
         cases = make_plan(info.suite, device, modules=request.modules, where=request.where)
         prepared = Prepared(session, info.suite, cases, info.settings)
@@ -125,20 +127,26 @@ def resume(name: str, progress: Progress, *, wait: bool = False) -> Finished:
         )
 
 
-def _complain_if_changed(path: Path, info: RunInfo, session: OpenSession, done: Progressed) -> None:
-    """Raise RequestError, with what differs, if the run began under other conditions than now."""
+def _complain_if_changed(
+    path: Path, info: RunInfo, session: OpenSession, done: Progressed
+) -> Mapping[str, str]:
+    """Raise RequestError, with what differs, if the run began under other conditions than now.
+
+    Returns the digests of its code. A module that is only found when it is loaded is compared then.
+    """
     sources = dict(info.sources)
     for outcome in done.outcomes.values():
         sources |= outcome.facts.sources if outcome.facts else {}
     if not sources:
         raise RequestError(f"{path}: an older version began it and kept no code; start a new run")
-    changed = code.first_difference(sources, session.find_sources(sources))
+    now = session.find_sources(sources)
+    changed = code.first_difference({n: d for n, d in sources.items() if n in now}, now)
     if changed is not None:
         which = code.shown(changed)
         raise RequestError(f"{path}: the code of {which} has changed since; start a new run")
     differs = find_difference(info.environment, environment_of(session.hello))
     if differs is None:
-        return
+        return sources
     what = f"{differs.key or differs.cause} was {differs.then}, and is {differs.now}"
     if differs.cause == "fingerprint":
         what = "this is another machine"

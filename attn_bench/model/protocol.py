@@ -27,7 +27,7 @@ from attn_bench.model.status import Status
 VERSION = 7
 # How the names of the variables begin that change how fast or how exactly a worker computes.
 SETTINGS = (
-    *("OMP_", "GOMP_", "KMP_", "MKL_", "MALLOC_", "THP_", "GLIBC_TUNABLES", "LD_PRELOAD"),
+    *("CXX", "OMP_", "GOMP_", "KMP_", "MKL_", "MALLOC_", "THP_", "GLIBC_TUNABLES", "LD_PRELOAD"),
     *(
         "ATEN_",
         "ONEDNN_",
@@ -212,10 +212,14 @@ class RunBlock:
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """notes: what the case changed in its process, and the worker put back."""
+    """notes: what the case changed in its process, and the worker put back.
+
+    sources: the digests of the modules that were loaded since the last request.
+    """
 
     timing: Timing
     notes: tuple[str, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
     kind: Literal["timed"] = "timed"
 
 

@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch._library.custom_ops import OPDEFS
 
 from attn_bench.catalog import loading
 from attn_bench.catalog.code import Loaded
 from attn_bench.catalog.other_version import OtherVersion
-from attn_bench.catalog.registry import Registry
+from attn_bench.catalog.registry import BUILTIN, Registry
 from attn_bench.model import machine, protocol
 from attn_bench.model.case import BASELINE, Case
 from attn_bench.model.checks import Checked
@@ -87,7 +88,8 @@ class Bench:
                 case protocol.Inspect(case=case):
                     return protocol.Inspected(self.inspect(case))
                 case protocol.RunBlock(case=case, calls=calls, place=place):
-                    return protocol.Timed(self.time_block(case, calls, place))
+                    timing = self.time_block(case, calls, place)
+                    return protocol.Timed(timing, sources=self._loaded.look())
                 case protocol.Verify(variant=variant, check=check):
                     entry = attempt("registry", lambda: self.modules.get(variant.module))
                     return protocol.Verified(
@@ -95,11 +97,18 @@ class Bench:
                     )
         except CaseFailed as failed:
             return protocol.Failure(failed.status, str(failed), failed.poisoned)
+        except RequestError as error:  # a late import of the baseline found the current code
+            return protocol.Failure("failed", str(error))
         raise AssertionError(f"no answer to {message}")
 
     def load(self, names: list[str]) -> protocol.Loaded:
-        """Import the factories of `names`. If an import fails, building the case fails later."""
-        for name in names:
+        """Import the built-in factories of `names`. A failing import fails when the case is built.
+
+        Users' code that is registered by its import path is imported when it is built, because only
+        then is what it changes found.
+        """
+        known = {entry.name for entry in self.modules if entry.origin == BUILTIN}
+        for name in known.intersection(names):
             with suppress(CaseFailed), self._version(is_baseline=name.endswith(BASELINE)):
                 attempt("constructor", self.modules.get(name).factory)
         return protocol.Loaded()
@@ -145,8 +154,8 @@ def _tell(reply: protocol.Reply, change: Change) -> protocol.Reply:
             return replace(reply, poisoned=True)
         case protocol.Inspected(facts=facts) if not change.trouble:
             return protocol.Inspected(replace(facts, notes=(*facts.notes, *change.notes)))
-        case protocol.Timed(timing=timing) if not change.trouble:
-            return protocol.Timed(timing, change.notes)
+        case protocol.Timed() if not change.trouble:
+            return replace(reply, notes=change.notes)
         case protocol.Verified() if change.trouble:
             return protocol.Verified(Checked("failed", change.trouble))
         case protocol.Inspected() | protocol.Timed():
@@ -181,7 +190,16 @@ def open_bench(
             changes.extend(f"{Path(word).name} {text}" for text in told)
 
         modules = loading.load_all(request.modules_from, put_back)
-        other = loading.load_baseline(modules, request.baseline) if request.baseline else None
+        other = None
+        if request.baseline:
+            operators = dict(OPDEFS)
+            other = loading.load_baseline(modules, request.baseline)
+            if twice := [n for n, op in operators.items() if OPDEFS.get(n) is not op]:
+                raise RequestError(
+                    f"both versions define the operator {twice[0]}, and a process can only have "
+                    "one: include __name__ in its name"
+                )
+            loaded.add_baseline(other.modules)
         put_back("the baseline")
     except RequestError as error:
         return None, protocol.Failure("failed", str(error))

@@ -55,6 +55,11 @@ FLAGS = (
     ("cudnn.benchmark", "_C._get_cudnn_benchmark", "_C._set_cudnn_benchmark"),
     ("cudnn.deterministic", "_C._get_cudnn_deterministic", "_C._set_cudnn_deterministic"),
     ("cudnn.allow_tf32", "_C._get_cudnn_allow_tf32", "_C._set_cudnn_allow_tf32"),
+    (
+        "cudnn.benchmark_limit",
+        "_C._cuda_get_cudnn_benchmark_limit",
+        "_C._cuda_set_cudnn_benchmark_limit",
+    ),
     ("cuda.matmul.allow_tf32", "_C._get_cublas_allow_tf32", "_C._set_cublas_allow_tf32"),
     (
         "cuda.matmul.allow_fp16_accumulation",
@@ -118,6 +123,11 @@ def torch_entries() -> list[Entry]:
         *entries,
         Entry("the default device", _default_device, torch.set_default_device),
         Entry("deterministic algorithms", _deterministic, _set_deterministic),
+        Entry(
+            "the use of opt_einsum",
+            lambda: torch.backends.opt_einsum.enabled,
+            partial(setattr, torch.backends.opt_einsum, "enabled"),
+        ),
         Entry("anomaly detection", _anomaly, lambda value: torch.set_anomaly_enabled(*value)),
         Entry("the mode of inference", torch.is_inference_mode_enabled, _set_inference_mode),
         Entry("the flushing of denormal numbers", flushes_denormals, torch.set_flush_denormal),

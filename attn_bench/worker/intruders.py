@@ -9,7 +9,6 @@ import ctypes
 import os
 import signal
 import sys
-import sysconfig
 import threading
 import time
 from collections.abc import Sequence
@@ -19,17 +18,11 @@ from types import FrameType
 from typing import Literal
 
 import psutil
-import torch
+
+from attn_bench.catalog.code import is_installed
 
 TASKS = Path("/proc/self/task")
 HAS_CHILDREN_FILES = Path("/proc/thread-self/children").exists()  # some kernels lack them
-# Threads whose code lies here belong to Python, PyTorch or its compiler.
-OTHERS_CODE = (
-    str(Path(torch.__file__).parent),
-    str(Path(torch.__file__).parent.parent / "tqdm"),
-)
-STANDARD_LIBRARY = sysconfig.get_path("stdlib")
-PACKAGES = (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep)
 SETTLE_S = 0.05  # after this, a thread pool without work sleeps
 WATCH_S = 0.03
 BUSY_SHARE = 0.05  # of WATCH_S: a thread without work has none
@@ -99,7 +92,7 @@ class Intruders:
         """
         _sleep(SETTLE_S)
         new = {i: f for i, f in sys._current_frames().items() if i not in self._python}
-        self._python |= set(new)
+        self._python = set(sys._current_frames())
         names = {thread.ident: thread.name for thread in threading.enumerate()}
         return [
             f"left the thread {names.get(ident, ident)!r} running"
@@ -150,11 +143,10 @@ def _worked_ns(task: str) -> int:
 
 
 def _runs_users_code(frame: FrameType | None) -> bool:
-    """Whether code on the stack of `frame` is neither Python's nor PyTorch's."""
+    """Whether code on the stack of `frame` is neither Python's nor that of a package."""
     while frame is not None:
         file = frame.f_code.co_filename
-        is_standard = file.startswith(STANDARD_LIBRARY) and not any(p in file for p in PACKAGES)
-        if not is_standard and not file.startswith(("<", *OTHERS_CODE)):
+        if not file.startswith("<") and not is_installed(Path(file).resolve()):
             return True
         frame = frame.f_back
     return False

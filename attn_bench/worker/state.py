@@ -1,4 +1,4 @@
-"""The state of this process that a module may change for all others: compared, put back, told.
+"""The state of this process that a module may change for all others. It is put back.
 
 A worker compares it after each request. The next request then finds it as the first one did.
 """
@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -72,7 +73,8 @@ class State:
             if now != before and not (entry.of_compilers and stage == "compile"):
                 told = _tell(entry, before, now)
                 (notes if _is_put_back(entry, before) else stuck).append(told)
-        for told, is_put_back in self._names.put_back():  # after settings that replace names
+        # After settings that replace names:
+        for told, is_put_back in self._names.put_back(compiles=stage == "compile"):
             (notes if is_put_back else stuck).append(told)
         if stage == "compile":
             self._keep_compilers()
@@ -103,7 +105,7 @@ def _tell(entry: Entry, before: Any, now: Any) -> str:
 def _is_put_back(entry: Entry, before: Any) -> bool:
     if entry.put_back is None:
         return False
-    with suppress(Exception):  # whatever refuses, the value tells
+    with suppress(Exception):  # if it failed, the value shows it
         entry.put_back(before)
     return bool(_read(entry) == before)
 
@@ -128,6 +130,7 @@ def process_entries() -> list[Entry]:
             "the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit, of_compilers=True
         ),
         Entry("the switch interval", sys.getswitchinterval, sys.setswitchinterval),
+        Entry("which warnings are errors", _errors, _set_errors, is_short=False),
         Entry("the current folder", os.getcwd, os.chdir, is_short=False),
         Entry(
             "the environment variables",
@@ -182,6 +185,16 @@ def _set_collector(value: tuple[bool, tuple[int, int, int]]) -> None:
 
 def _set_callbacks(value: list[Callable[..., Any]]) -> None:
     gc.callbacks[:] = value
+
+
+def _errors() -> list[Any]:
+    return [item for item in warnings.filters if item[0] == "error"]
+
+
+def _set_errors(value: list[Any]) -> None:
+    kept = [item for item in warnings.filters if item[0] != "error" or item in value]
+    warnings.resetwarnings()  # also forgets what was decided about earlier warnings
+    warnings.filters[:] = kept  # type: ignore[index]
 
 
 def _variables() -> dict[bytes, bytes]:

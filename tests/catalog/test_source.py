@@ -47,7 +47,7 @@ def test_what_a_word_names(place: Path, word: str, module: str, file: str, folde
     ("word", "problem"),
     [
         ("mime.py", "--modules-from mime.py: file not found (did you mean 'mine.py'?)"),
-        ("plain", "--modules-from plain: this folder is no package: it has no __init__.py"),
+        ("plain", "--modules-from plain: this folder has no __init__.py, so it is not a package"),
         ("notes.txt", "--modules-from notes.txt: not a Python file (its name must end in .py)"),
         ("gone/mine.py", "--modules-from gone/mine.py: file not found"),
         ("my_pkg.gates", "neither a file nor a module that can be imported"),
@@ -59,3 +59,10 @@ def test_a_word_that_names_nothing(place: Path, word: str, problem: str) -> None
     with pytest.raises(RequestError) as caught:
         find_source(word)
     assert problem in str(caught.value)
+
+
+def test_a_module_in_folders_without_init(place: Path) -> None:
+    """A namespace package inside another is found without importing it."""
+    (place / "outer/inner").mkdir(parents=True)
+    (place / "outer/inner/gates.py").touch()
+    assert find_source("outer.inner.gates").file == place / "outer/inner/gates.py"

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import psutil
 
+from attn_bench.catalog.code import NATIVE
 from attn_bench.catalog.source import Source, find_source
 from attn_bench.model.errors import RequestError, nearest
 from attn_bench.model.git import run_git
 from attn_bench.model.paths import MODULES
 
 GIT_TIMEOUT_S = 120
-CODE = tuple(f"*.{ending}" for ending in ("py", "c", "cc", "cpp", "cu", "cuh", "h", "hpp"))
+CODE = tuple(f"*{ending}" for ending in (".py", *NATIVE))
 OWN_MODULES = MODULES.resolve()
 
 

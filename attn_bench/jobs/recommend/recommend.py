@@ -87,14 +87,15 @@ def _find_here(request: RunRequest, progress: Progress) -> tuple[Here, Registry]
     """The facts of this machine and the modules; starts a worker only for a GPU or foreign code."""
     known = modules_without_worker(request.modules_from)
     if known is not None and machine.possible_devices(request.device) == (HOST,):
-        return Here(HOST, request.threads, request.pages, code.digest_declared()), known
+        sources = code.Loaded().find(stored_names())
+        return Here(HOST, request.threads, request.pages, sources), known
     with open_session(request, progress) as session:
-        hello, sources = session.hello, session.find_sources(stored_names())
+        hello, found = session.hello, session.find_sources(stored_names())
     here = Here(
         hello.device,
         request.threads,
         request.pages,
-        sources,
+        found,
         request.modules_from,
         hello.device_facts if hello.device != HOST else None,
     )
