@@ -185,7 +185,7 @@ def measure(evil: str, seed: int, settings: Sequence[str]) -> Seen:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "suite.toml").write_text(SUITE.format(evil=evil), encoding="utf-8")
         words = ["--suite", "suite.toml", "--modules-from", str(FOLDER / f"{evil}.py")]
-        words += ["--device", "cpu", "--memory", "3", "--timeout", "20", "--out", "run"]
+        words += ["--device", "cpu", "--memory", "3", "--timeout", "20", "--out", "run", "--wait"]
         words += ["--seed", str(seed), *settings]
         path = os.pathsep.join([str(HERE.parent), str(HERE)])
         with subprocess.Popen(

@@ -43,6 +43,9 @@ def load_all(
         with register_into(registry, f"package {point.dist.name if point.dist else '?'}"):
             _load_entry_point(point, registry)
         loaded(f"entry point {point.name}")
+    words = list(words)
+    if words and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
     for word in words:
         source = find_source(word)
         known, is_loaded = len(list(registry)), source.module in sys.modules
@@ -51,8 +54,6 @@ def load_all(
         if len(list(registry)) == known and not is_loaded:
             raise RequestError(f"{word}: registers no module{_hint(source)}")
         loaded(word)
-    if words and str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))
     return registry
 
 
@@ -120,7 +121,10 @@ def _free_name(name: str, file: Path) -> str:
 
 def _hint(source: Source) -> str:
     if source.file.name == "__init__.py":
-        return f" when it is imported: name one of its files ({source.module}.FILE)?"
+        folder = _shown(source.file.parent)
+        return (
+            f" when it is imported: import the file that does in {folder}/__init__.py, or name it"
+        )
     return ' (@register("name") above a class?)'
 
 
@@ -134,7 +138,9 @@ def _load_file(name: str, path: Path, folders: list[str] | None = None) -> Modul
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # any code may be in a user's file
-        raise RequestError(f"{_place(path, error)}: {in_one_line(error)}") from error
+        is_relative = "attempted relative import" in str(error)
+        hint = " (write `import helper`, or make the folder a package)" if is_relative else ""
+        raise RequestError(f"{_place(path, error)}: {in_one_line(error)}{hint}") from error
     return module
 
 

@@ -17,6 +17,7 @@ ONE_SESSION = (
     "One session does not tell how processes differ: ± 22 % is assumed for latencies, and ± 4 % "
     "for ratios. Use --sessions 3 or more."
 )
+MOST_NOTES = 8
 FEW = 4  # up to this number, cases with the same reason are named; more are counted
 
 
@@ -31,6 +32,22 @@ def list_remarks(rows: Sequence[Row], info: RunInfo) -> list[str]:
     if share is not None:
         found.append(f"{units.percent(share)} of the measuring time was spent calling modules.")
     return found
+
+
+def list_notes(rows: Sequence[Row], info: RunInfo) -> list[str]:
+    """What a run noted on its cases, for people: each note once, with the variants it is about.
+
+    What a module warned of is left out.
+    """
+    about: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        for note in info.notes.get(row.case_id, ()):
+            if not note.startswith("warned: ") and row.variant not in about[note]:
+                about[note].append(row.variant)
+    shown = list(about.items())[:MOST_NOTES]
+    found = [f"note: {', '.join(labels[:FEW])}: {note}" for note, labels in shown if labels]
+    more = len(about) - len(shown)
+    return [*found, f"{units.number(more, 'more note')} in run.json"] if more else found
 
 
 def name_baseline(rows: Sequence[Row], info: RunInfo) -> str:

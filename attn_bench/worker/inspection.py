@@ -32,10 +32,11 @@ def inspect_case(built: Built, device: Device) -> Facts:
     """The facts of a case. Raises CaseFailed if the module under test misbehaves."""
     facts: dict[str, Any] = {}
     notes: list[str] = []
+    measures = all_measures().values()  # before, since their libraries warn when they are imported
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         called = CalledCase(built, device, check_behaviour(built, device))
-        for measure in all_measures().values():
+        for measure in measures:
             found = dict(measure(called))
             notes += found.pop("notes", ())
             facts |= found

@@ -62,9 +62,13 @@ def show(path: Path, rows: Sequence[Row], info: RunInfo) -> None:
             console.print(escape(words), highlight=False)
     for words in remarks.list_remarks(rows, info):
         line(words)
+    for words in remarks.list_notes(rows, info):
+        line(words)
     for words in remarks.list_warnings(info):
         warn(words)
     line(f"run folder: {path}")
+    if info.kind == "run" and info.state == "interrupted":
+        line(f"attn-bench run --resume {path} continues it.")
 
 
 def show_published(rows: Sequence[Row], info: RunInfo) -> None:
