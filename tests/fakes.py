@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from attn_bench.engine.process import WorkerLost
@@ -50,14 +50,15 @@ class Script:
     seconds: of one call, by case, session and round (0 is the warm-up). facts: of a case. Either
     may give a Failure, or an exception, which is raised: see `dies` and `hangs`.
     first_call_s: the untimed first call of a block, by case and round; None is like the others.
-    notes: of a block. start_s, inspect_s: what a start and an inspection take. no_rates: dtypes
-    that fail.
+    notes: of a block. loads: the digests of the code that a worker reports, by its number.
+    start_s, inspect_s: what a start and an inspection take. no_rates: dtypes that fail.
     """
 
     seconds: Callable[[Case, int, int], float | Failure | BaseException] = lambda *_: 0.001
     facts: Callable[[Case], Facts | Failure | BaseException] = lambda _: Facts(params=0)
     first_call_s: Callable[[Case, int], float | None] = lambda *_: None
     notes: Callable[[Case], tuple[str, ...]] = lambda _: ()
+    loads: Callable[[int], Mapping[str, str]] = lambda _: {}
     start_s: float = 0.0
     inspect_s: float = 0.0
     no_rates: Sequence[str] = ()
@@ -135,4 +136,4 @@ class FakeWorker:
         first_s = self.script.first_call_s(case, round_) or one_s
         self.script.clock.now_s += calls * one_s + first_s
         timing = Timing(seconds=calls * one_s, first_call_s=first_s)
-        return protocol.Timed(timing, self.script.notes(case))
+        return protocol.Timed(timing, self.script.notes(case), self.script.loads(self.number))

@@ -123,11 +123,6 @@ def torch_entries() -> list[Entry]:
         *entries,
         Entry("the default device", _default_device, torch.set_default_device),
         Entry("deterministic algorithms", _deterministic, _set_deterministic),
-        Entry(
-            "the use of opt_einsum",
-            lambda: torch.backends.opt_einsum.enabled,
-            partial(setattr, torch.backends.opt_einsum, "enabled"),
-        ),
         Entry("anomaly detection", _anomaly, lambda value: torch.set_anomaly_enabled(*value)),
         Entry("the mode of inference", torch.is_inference_mode_enabled, _set_inference_mode),
         Entry("the flushing of denormal numbers", flushes_denormals, torch.set_flush_denormal),

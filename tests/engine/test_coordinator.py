@@ -21,6 +21,7 @@ from attn_bench.engine.coordinator import (
 )
 from attn_bench.engine.judges import Judge, Untimed
 from attn_bench.engine.progress import Unseen
+from attn_bench.engine.workers import CodeChanged
 from attn_bench.jobs.check.versions import PairJudge, two_sides
 from attn_bench.model.axes import EXECUTION
 from attn_bench.model.case import Case, Shape, Variant
@@ -708,3 +709,13 @@ def test_a_heavier_version_is_not_timed() -> None:
     found = judge.findings(run.coordinator.outcomes, run.coordinator.timings)
     assert [finding.verdict for finding in found] == ["heavier", "same"]
     assert {block.case_id for block in run.blocks} == {IDENTITY.id, IDENTITY.baseline.id}
+
+
+def test_two_codes_are_not_mixed() -> None:
+    """A worker that loads another version of a file ends the run; what was measured is kept."""
+    script = Script(quiet, loads=lambda number: {"helper": "edited" if number == 2 else "first"})
+    run = Run(script)
+    with pytest.raises(CodeChanged, match="the code of helper changed while the run measured"):
+        run.whole()
+    assert {block.session for block in run.blocks} == {0, 1}
+    assert all(worker.is_ended for worker in script.workers)

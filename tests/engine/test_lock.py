@@ -117,6 +117,17 @@ def test_who_can_measure_beside_whom(first: str, second: str, is_free: bool) -> 
     hold(second)
 
 
+def test_the_holder_that_is_named_holds_it() -> None:
+    """A run that has ended is not named; nor is one on a CPU where GPUs share the host."""
+    with hold_host("cpu", ["run", "--suite", "ended"], Unseen(), wait=False):
+        pass
+    with (
+        hold_host("cuda:0", ["run"], Unseen(), wait=False),
+        pytest.raises(RequestError, match="a run on a GPU"),
+    ):
+        hold("cpu")
+
+
 def test_one_gpu_under_two_names(monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPU that CUDA_VISIBLE_DEVICES renames is the same one."""
     with hold_host("cuda:1", ["run"], Unseen(), wait=False):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import gc
 import hashlib
+import math
 import os
 import resource
 import signal
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,6 +35,7 @@ from attn_bench.model.axes import Execution, Mode
 from attn_bench.model.case import Case, Shape, Variant
 from attn_bench.store import runs
 from attn_bench.worker.attempt import CaseFailed, attempt
+from attn_bench.worker.bench import open_bench
 from attn_bench.worker.intruders import Intruders
 from attn_bench.worker.state import State
 
@@ -101,6 +104,9 @@ CHANGES: dict[str, Callable[[], object]] = {
     "changed the limits of resources": _fewer_files,
     "replaced time.perf_counter_ns": _set(time, "perf_counter_ns"),
     "replaced builtins.len": lambda: setattr(builtins, "len", lambda x: x.__len__()),
+    "changed which warnings are errors": lambda: warnings.simplefilter("error"),
+    "replaced math.sqrt": _set(math, "sqrt"),
+    "replaced torch.exp": lambda: setattr(torch, "exp", torch.ones(3)),
     "replaced Tensor.sigmoid": _set(torch.Tensor, "sigmoid"),
     "replaced torch.conv2d": _set(torch, "conv2d"),
     "replaced torch.nn.functional.relu": _set(nn.functional, "relu"),
@@ -162,6 +168,39 @@ def test_what_cannot_be_put_back_spoils_the_process(
     assert change.notes == ()
     assert change.trouble is not None
     assert change.trouble.endswith("which cannot be put back")
+
+
+def test_a_compiled_function_in_place_of_another_is_put_back(state: State) -> None:
+    """Only the compiler itself may replace functions of PyTorch, and only when it is called."""
+    relu = nn.functional.relu
+    nn.functional.relu = torch.compile(relu)
+    assert "replaced torch.nn.functional.relu; put back" in state.put_back().notes
+    assert nn.functional.relu is relu
+
+
+def test_an_operator_of_both_versions_is_refused(tmp_path: Path) -> None:
+    """A process has one operator of a name: a version would be compared with itself."""
+    text = """
+import torch
+from torch import nn
+from attn_bench import register
+
+@torch.library.custom_op("evil_tests::scale", mutates_args=())
+def scale(x: torch.Tensor) -> torch.Tensor:
+    return 2 * x
+
+register("scaled")(lambda channels: nn.Identity())
+"""
+    for name in ("new.py", "old.py"):
+        (tmp_path / name).write_text(text)
+    baseline = protocol.BaselineCode(None, [str(tmp_path / "old.py")])
+    _, reply = open_bench(
+        protocol.Open(
+            protocol.VERSION, "cpu", 1, [str(tmp_path / "new.py")], 2**40, baseline=baseline
+        )
+    )
+    assert isinstance(reply, protocol.Failure)
+    assert "both versions define the operator evil_tests::scale" in reply.error
 
 
 def test_what_imports_late_is_no_change(state: State) -> None:
