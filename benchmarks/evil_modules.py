@@ -47,7 +47,8 @@ from attn_bench.store.info import RunInfo
 HERE = Path(__file__).resolve().parent
 FOLDER = HERE / "evil"
 INNOCENT = "innocent"
-EVILS = sorted(f.stem for f in FOLDER.glob("*.py") if f.stem not in (INNOCENT, "gate"))
+SHARED = ("gate", "spinning")
+EVILS = sorted(f.stem for f in FOLDER.glob("*.py") if f.stem not in (INNOCENT, *SHARED))
 RUN_TIMEOUT_S = 150
 QUIET_TIMEOUT_S = 5  # then a run begins although other programs are at work
 QUIET_PERCENT = 25  # of the cores

@@ -20,7 +20,10 @@ from attn_bench.model.metrics import METRIC
 from attn_bench.model.row import Row
 
 SCRIPTS = sorted((ROOT / "benchmarks").glob("*.py"))
-EVIL_FILES = [f for f in sorted((ROOT / "benchmarks" / "evil").glob("*.py")) if f.stem != "gate"]
+EVIL_SHARED = ("gate", "spinning")
+EVIL_FILES = [
+    f for f in sorted((ROOT / "benchmarks" / "evil").glob("*.py")) if f.stem not in EVIL_SHARED
+]
 IN_A_STRING = re.compile(r"^from (attn_bench[\w.]*) import (\w+)$", re.MULTILINE)
 
 

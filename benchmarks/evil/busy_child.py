@@ -5,24 +5,12 @@ import os
 import signal
 
 from evil.gate import Gate
+from evil.spinning import spin
 from torch import Tensor
 
 from attn_bench import register
 
 PR_SET_PDEATHSIG = 1
-LONGEST_S = 45
-
-
-def spin(of: int) -> None:
-    """Spin until the process `of` has ended, at most LONGEST_S; never returns."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(LONGEST_S)
-    while True:
-        try:
-            os.kill(of, 0)
-        except OSError:
-            os._exit(0)
-        sum(range(100_000))
 
 
 @register("busy_child")
