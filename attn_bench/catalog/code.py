@@ -96,9 +96,15 @@ class Loaded:
         return found
 
 
-def first_difference(then: Mapping[str, str], now: Mapping[str, str]) -> str | None:
-    """The name of the first module of `then` that is another one now; None if all are the same."""
-    return next((name for name in sorted(then) if then[name] != now.get(name)), None)
+def first_difference(
+    then: Mapping[str, str], now: Mapping[str, str], loaded: Iterable[str] = ()
+) -> str | None:
+    """The name of the first module of `then` that is another one now; None if all are the same.
+
+    loaded: what is loaded now. What `then` did not have is a difference, too.
+    """
+    names = sorted({*then, *loaded})
+    return next((name for name in names if name not in then or then[name] != now.get(name)), None)
 
 
 def shown(name: str) -> str:

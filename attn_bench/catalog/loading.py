@@ -54,6 +54,7 @@ def load_all(
         if len(list(registry)) == known and not is_loaded:
             raise RequestError(f"{word}: registers no module{_hint(source)}")
         loaded(word)
+    _complain_of_homonyms([find_source(word) for word in words])
     return registry
 
 
@@ -108,6 +109,22 @@ def _load(source: Source, prefix: str) -> None:
         raise RequestError(
             f"{source.word}: another module is called {source.module!r} here: rename the package"
         )
+
+
+def _complain_of_homonyms(sources: Iterable[Source]) -> None:
+    """Raise RequestError if two folders have helpers of one name, of which a process has one."""
+    folders = {source.folder for source in sources}
+    for name, module in list(sys.modules.items()) if len(folders) > 1 else ():
+        place = code.place_of(module)
+        if place is None or name.startswith(FILE_PREFIX) or code.is_installed(place):
+            continue
+        for home in (folder for folder in folders if place.is_relative_to(folder)):
+            for other in (folder / place.relative_to(home) for folder in folders - {home}):
+                if other.is_file():
+                    raise RequestError(
+                        f"--modules-from: {_shown(place)} and {_shown(other)} are both imported "
+                        f"as {name}: make each folder a package"
+                    )
 
 
 def _free_name(name: str, file: Path) -> str:

@@ -62,8 +62,8 @@ class OtherVersion:
         wrong = sorted(name for name, module in loaded.items() if self._has_moved(module))
         if wrong:
             raise RequestError(
-                f"the baseline imported {wrong[0]} of the current version: an import hook finds it "
-                "first (uninstall the editable package?)"
+                f"the baseline imported {wrong[0]} of the current version: an editable package or "
+                "a path that the code adds to sys.path comes first"
             )
 
     def _take_out(self) -> dict[str, ModuleType]:

@@ -96,6 +96,11 @@ class Coordinator:
         """Refuse later workers that load other code than `sources` (`Hello.sources`)."""
         self._workers.sources = sources
 
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """The digests of all code that the workers have loaded."""
+        return self._workers.sources
+
     def stop(self) -> None:
         self._workers.end()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import stat
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -72,6 +73,9 @@ def _open(path: Path) -> int | None:
         # folder that all may write to (sysctl fs.protected_regular).
         with suppress(OSError):
             file = os.open(path, flags | mode, 0o666)
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                os.close(file)
+                return None
             with suppress(OSError):  # it is another user's
                 os.fchmod(file, 0o666)
             return file
@@ -104,7 +108,5 @@ def _write(file: int, note: str) -> None:
 
 
 def _read(file: int) -> str:
-    text = ""
-    with suppress(OSError):  # it is a pipe
-        text = os.pread(file, 4 * LONGEST_NOTE, 0).decode(errors="replace")
+    text = os.pread(file, 4 * LONGEST_NOTE, 0).decode(errors="replace")
     return "".join(c if c.isprintable() else " " for c in text)[:LONGEST_NOTE]

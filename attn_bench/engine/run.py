@@ -245,9 +245,7 @@ def _complete_info(measured: Measured, info: RunInfo) -> RunInfo:
     """run.json after measuring."""
     coordinator = measured.coordinator
     facts = {i: outcome.facts for i, outcome in coordinator.outcomes.items() if outcome.facts}
-    sources = dict(info.sources)
-    for found in facts.values():
-        sources |= found.sources
+    sources = {**info.sources, **coordinator.sources}
     known = [block.throttled for block in coordinator.blocks if block.throttled is not None]
     seen = replace(
         info.environment,

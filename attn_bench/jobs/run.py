@@ -140,7 +140,8 @@ def _complain_if_changed(
     if not sources:
         raise RequestError(f"{path}: an older version began it and kept no code; start a new run")
     now = session.find_sources(sources)
-    changed = code.first_difference({n: d for n, d in sources.items() if n in now}, now)
+    known = {name: digest for name, digest in sources.items() if name in now}
+    changed = code.first_difference(known, now, session.hello.sources)
     if changed is not None:
         which = code.shown(changed)
         raise RequestError(f"{path}: the code of {which} has changed since; start a new run")

@@ -39,7 +39,11 @@ def in_one_line(error: BaseException) -> str:
     >>> in_one_line(ValueError("no such width\nand more"))
     'ValueError: no such width'
     """
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    try:
+        text = str.__str__(str(error))
+    except Exception:  # a user's class of error may not have a text
+        text = ""
+    first = next((line.strip() for line in text.splitlines() if line.strip()), "")
     shown = "".join(char if char.isprintable() else "?" for char in first[:300])
     return f"{type(error).__name__}: {shown}" if shown else type(error).__name__
 

@@ -200,6 +200,40 @@ def test_helpers_of_one_name_in_two_folders(tmp_path: Path) -> None:
     assert "params 64 → 128" in done.stdout
 
 
+def test_two_helpers_of_one_name_are_refused(tmp_path: Path) -> None:
+    """A process has one `helper`: the second file would be measured with the first one's."""
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        text = GATES.format(helper="helper").replace('"mine"', f'"{folder}"')
+        (tmp_path / folder / "mine.py").write_text(text)
+        (tmp_path / folder / "helper.py").write_text(CORE.format(times=1))
+    (tmp_path / "mine.toml").write_text(SUITE.replace('"mine"', '["a", "b"]'))
+    done = run(tmp_path, "a/mine.py", "run", "--modules-from", "b/mine.py")
+    assert done.returncode == 2
+    assert "a/helper.py and b/helper.py are both imported as helper" in done.stderr
+
+
+def test_a_new_file_that_is_imported_now_ends_a_resume(tmp_path: Path) -> None:
+    """An optional import that succeeds only now is other code."""
+    (tmp_path / "mine.py").write_text(
+        "try:\n    import fast\nexcept ImportError:\n    pass\n" + GATES.format(helper="helper")
+    )
+    (tmp_path / "helper.py").write_text(CORE.format(times=1))
+    (tmp_path / "mine.toml").write_text(SUITE)
+    script = RealFacts(steady)
+
+    def stop(message: Any) -> None:
+        if len(script.asked) > 12:
+            raise KeyboardInterrupt
+
+    script.instead = stop
+    assert run(tmp_path, "mine.py", "run", "--out", "run", script=script).returncode == 130
+    (tmp_path / "fast.py").touch()
+    done = inside("run", "--resume", "run", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "the code of fast has changed since" in done.stderr
+
+
 def test_a_helper_that_is_imported_in_the_constructor(tmp_path: Path) -> None:
     """A late import gets the version of the module that does it, and is part of its code."""
     late = (

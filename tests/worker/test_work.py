@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from fvcore.nn import FlopCountAnalysis
@@ -285,3 +286,28 @@ def test_every_operator_of_the_built_ins_is_counted(name: str) -> None:
     size = 14 if name == "timm/bat" else 16
     module = entry.build(64, (size, size), 4 if entry.extents else None).eval()
     assert count_work(module, torch.randn(2, 64, size, size)).uncounted == {}
+
+
+class Unseen(nn.Module):
+    """Fills its result where a trace sees nothing; with `writes`, by operators that write."""
+
+    def __init__(self, writes: bool) -> None:
+        super().__init__()
+        self.writes = writes
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.writes:
+            out = torch.empty_like(x)
+            out[:, :1] = x[:, :1] @ x[:, :1]
+            out[:, 1:] = x[:, 1:]
+            return out
+        return torch.from_numpy(np.einsum("nchw,nchv->ncwv", x.numpy(), x.numpy()))
+
+
+def test_a_result_that_the_trace_does_not_reach_has_no_count() -> None:
+    """NumPy and compiled functions leave no operators behind: their MACs are unknown, never 0."""
+    x = torch.ones(2, 4, 8, 8)
+    unseen, seen = count_work(Unseen(writes=False), x), count_work(Unseen(writes=True), x)
+    assert unseen.macs is None
+    assert any("what the trace does not see" in note for note in unseen.notes)
+    assert seen.macs == 2 * 8 * 8 * 8

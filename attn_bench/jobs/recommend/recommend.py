@@ -97,6 +97,7 @@ def _find_here(request: RunRequest, progress: Progress) -> tuple[Here, Registry]
         request.pages,
         found,
         request.modules_from,
+        frozenset(hello.sources),
         hello.device_facts if hello.device != HOST else None,
     )
     return here, session.modules

@@ -28,6 +28,7 @@ class Here:
     """The facts that a worker would find here; some come from a worker, if one ran.
 
     sources: the digest of each module that a stored run may consist of, as it is now.
+    loaded: the names of those that a worker has loaded.
     device_facts: the facts of a GPU, which only a worker knows. The facts of a CPU follow from the
         machine and the software, so they are not compared.
     """
@@ -37,6 +38,7 @@ class Here:
     pages: Pages
     sources: Mapping[str, str]
     modules_from: tuple[str, ...] = ()
+    loaded: frozenset[str] = frozenset()
     device_facts: Mapping[str, Any] | None = None
 
     @cached_property
@@ -55,7 +57,7 @@ class Here:
             and info.schema == SCHEMA
             and info.kind == "run"
             and bool(info.sources)
-            and code.first_difference(info.sources, self.sources) is None
+            and code.first_difference(info.sources, self.sources, self.loaded) is None
             and info.request is not None
             and info.request.modules_from == self.modules_from
             and info.request.threads == self.threads

@@ -41,6 +41,20 @@ FVCORE: Mapping[str, Mapping[str, Callable[..., Any] | None]] = {
     FLOPS: FVCORE_FLOPS,
     ACTIVATIONS: FVCORE_ACTIVATIONS,
 }
+# The result has the form of the input, and none of its values.
+WITHOUT_VALUES = {
+    f"{ATEN}{name}"
+    for name in (
+        "empty_like",
+        "new_empty",
+        "zeros_like",
+        "new_zeros",
+        "ones_like",
+        "new_ones",
+        "size",
+    )
+}
+UNSEEN = "what the trace does not see"
 IGNORED = FVCORE_IGNORED | {f"prim::{name}" for name in BOOKKEEPING}
 
 
@@ -84,7 +98,33 @@ def count_work(module: nn.Module, x: Tensor) -> Work:
     tally = _Tally()
     for node in graph.nodes():
         tally.add(_name(node), list(node.inputs()), list(node.outputs()))
+    if not _is_connected(graph):
+        tally.uncounted[UNSEEN] += 1
     return tally.work()
+
+
+def _is_connected(graph: Any) -> bool:
+    """Whether the traced operators lead from the input to the result.
+
+    They do not where a compiled function or NumPy fills it, which a trace cannot see.
+    """
+    reached = {next(graph.inputs()).debugName()}
+    for node in graph.nodes():
+        if node.kind() in WITHOUT_VALUES:
+            continue
+        if any(value.debugName() in reached for value in node.inputs()):
+            reached.update(value.debugName() for value in node.outputs())
+            if node.kind().endswith("_"):  # it also writes to its first input, or what that is of
+                reached.update(_viewed(next(node.inputs())))
+    return all(value.debugName() in reached for value in graph.outputs())
+
+
+def _viewed(value: Any) -> Iterator[str]:
+    """The name of a value, and of those that it is a view of."""
+    yield value.debugName()
+    while is_view(value.node().kind()):
+        value = next(value.node().inputs())
+        yield value.debugName()
 
 
 @dataclass
