@@ -2,7 +2,7 @@
 # make test     set everything up and run the tests
 # make check    what is quick: format, lint, types, import rules
 # make format   fix format and lint
-# make soak     what takes hours: 1,000 comparisons, 200 kills, 80 checks, 500 shapes
+# make soak     what takes hours: 1,000 comparisons, 200 kills, 80 checks, 500 shapes, 41 evil modules
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -31,6 +31,7 @@ soak: .venv/.ready
 	$(BIN)/python benchmarks/check_rates.py
 	$(BIN)/python benchmarks/check_rates.py --planted 5
 	$(BIN)/python benchmarks/busy_machine.py
+	$(BIN)/python benchmarks/evil_modules.py
 	$(BIN)/python benchmarks/error_rates.py
 
 .venv/.ready: pyproject.toml constraints.txt
