@@ -97,6 +97,9 @@ class FakeWorker:
     def another(self, load: Sequence[str]) -> FakeWorker:
         return FakeWorker(self.script, load)
 
+    def without_files(self) -> FakeWorker:
+        return FakeWorker(self.script)
+
     def end(self) -> None:
         self.is_ended = True
 

@@ -14,6 +14,7 @@ from math import inf
 
 from attn_bench.analysis.estimates import WARM_UP_ROUNDS, Timings
 from attn_bench.analysis.variances import LEAST_SESSIONS
+from attn_bench.engine.clean import AS_ALONE, fastest, find_harmed
 from attn_bench.engine.judges import Judge, Precision
 from attn_bench.engine.pair import AnyWorker
 from attn_bench.engine.progress import Progress
@@ -315,6 +316,21 @@ class Coordinator:
         self.timings.add(block)
         for text in reply.notes:
             self._note(case.id, text)
+
+    def compare_with(self, clean: AnyWorker, cases: Iterable[Case]) -> None:
+        """Add a note to each case whose time differs in a clean process (`engine/clean.py`).
+
+        clean: a worker without the users' modules, which is opened here.
+        """
+        sessions = list(self._workers)
+        timed = fastest([case for case in cases if self._is_ok(case)], self.blocks, len(sessions))
+        if not timed or len(sessions) < LEAST_SESSIONS:
+            return
+        self._progress.stage("comparing with a clean process", 1, "")
+        alone = self._workers.open_outside(clean)
+        found = find_harmed(alone, sessions, timed, self._calls, self._timeout_s)
+        for case_id, factor in found.items():
+            self._note(case_id, f"takes {factor:.2g} times {AS_ALONE}")
 
     def _blame(self, case: Case, failure: protocol.Failure) -> None:
         """Make a case suspect at its first failure while timing; the second one is final."""

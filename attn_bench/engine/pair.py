@@ -32,6 +32,9 @@ class AnyWorker(Protocol):
     def another(self, load: Sequence[str]) -> AnyWorker:
         """Start a new worker with the same settings; `load` names the modules to import."""
 
+    def without_files(self) -> AnyWorker:
+        """Start a new worker with the same settings that does not load the users' files."""
+
     def ask(self, message: Message, timeout_s: float) -> Reply:
         """The reply to `message`. After `timeout_s`, ends the worker and raises WorkerLost."""
 
@@ -69,6 +72,9 @@ class WorkerPair:
     def another(self, load: Sequence[str]) -> WorkerPair:
         names = sorted({name.removesuffix(BASELINE) for name in load})
         return WorkerPair(self._current.another(names), self._baseline.another(names))
+
+    def without_files(self) -> WorkerPair:
+        return WorkerPair(self._current.without_files(), self._baseline.without_files())
 
     def ask(self, message: Message, timeout_s: float) -> Reply:
         """The reply of one worker. If it is lost, ends both workers and raises WorkerLost."""

@@ -137,6 +137,10 @@ class Worker:
         """Start a new worker with the same settings as this one."""
         return Worker(self.opening, load, self.python)
 
+    def without_files(self) -> Worker:
+        """Start a new worker with the same settings that does not load the users' files."""
+        return Worker(replace(self.opening, modules_from=[]), python=self.python)
+
     def ask(self, message: Message, timeout_s: float) -> Reply:
         """The worker's reply. After `timeout_s`, ends the worker and raises WorkerLost."""
         try:

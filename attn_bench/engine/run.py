@@ -10,14 +10,15 @@ from pathlib import Path
 from attn_bench.analysis.forecast import make_forecast
 from attn_bench.analysis.rows import Measurements, make_rows
 from attn_bench.catalog import code
-from attn_bench.catalog.registry import Entry, Registry, union
+from attn_bench.catalog.registry import Entry, Registry, builtin, union
 from attn_bench.engine.coordinator import Coordinator, Progressed
 from attn_bench.engine.judges import Judge, Untimed
 from attn_bench.engine.progress import Progress
 from attn_bench.engine.session import OpenSession, modules_without_worker
 from attn_bench.engine.watch import Watch
 from attn_bench.model import machine, protocol
-from attn_bench.model.axes import AUTO, HOST, split_device
+from attn_bench.model.axes import AUTO, EXECUTION, HOST, split_device
+from attn_bench.model.case import PLAIN
 from attn_bench.model.environment import (
     Environment,
     find_disturbances,
@@ -192,6 +193,7 @@ def measure(
             watch.start()
             coordinator.measure()
             watch.stop()
+            _compare_with_clean(prepared, coordinator)
         finally:
             session.signals.deafen()
     except KeyboardInterrupt:
@@ -201,6 +203,20 @@ def measure(
     finally:
         coordinator.stop()
     return Measured(prepared, coordinator, watch, state, trouble)
+
+
+def _compare_with_clean(prepared: Prepared, coordinator: Coordinator) -> None:
+    """Compare the built-in cases of a run that also has users' modules with a clean process."""
+    own = {entry.name for entry in builtin()} | {PLAIN}
+    cases = prepared.plan.cases
+    victims = [c for c in cases if c.variant.module in own and EXECUTION[c.execution].patience == 1]
+    if len(victims) == len(cases) or any(case.is_baseline for case in cases):
+        return
+    clean = prepared.session.worker.without_files()
+    try:
+        coordinator.compare_with(clean, victims)
+    finally:
+        clean.end()
 
 
 def renew(measured: Measured) -> Measured:

@@ -116,6 +116,12 @@ class Workers:
         self._sessions.insert(0, self._another(self.first))
         self.first.open(self.sources)
 
+    def open_outside(self, worker: AnyWorker) -> Session:
+        """A session of a worker that does not take turns with the others, and is not ended here."""
+        session = self._make(worker)
+        session.open(self.sources)
+        return session
+
     def drop(self, index: int) -> None:
         """End a session."""
         self._sessions.pop(index).worker.end()
