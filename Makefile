@@ -2,7 +2,7 @@
 # make test     set everything up and run the tests
 # make check    what is quick: format, lint, types, import rules
 # make format   fix format and lint
-# make soak     what takes hours: 1,000 comparisons, 200 kills, 80 checks, 500 shapes, 41 evil modules
+# make soak     what takes hours: 1,000 comparisons, 200 kills, 80 checks, 500 shapes, 41 evil modules, 61 families of backbones
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -32,6 +32,7 @@ soak: .venv/.ready
 	$(BIN)/python benchmarks/check_rates.py --planted 5
 	$(BIN)/python benchmarks/busy_machine.py
 	$(BIN)/python benchmarks/evil_modules.py
+	$(BIN)/python benchmarks/build_backbones.py
 	$(BIN)/python benchmarks/error_rates.py
 
 .venv/.ready: pyproject.toml constraints.txt

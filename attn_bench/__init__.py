@@ -14,15 +14,28 @@ if TYPE_CHECKING:
     from attn_bench.api import Run as Run
     from attn_bench.api import load as load
     from attn_bench.api import run as run
+    from attn_bench.api_recommend import Recommended as Recommended
+    from attn_bench.api_recommend import recommend as recommend
     from attn_bench.catalog.registry import register as register
     from attn_bench.model.errors import AttnBenchError as AttnBenchError
 
-__all__ = ["AttnBenchError", "Run", "__version__", "load", "register", "run"]
+__all__ = [
+    "AttnBenchError",
+    "Recommended",
+    "Run",
+    "__version__",
+    "load",
+    "recommend",
+    "register",
+    "run",
+]
 
 _HOME = {
     "AttnBenchError": "attn_bench.model.errors",
+    "Recommended": "attn_bench.api_recommend",
     "Run": "attn_bench.api",
     "load": "attn_bench.api",
+    "recommend": "attn_bench.api_recommend",
     "register": "attn_bench.catalog.registry",
     "run": "attn_bench.api",
 }

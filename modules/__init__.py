@@ -26,6 +26,7 @@ TABLE: tuple[tuple[str, str, Extents | None, str | None, str], ...] = (
         None,
         "a copy of the input: the minimum that every module costs",
     ),
+    ("none", "identity:Nothing", None, None, "the input itself: a network without its attention"),
     ("probe", "probe:Probe", None, None, "a known amount of work, to measure the tool itself"),
     ("ge_theta_minus", f"{GE}:ge_theta_minus", "any", GE_PAPER, "GE-θ⁻: mean, no parameters"),
     ("ge_theta", f"{GE}:ge_theta", "power_of_two", GE_PAPER, "GE-θ: depthwise convolutions"),

@@ -23,7 +23,9 @@ Source card: places
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from typing import Any, Literal, NamedTuple
 
 import timm
@@ -32,10 +34,17 @@ from timm.models import _efficientnet_blocks as efficientnet
 from timm.models import convnext, regnet, resnet
 from torch import Tensor, nn
 
+from .places import find_places
+
 MakeModule = Callable[[int, tuple[int, int], int], nn.Module]
 """(channels, (height, width), stage from 1) -> the module for maps of that size."""
 
-PlaceKind = Literal["block", "inner", "slot", "stage"]
+ImageSize = int | tuple[int, int, int]
+"""The side of RGB images, or their (channels, height, width)."""
+
+PlaceKind = Literal["block", "inner", "slot", "stage", "layers"]
+KINDS: tuple[PlaceKind, ...] = ("block", "inner", "slot", "stage")
+MISSING = {"block": "residual blocks", "slot": "attention slot"}
 
 CAFFE = "_caffe"
 WOKEN_SCALE = 0.25
@@ -55,8 +64,15 @@ BLOCKS: dict[type[nn.Module], Points] = {
     regnet.Bottleneck: Points("conv3", "conv2", "conv2"),
     efficientnet.DepthwiseSeparableConv: Points("bn2", "bn1", "bn1"),
     efficientnet.InvertedResidual: Points("bn3", "bn2", "bn2"),
+    efficientnet.EdgeResidual: Points("bn2", "bn1", "bn1"),
     convnext.ConvNeXtBlock: Points("drop_path", "conv_dw", None),
 }
+# Their places depend on their options: a forward finds them.
+TRACED = (
+    efficientnet.CondConvResidual,
+    efficientnet.MobileAttention,
+    efficientnet.UniversalInvertedResidual,
+)
 SLOT = "se"  # its name in every block of timm that has one
 
 
@@ -86,12 +102,32 @@ def build(
     and for `_caffe` after a backbone without such strides. Raises what timm raises for an unknown
     backbone, and what `make_module` raises.
     """
-    model = _plain(backbone)
+    model = plain(backbone)
     if make_module is not None:
-        found = sites(model, place, stages)
-        for site, (channels, *size) in zip(found, _shapes(model, found, input_size), strict=True):
-            _insert(model, site, make_module(channels, (size[0], size[1]), site.stage))
+        insert(model, make_module, place, stages, input_size=input_size)
     return model
+
+
+def insert(
+    model: nn.Module,
+    make_module: MakeModule,
+    place: PlaceKind = "block",
+    stages: Collection[int] | None = None,
+    *,
+    input_size: ImageSize = 224,
+    layers: str | None = None,
+) -> None:
+    """Put a module from `make_module` at each `place` of any network for images.
+
+    stages, layers: as `sites` takes them. Raises ValueError like `sites`, and for a place whose
+    output is no map.
+    """
+    found = sites(model, place, stages, input_size=input_size, layers=layers)
+    for site, shape in zip(found, _shapes(model, found, input_size), strict=True):
+        if len(shape) != 3:
+            raise ValueError(f"the output of {site.name} has no channels, height and width")
+        channels, height, width = shape
+        _insert(model, site, make_module(channels, (height, width), site.stage))
 
 
 def stage_names(model: nn.Module) -> list[str]:
@@ -107,15 +143,57 @@ def stage_names(model: nn.Module) -> list[str]:
     )
 
 
-def sites(model: nn.Module, place: PlaceKind, stages: Collection[int] | None = None) -> list[Site]:
-    """The sites of `place`, in the order of the forward. Raises ValueError if there are none."""
-    names = stage_names(model)
-    wanted = sorted(stages or range(1, len(names) + 1))
-    if wanted[0] < 1 or wanted[-1] > len(names):
-        raise ValueError(f"{type(model).__name__} has stages 1 to {len(names)}, not {wanted}")
+def sites(
+    model: nn.Module,
+    place: PlaceKind,
+    stages: Collection[int] | None = None,
+    *,
+    input_size: ImageSize = 224,
+    layers: str | None = None,
+) -> list[Site]:
+    """The sites of `place`, in the order of the forward. Raises ValueError if there are none.
+
+    The blocks of BLOCKS have the places of their papers. In other networks a forward of an image of
+    `input_size` finds them (`places.py`).
+    layers: for the place "layers", a pattern of their names, as `fnmatch` takes it.
+    """
+    name = type(model).__name__
+    if place == "layers":
+        return _named(model, layers or "*")
+    found = all_sites(model, input_size=input_size).get(place)
+    if not found:
+        raise ValueError(f"{name} has no {MISSING.get(place, f'place {place!r}')}")
+    last = max(site.stage for site in found)
+    if outside := [n for n in stages or () if not 1 <= n <= last]:
+        raise ValueError(f"{name} has stages 1 to {last}, not {outside[0]}")
+    return [site for site in found if stages is None or site.stage in stages]
+
+
+def all_sites(model: nn.Module, *, input_size: ImageSize = 224) -> dict[PlaceKind, list[Site]]:
+    """The sites of each kind of place that `model` has, as `sites` finds them."""
+    if _has_known_blocks(model):
+        found = {place: _known(model, place) for place in KINDS}
+    else:
+        found = _traced(model, input_size)
+    return {place: listed for place, listed in found.items() if listed}
+
+
+def attention(model: nn.Module, found: Mapping[PlaceKind, list[Site]]) -> list[str]:
+    """The names of the attention modules that `model` has in the slots of `all_sites` already."""
+    return [s.slot for s in found.get("slot", ()) if s.slot and _is_filled(model, s.slot)]
+
+
+def _has_known_blocks(model: nn.Module) -> bool:
+    layers = list(model.modules())
+    is_known = any(type(layer) in BLOCKS for layer in layers)
+    is_usual = any(hasattr(model, name) for name in ("layer1", "s1", "blocks", "stages"))
+    return is_known and is_usual and not any(isinstance(layer, TRACED) for layer in layers)
+
+
+def _known(model: nn.Module, place: PlaceKind) -> list[Site]:
+    """The sites in blocks of known classes."""
     found = []
-    for stage in wanted:
-        top = names[stage - 1]
+    for stage, top in enumerate(stage_names(model), 1):
         if place == "stage":
             found.append(Site(top, stage))
             continue
@@ -125,17 +203,48 @@ def sites(model: nn.Module, place: PlaceKind, stages: Collection[int] | None = N
                 continue
             name = getattr(points, place)
             if name is None:
-                raise ValueError(f"{type(block).__name__} has no attention slot")
+                continue
             path = f"{top}.{inside}"
             found.append(
                 Site(f"{path}.{name}", stage, f"{path}.{SLOT}" if place == "slot" else None)
             )
+    filled = [site for site in found if site.slot and _is_filled(model, site.slot)]
+    return filled or found
+
+
+def _traced(model: nn.Module, input_size: ImageSize) -> dict[PlaceKind, list[Site]]:
+    """The sites of each place that a forward finds."""
+    was_training = model.training
+    places = find_places(model.eval(), _image(model, input_size))
+    model.train(was_training)
+    return {
+        kind: [
+            Site(each.name, places.stage_of(each), each.name if kind == "slot" else None)
+            for each in getattr(places, kind)
+        ]
+        for kind in KINDS
+    }
+
+
+def _named(model: nn.Module, pattern: str) -> list[Site]:
+    """A site after each layer whose name matches; those inside another one are left out."""
+    names = [name for name, _ in model.named_modules() if name]
+    found = [name for name in names if fnmatchcase(name, pattern)]
     if not found:
-        raise ValueError(f"{type(model).__name__} has no residual blocks of a known class")
-    return found
+        near = get_close_matches(pattern, names, 3, 0.4) or names[:3]
+        raise ValueError(f"no layer is called {pattern!r} (there are: {', '.join(near)}, …)")
+    return [Site(name, 1) for name in found if not any(name.startswith(f"{o}.") for o in found)]
 
 
-def _plain(backbone: str) -> nn.Module:
+def _is_filled(model: nn.Module, name: str) -> bool:
+    """Whether the slot has a module that computes something."""
+    parent, _, own = name.rpartition(".")
+    there = getattr(model.get_submodule(parent), own, None)
+    return there is not None and not isinstance(there, nn.Identity)
+
+
+def plain(backbone: str) -> nn.Module:
+    """timm's `backbone` without modules of ours."""
     name = backbone.removesuffix(CAFFE)
     pooling: dict[str, Any] = {"global_pool": "fast"} if name.startswith("resn") else {}
     model: nn.Module = timm.create_model(name, **pooling)
@@ -155,13 +264,14 @@ def _plain(backbone: str) -> nn.Module:
     return model
 
 
-def _shapes(model: nn.Module, found: list[Site], input_size: int) -> list[tuple[int, ...]]:
+def _shapes(model: nn.Module, found: list[Site], input_size: ImageSize) -> list[tuple[int, ...]]:
     """(C, H, W) at each site, measured with one image of zeros."""
     shapes: dict[str, tuple[int, ...]] = {}
 
     def recorder(name: str) -> Callable[[nn.Module, tuple[Tensor], Tensor], None]:
-        def record(layer: nn.Module, given: tuple[Tensor], output: Tensor) -> None:
-            shapes[name] = tuple(output.shape[1:])
+        def record(layer: nn.Module, given: tuple[Tensor], output: Any) -> None:
+            if isinstance(output, Tensor):
+                shapes[name] = tuple(output.shape[1:])
 
         return record
 
@@ -169,13 +279,21 @@ def _shapes(model: nn.Module, found: list[Site], input_size: int) -> list[tuple[
         model.get_submodule(site.name).register_forward_hook(recorder(site.name)) for site in found
     ]
     was_training = model.training
-    device = next(model.parameters()).device
     with torch.no_grad():
-        model.eval()(torch.zeros(1, 3, input_size, input_size, device=device))
+        model.eval()(_image(model, input_size))
     model.train(was_training)
     for hook in hooks:
         hook.remove()
+    if missing := [site.name for site in found if site.name not in shapes]:
+        raise ValueError(f"the layer {missing[0]} gives no tensor in a forward")
     return [shapes[site.name] for site in found]
+
+
+def _image(model: nn.Module, size: ImageSize) -> Tensor:
+    """One image of zeros, on the device of the model and in its dtype."""
+    like = next(iter(model.parameters()), torch.empty(0))
+    shape = (3, size, size) if isinstance(size, int) else size
+    return torch.zeros(1, *shape, device=like.device, dtype=like.dtype)
 
 
 def _insert(model: nn.Module, site: Site, module: nn.Module) -> None:

@@ -5,7 +5,7 @@ Only ratios are forecast: a latency is known better than its ratio.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
 
@@ -58,11 +58,25 @@ class Forecast:
 
     def needs(self, precision: float) -> Needs | None:
         """What reaches `precision` in the least time; None if no number of sessions is enough."""
+        return self._least(
+            precision, lambda budget_s, sessions: self.reaches(budget_s, sessions) <= precision
+        )
+
+    def needs_for(self, half_widths: Sequence[float]) -> Needs | None:
+        """What reaches a half-width for each ratio in the least time; None if nothing does."""
+
+        def reaches(budget_s: float, sessions: int) -> bool:
+            expected = self.half_widths(budget_s, sessions)
+            return all(half <= most for half, most in zip(expected, half_widths, strict=True))
+
+        return self._least(min(half_widths), reaches)
+
+    def _least(self, precision: float, is_enough: Callable[[float, int], bool]) -> Needs | None:
         found = []
         for more in MORE_SESSIONS:
             sessions = max(self.sessions, min(MOST_SESSIONS, round(self.sessions * more)))
             for factor in MORE_BUDGET:
-                if self.reaches(self.budget_s * factor, sessions) <= precision:
+                if is_enough(self.budget_s * factor, sessions):
                     found.append(Needs(precision, self.budget_s * factor, sessions))
                     break
         return min(found, key=lambda needs: (needs.budget_s, needs.sessions), default=None)

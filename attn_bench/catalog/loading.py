@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from attn_bench.catalog import code
 from attn_bench.catalog.code import BASELINE_PACKAGE
@@ -23,7 +24,7 @@ from attn_bench.catalog.registry import (
 )
 from attn_bench.catalog.source import FILE_PREFIX, Source, find_source
 from attn_bench.model.case import BASELINE
-from attn_bench.model.errors import RequestError, in_one_line
+from attn_bench.model.errors import RequestError, in_one_line, nearest
 from attn_bench.model.paths import PACKAGE
 from attn_bench.model.protocol import BaselineCode
 
@@ -56,6 +57,30 @@ def load_all(
         loaded(word)
     _complain_of_homonyms([find_source(word) for word in words])
     return registry
+
+
+def load_object(word: str) -> Any:
+    """What FILE.py:NAME or PACKAGE.MODULE:NAME names. It runs code, so only workers call it.
+
+    Raises RequestError, with the nearest name, if it names nothing or its code raises.
+    """
+    where, _, name = word.rpartition(":")
+    source = find_source(where, "--backbone")
+    if source.is_plain_file:
+        own = _free_name(FILE_PREFIX + source.file.stem, source.file)
+        if own not in sys.modules:
+            _load(source, FILE_PREFIX)
+        module = sys.modules[own]
+    else:
+        _load(source, FILE_PREFIX)
+        module = sys.modules[source.module]
+    found: Any = module
+    for part in name.split("."):
+        if not hasattr(found, part):
+            known = [each for each in vars(found) if not each.startswith("_")]
+            raise RequestError(f"{where} has no {part!r}{nearest(part, known)}")
+        found = getattr(found, part)
+    return found
 
 
 def load_baseline(registry: Registry, baseline: BaselineCode) -> OtherVersion:

@@ -1,4 +1,4 @@
-"""`list`: list the modules, suites or metrics."""
+"""`list`: list the modules, suites, metrics or backbones."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ LISTED = {
     "modules": ("name", "extents", "paper", "summary"),
     "suites": ("name", "title"),
     "metrics": ("name", "unit", "about"),
+    "backbones": ("name", "family", "stages", "places", "attention"),
 }
 
 
@@ -26,11 +27,9 @@ LISTED = {
 @run_option("modules_from", help="Also list the modules of this file; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(what: str, modules_from: tuple[str, ...], as_json: bool) -> None:
-    """List modules, suites or metrics, one a line."""
-    if what == "modules":
-        items = _modules(modules_from)
-    else:
-        items = _suites() if what == "suites" else _metrics()
+    """List modules, suites, metrics or backbones, one a line."""
+    others = {"suites": _suites, "metrics": _metrics, "backbones": _backbones}
+    items = others[what]() if what in others else _modules(modules_from)
     if as_json:
         plain.text(json.dumps(items, indent=2, ensure_ascii=False) + "\n")
     else:
@@ -86,6 +85,21 @@ def _suites() -> list[dict[str, Any]]:
     from attn_bench.plan import suite_file
 
     return [{"name": name, "title": title} for name, title in suite_file.available().items()]
+
+
+def _backbones() -> list[dict[str, Any]]:
+    from attn_bench.catalog.backbones import BACKBONES
+
+    return [
+        {
+            "name": name,
+            "family": there.family,
+            "stages": there.stages,
+            "places": ", ".join(there.places),
+            "attention": there.attention,
+        }
+        for name, there in BACKBONES.items()
+    ]
 
 
 def _metrics() -> list[dict[str, Any]]:

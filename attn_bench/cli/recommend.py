@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -32,47 +33,81 @@ USUAL_SUITE = "choose"
 USUAL_STAGE_BATCH = 8
 
 
+OF_TRAINING = ("latency", "memory")  # the other metrics are those of inference
+# The question: for what, and where.
+QUESTION = (
+    click.option(
+        "--backbone",
+        metavar="NAME",
+        help="Choose for this network: a backbone of timm (resnet50), or yours: "
+        "my_net.py:MyNet, my_package.nets:make.",
+    ),
+    click.option("--shape", metavar="CxHxW", help="Or for a single stage: 256x56x56."),
+    click.option(
+        "--input",
+        type=click.IntRange(LEAST_IMAGE, 4096),
+        default=USUAL_IMAGE,
+        metavar="N",
+        help=f"The side of the backbone's images; {USUAL_IMAGE}.",
+    ),
+    click.option(
+        "--batch",
+        type=click.IntRange(1, 10**6),
+        metavar="N",
+        help="The batch size; by default 1 image for a backbone, "
+        f"{USUAL_STAGE_BATCH} maps for a stage.",
+    ),
+    click.option(
+        "--place",
+        multiple=True,
+        metavar="PLACE",
+        help="Where in the backbone: block, inner, slot, stage, 'block 3,4', or a pattern of "
+        "layers ('layer*.conv2'); may be repeated. By default the place of each module's "
+        "paper, or instead of the attention that the backbone has.",
+    ),
+    click.option(
+        "--search",
+        type=click.Choice(["places"]),
+        help="Also measure each stage alone: what does a module cost where?",
+    ),
+    click.option(
+        "--mode",
+        type=click.Choice([*get_args(Mode), "both"]),
+        help="The mode; by default the suite's. Both: choose by inference, and show what a "
+        "training step costs.",
+    ),
+)
+# What a candidate may cost, and how long the answer may take.
+LIMITING = (
+    *(
+        click.option(
+            f"--max-{name}",
+            metavar="LIMIT",
+            help=f"The limit of {name} ({metric.about}): +10%, 1.1x or {metric.example}.",
+        )
+        for name, metric in LIMITS.items()
+    ),
+    *(
+        click.option(
+            f"--max-training-{name}",
+            metavar="LIMIT",
+            help=f"With --mode both: the limit of {name} in a training step.",
+        )
+        for name in OF_TRAINING
+    ),
+    click.option(
+        "--minutes",
+        type=click.FloatRange(0.05, 24 * 60),
+        metavar="N",
+        help="Measure for up to N minutes: --budget in minutes.",
+    ),
+    click.option("--fresh", is_flag=True, help="Measure again, and reuse no earlier run."),
+)
+
+
 def choice_options(function: F) -> F:
     """Add the options for the question and its limits."""
-    options = [
-        click.option("--backbone", metavar="NAME", help="Choose for this network: resnet50, …"),
-        click.option("--shape", metavar="CxHxW", help="Or for a single stage: 256x56x56."),
-        click.option(
-            "--input",
-            type=click.IntRange(LEAST_IMAGE, 4096),
-            default=USUAL_IMAGE,
-            metavar="N",
-            help=f"The side of the backbone's images; {USUAL_IMAGE}.",
-        ),
-        click.option(
-            "--batch",
-            type=click.IntRange(1, 10**6),
-            metavar="N",
-            help="The batch size; by default 1 image for a backbone, "
-            f"{USUAL_STAGE_BATCH} maps for a stage.",
-        ),
-        click.option(
-            "--place",
-            metavar="PLACE",
-            help="The place in the backbone, as in a suite; by default the one of each "
-            "module's paper.",
-        ),
-        click.option(
-            "--mode",
-            type=click.Choice(get_args(Mode)),
-            help="The mode; by default the suite's.",
-        ),
-        *(
-            click.option(
-                f"--max-{name}",
-                metavar="LIMIT",
-                help=f"The limit of {name} ({metric.about}): +10%, 1.1x or {metric.example}.",
-            )
-            for name, metric in LIMITS.items()
-        ),
-        click.option("--fresh", is_flag=True, help="Measure again, and reuse no earlier run."),
-    ]
-    for option in reversed(options):
+    for option in reversed((*QUESTION, *LIMITING)):
         function = option(function)
     return function
 
@@ -121,18 +156,28 @@ def question_of(options: Mapping[str, Any], typed: Collection[str]) -> Recommend
             "recommend needs --backbone NAME, or --shape CxHxW for a single stage (resnet50? "
             "256x56x56?)"
         )
-    if shape is not None and (extra := [name for name in ("input", "place") if name in typed]):
+    only_backbone = ("input", "place", "search")
+    if shape is not None and (extra := [name for name in only_backbone if name in typed]):
         raise RequestError(f"--{extra[0]} needs --backbone: --shape describes a stage alone")
+    if options["minutes"] and options["budget"]:
+        raise RequestError("--minutes and --budget are the same: give one of them")
+    budget_s = options["minutes"] * 60 if options["minutes"] else options["budget"]
     return RecommendRequest(
-        request_of(options, suite=options["suite"] or USUAL_SUITE),
+        request_of(options, suite=options["suite"] or USUAL_SUITE, budget=budget_s),
         tuple(_limits(options, is_whole=backbone is not None)),
         backbone,
         Shape(options["batch"] or 1, 3, side, side) if backbone else None,
         options["place"],
+        options["search"] == "places",
         _stage(shape, options["batch"] or USUAL_STAGE_BATCH) if shape else None,
-        options["mode"],
+        modes_of(options["mode"]),
         options["fresh"],
     )
+
+
+def modes_of(word: str | None) -> tuple[Mode, ...]:
+    """The modes of `--mode`."""
+    return get_args(Mode) if word == "both" else () if word is None else (word,)
 
 
 def _limits(options: Mapping[str, Any], *, is_whole: bool) -> Iterator[Limit]:
@@ -142,14 +187,17 @@ def _limits(options: Mapping[str, Any], *, is_whole: bool) -> Iterator[Limit]:
     """
     from attn_bench.jobs.recommend.limits import Limit, has_meaning
 
-    for name in LIMITS:
-        text = options[f"max_{name}"]
+    for name, of_training in [(n, False) for n in LIMITS] + [(n, True) for n in OF_TRAINING]:
+        option = f"max_training_{name}" if of_training else f"max_{name}"
+        text = options[option]
         if text is None:
             continue
+        if of_training and options["mode"] != "both":
+            raise RequestError(f"--max-training-{name} needs --mode both")
         try:
-            limit = Limit.read(name, text)
+            limit = replace(Limit.read(name, text), of_training=of_training)
         except ValueError as error:
-            raise RequestError(f"--max-{name} {error}") from None
+            raise RequestError(f"--{option.replace('_', '-')} {error}") from None
         if not has_meaning(limit, is_network=is_whole):
             raise RequestError(
                 f"--max-{name} {text}: a copy of the input has no {name}: give an amount "

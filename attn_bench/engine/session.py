@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from attn_bench.catalog.backbones import KINDS, Backbone
 from attn_bench.catalog.registry import Entry, Registry, builtin, entry_points
 from attn_bench.catalog.source import find_source
 from attn_bench.engine.lock import hold_host
@@ -16,6 +17,7 @@ from attn_bench.engine.signals import Interruptible
 from attn_bench.engine.watch import Watch
 from attn_bench.engine.workers import complain_if_changed
 from attn_bench.model import protocol
+from attn_bench.model.case import Shape
 from attn_bench.model.errors import RequestError
 from attn_bench.model.request import TIMEOUT_S, RunRequest
 
@@ -50,6 +52,22 @@ class OpenSession:
             raise RequestError(f"the worker was lost: {lost}") from None
         assert isinstance(reply, protocol.SourcesFound), reply
         return reply.sources
+
+    def find_network(self, name: str, image: Shape) -> Backbone:
+        """The facts of a user's network for such images.
+
+        Raises RequestError if it cannot be built, or the worker is lost.
+        """
+        try:
+            reply = self.worker.ask(protocol.FindNetwork(name, image), TIMEOUT_S)
+        except WorkerLost as lost:
+            raise RequestError(f"the worker was lost: {lost}") from None
+        if isinstance(reply, protocol.Failure):
+            raise RequestError(reply.error)
+        assert isinstance(reply, protocol.NetworkFound), reply
+        self.hello = replace(self.hello, sources={**self.hello.sources, **reply.sources})
+        kinds = tuple(kind for kind in KINDS if kind in reply.places)
+        return Backbone(reply.stages, kinds, reply.attention)
 
     def share_memory(self, workers: int) -> None:
         """Let so many workers share the free memory. Raises RequestError if the worker is lost."""

@@ -13,6 +13,8 @@ Scalar = str | int | float | bool
 
 # The reserved name of a backbone without a module: the baseline of the networks made of it.
 PLAIN = "plain"
+# The built-in module that computes nothing: in a slot it leaves out the network's own attention.
+NOTHING = "none"
 USUAL_PLACE = "block"
 LEAST_IMAGE, USUAL_IMAGE = 32, 224  # sides of the images of networks
 

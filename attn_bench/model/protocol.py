@@ -17,14 +17,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, TypeAdapter
 
 from attn_bench.model.axes import DeviceName, DType, Pages
-from attn_bench.model.case import Case, Variant
+from attn_bench.model.case import Case, Shape, Variant
 from attn_bench.model.checks import Check, Checked
 from attn_bench.model.entry import Description
 from attn_bench.model.metrics import Timing
 from attn_bench.model.run import Facts, Rates
 from attn_bench.model.status import Status
 
-VERSION = 7
+VERSION = 8
 # How the names of the variables begin that change how fast or how exactly a worker computes.
 SETTINGS = (
     *("CXX", "OMP_", "GOMP_", "KMP_", "MKL_", "MALLOC_", "THP_", "GLIBC_TUNABLES", "LD_PRELOAD"),
@@ -154,6 +154,29 @@ class SourcesFound:
 
 
 @dataclass(frozen=True, slots=True)
+class FindNetwork:
+    """Build a network and find its places, for such images. -> NetworkFound"""
+
+    name: str
+    image: Shape
+    kind: Literal["find_network"] = "find_network"
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkFound:
+    """The facts of a network, as `catalog.backbones.Backbone` has them.
+
+    sources: the digests of the modules that were loaded for it.
+    """
+
+    stages: int
+    places: list[str]
+    attention: int
+    sources: Mapping[str, str] = field(default_factory=dict)
+    kind: Literal["network_found"] = "network_found"
+
+
+@dataclass(frozen=True, slots=True)
 class ShareMemory:
     """Take a fair share of the free memory, since so many workers live at once. -> MemoryShared"""
 
@@ -261,6 +284,7 @@ Message = (
     | Describe
     | Load
     | FindSources
+    | FindNetwork
     | ShareMemory
     | MeasureRates
     | Inspect
@@ -273,6 +297,7 @@ Reply = (
     | Described
     | Loaded
     | SourcesFound
+    | NetworkFound
     | MemoryShared
     | RatesMeasured
     | Inspected

@@ -91,11 +91,13 @@ class Aim:
     """The shapes or networks that replace those of a suite.
 
     name: the name of the new suite.
-    mode: None keeps the suite's mode.
+    modes: none keeps those of the suite.
+    also: modules beside those of the suite.
     """
 
     name: str
     shapes: tuple[Shape, ...] = ()
     networks: tuple[Network, ...] = ()
     images: tuple[Shape, ...] = ()
-    mode: Mode | None = None
+    modes: tuple[Mode, ...] = ()
+    also: tuple[str, ...] = ()

@@ -88,7 +88,7 @@ def stages_problem(extents: StageExtents, suite: Suite) -> str | None:
         return "a nested list is one extent for each stage of a network, but this suite has shapes"
     for network in suite.networks:
         stages = backbone(network.backbone).stages
-        if len(extents) != stages:
+        if stages is not None and len(extents) != stages:
             return f"{len(extents)} extents, but {network.backbone} has {stages} stages"
     return None
 

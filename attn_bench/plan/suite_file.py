@@ -116,11 +116,12 @@ def aim_suite(suite: Suite, aim: Aim | None) -> Suite:
     moved = replace(
         suite,
         name=aim.name,
+        grids=(*suite.grids, Grid(aim.also)) if aim.also else suite.grids,
         baseline=USUAL_BASELINE,
         shapes=aim.shapes,
         networks=aim.networks,
         images=aim.images,
-        axes={**suite.axes, "mode": (aim.mode,)} if aim.mode else suite.axes,
+        axes={**suite.axes, "mode": aim.modes} if aim.modes else suite.axes,
     )
     for grid in moved.grids:
         for extent in grid.extents or ():

@@ -28,6 +28,7 @@ from attn_bench.worker.build import Builder, Built
 from attn_bench.worker.devices.base import Device, open_device
 from attn_bench.worker.inspection import inspect_case
 from attn_bench.worker.intruders import Intruders
+from attn_bench.worker.networks import describe_network
 from attn_bench.worker.placement import Places
 from attn_bench.worker.rates import measure_rates
 from attn_bench.worker.state import Change, State
@@ -77,6 +78,9 @@ class Bench:
                     return self.load(names)
                 case protocol.FindSources(names=names):
                     return protocol.SourcesFound(self._loaded.find(names))
+                case protocol.FindNetwork(name=name, image=image):
+                    found = describe_network(name, image)
+                    return replace(found, sources=self._loaded.look())
                 case protocol.ShareMemory(workers=workers):
                     limit = self.device.fair_share_bytes(workers)
                     if limit is not None:

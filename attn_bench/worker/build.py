@@ -20,6 +20,7 @@ from attn_bench.worker.attempt import CaseFailed, attempt
 from attn_bench.worker.behaviour import check_module
 from attn_bench.worker.devices.base import Device
 from attn_bench.worker.executions.base import Forward, find_problem, open_execution
+from attn_bench.worker.networks import open_network
 
 TENSORS_BYTES = 2**30
 LEAST_MODULES_BYTES, MOST_MODULES_BYTES, MODULES_SHARE = 2**30, 2**32, 8
@@ -159,19 +160,21 @@ class Builder:
             made.append(self._construct(case, channels, feat_size, stage))
             return made[-1]
 
-        from attn_bench.modules import backbones  # loads timm's models, which takes a second
+        place, model = Place.read(network.place), open_network(network.backbone)
+        if not case.is_plain:
+            from attn_bench.modules import backbones
 
-        place = Place.read(network.place)
-        model = attempt(
-            "backbone",
-            lambda: backbones.build(
-                network.backbone,
-                None if case.is_plain else make,
-                place=place.kind,
-                stages=place.stages,
-                input_size=case.shape.height,
-            ),
-        )
+            attempt(
+                "backbone",
+                lambda: backbones.insert(
+                    model,
+                    make,
+                    place.kind,
+                    place.stages,
+                    input_size=(case.shape.channels, case.shape.height, case.shape.width),
+                    layers=place.layers,
+                ),
+            )
         return model, made[-1] if made else None
 
     def _tensor(self, purpose: str, case: Case) -> Tensor:

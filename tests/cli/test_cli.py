@@ -41,7 +41,7 @@ sys.stderr.write(" ".join(sorted({set(HEAVY)!r} & set(sys.modules))))
 def test_help_and_lists_import_nothing_heavy() -> None:
     """Help and lists load none of the packages that take long to import, not even rich."""
     helps = [["--help"], *([name, "--help"] for name in NAMES)]
-    lists = [["list", what] for what in ("modules", "suites", "metrics")]
+    lists = [["list", what] for what in ("modules", "suites", "metrics", "backbones")]
     assert loaded_by(*helps, *lists) == []
 
 

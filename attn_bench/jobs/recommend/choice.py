@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from attn_bench.jobs.recommend.limits import Fit, Limit, worst
+from attn_bench.model.case import NOTHING
 from attn_bench.model.metrics import Interval
 from attn_bench.model.row import Row
 from attn_bench.model.status import COUNTED
@@ -19,6 +20,7 @@ from attn_bench.papers.gains import BACKBONE, SUREST, Gain, Paper, gains_of, lab
 # from one training. Two papers that trained the same SE-ResNet-50 alike print 22.28 and 22.12 %
 # (published.csv).
 TIE = 0.2
+KNOWN = 0.2  # the half-width of a ratio, as a fraction, beyond which a candidate is unclear
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,8 @@ class Candidate:
     """A measured variant with its published gains.
 
     fits: whether it keeps all limits; "unknown" if it could not be measured.
-    keeps: whether it keeps each limit, by metric; empty if it was not measured.
+    keeps: whether it keeps each limit, by its name; empty if it was not measured.
+    training: its row in training, if that was asked for beside inference.
     on_front: the papers for which no cheaper candidate that fits has as high a gain.
     """
 
@@ -36,6 +39,7 @@ class Candidate:
     fits: Fit
     keeps: Mapping[str, Fit] = field(default_factory=dict)
     on_front: frozenset[Paper] = frozenset()
+    training: Row | None = None
 
     @property
     def cost(self) -> float:
@@ -51,6 +55,8 @@ class Choice:
     candidates: those that fit come first; among them, the cheapest comes first.
     baseline: costs are relative to it; it is the plain backbone or a copy of the input.
     papers: the papers with gains of candidates; the one that covers most candidates comes first.
+    replaces: how many attention modules of the backbone each candidate replaces. No gain is shown
+        then, since all are over networks without attention.
     of_other_backbone: whether the gains are ResNet-50's, because none is known for the backbone.
     direct: the latency of other candidates over that of the chosen one, paired, by case; empty if
         their figures come from several runs.
@@ -63,6 +69,36 @@ class Choice:
     of_other_backbone: bool
     chosen: Candidate | None
     direct: Mapping[str, Interval] = field(default_factory=dict)
+    replaces: int = 0
+    training_baseline: Row | None = None
+
+    @property
+    def keeps_own(self) -> bool:
+        """Whether the advice is to keep the backbone's own attention, which keeps all limits."""
+        baseline = self.baseline
+        return (
+            self.replaces > 0
+            and baseline is not None
+            and all(limit.fit(*self._twice(limit)) == "yes" for limit in self.limits)
+        )
+
+    def _twice(self, limit: Limit) -> tuple[Row, Row | None]:
+        """The baseline as a candidate, and as itself, in the mode of the limit."""
+        baseline = self.training_baseline if limit.of_training else self.baseline
+        assert baseline is not None
+        return baseline, baseline
+
+    def rows_for(self, limit: Limit, candidate: Candidate) -> tuple[Row, Row | None]:
+        """The rows of a measured candidate and of the baseline in the mode of the limit."""
+        if limit.of_training:
+            assert candidate.training is not None
+            return candidate.training, self.training_baseline
+        return candidate.row, self.baseline
+
+    @property
+    def without(self) -> Candidate | None:
+        """The candidate that leaves the built-in attention out."""
+        return next((c for c in self.candidates if c.row.module == NOTHING), None)
 
     @property
     def paper(self) -> Paper | None:
@@ -88,18 +124,62 @@ class Choice:
     @property
     def is_open(self) -> bool:
         """Whether no candidate certainly fits, but one may fit."""
-        return self.chosen is None and any(c.fits == "unclear" for c in self.candidates)
+        if self.chosen is not None or self.keeps_own:
+            return False
+        return any(c.fits == "unclear" for c in self.candidates)
 
 
-def choose(rows: Sequence[Row], baseline: Row | None, limits: tuple[Limit, ...]) -> Choice:
-    """Choose from the candidates in `rows`, which share a backbone or a shape, and conditions."""
+def _fit(
+    limit: Limit,
+    row: Row,
+    training: Row | None,
+    baseline: Row | None,
+    training_baseline: Row | None,
+) -> Fit:
+    if not limit.of_training:
+        return limit.fit(row, baseline)
+    return "unknown" if training is None else limit.fit(training, training_baseline)
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """The rows in training, beside those in inference: the baseline's, and the candidates'."""
+
+    baseline: Row | None = None
+    rows: Mapping[tuple[str, str | None], Row] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, baseline: Row | None, rows: Sequence[Row]) -> Training:
+        return cls(baseline, {(row.variant, row.place): row for row in rows})
+
+    def beside(self, row: Row) -> Row | None:
+        return self.rows.get((row.variant, row.place))
+
+
+NO_TRAINING = Training()
+
+
+def choose(
+    rows: Sequence[Row],
+    baseline: Row | None,
+    limits: tuple[Limit, ...],
+    replaces: int = 0,
+    training: Training = NO_TRAINING,
+) -> Choice:
+    """Choose from the candidates in `rows`, which share a backbone or a shape, and conditions.
+
+    replaces: how many modules of the backbone each candidate replaces.
+    training: the same candidates in training, for limits of it.
+    """
+    if replaces:
+        return _choose_in_place(rows, baseline, limits, replaces, training)
     backbone = next((row.backbone for row in rows if row.backbone), None)
     of_other_backbone = backbone is None or not any(
         gains_of(row.variant, backbone, row.place) for row in rows
     )
     gains_from = backbone if backbone and not of_other_backbone else BACKBONE
-    found = [_candidate(row, baseline, limits, gains_from) for row in rows]
-    found.sort(key=lambda c: (c.fits != "yes", c.row.ratio is None, c.row.ratio or 0.0))
+    found = [_candidate(row, baseline, limits, gains_from, training) for row in rows]
+    found.sort(key=_by_cost)
     papers = _papers(found)
     fronts = {paper: _front(found, paper) for paper in papers}
     found = [
@@ -111,22 +191,80 @@ def choose(rows: Sequence[Row], baseline: Row | None, limits: tuple[Limit, ...])
     if chosen is None and fitting:
         chosen = fitting[0]  # no paper has a gain for a candidate that fits: take the cheapest
     is_borrowed = of_other_backbone and bool(papers)
-    return Choice(baseline, limits, tuple(found), papers, is_borrowed, chosen)
+    return Choice(
+        baseline,
+        limits,
+        tuple(found),
+        papers,
+        is_borrowed,
+        chosen,
+        training_baseline=training.baseline,
+    )
+
+
+def _choose_in_place(
+    rows: Sequence[Row],
+    baseline: Row | None,
+    limits: tuple[Limit, ...],
+    replaces: int,
+    training: Training,
+) -> Choice:
+    """Choose where the backbone has attention already: that one, if it keeps the limits."""
+    found = [
+        replace(_candidate(row, baseline, limits, None, training), label=row.variant)
+        for row in rows
+    ]
+    found.sort(key=_by_cost)
+    choice = Choice(
+        baseline,
+        limits,
+        tuple(found),
+        (),
+        False,
+        None,
+        replaces=replaces,
+        training_baseline=training.baseline,
+    )
+    if choice.keeps_own:
+        return choice
+    fitting = [c for c in choice.fitting if c.row.module != NOTHING]
+    return replace(choice, chosen=next(iter(fitting or choice.fitting), None))
+
+
+def _by_cost(candidate: Candidate) -> tuple[bool, bool, float]:
+    """The key that puts those that fit first, and the cheapest of them first."""
+    ratio = candidate.row.ratio
+    return candidate.fits != "yes", ratio is None, ratio or 0.0
 
 
 def _candidate(
-    row: Row, baseline: Row | None, limits: tuple[Limit, ...], gains_from: str
+    row: Row,
+    baseline: Row | None,
+    limits: tuple[Limit, ...],
+    gains_from: str | None,
+    training: Training,
 ) -> Candidate:
-    gains = {gain.paper: gain for gain in gains_of(row.variant, gains_from, row.place)}
+    is_elsewhere = gains_from != row.backbone and label_of(row) != row.variant
+    # The stages of another backbone are not those of this one.
+    found = gains_of(row.variant, gains_from, row.place) if gains_from and not is_elsewhere else ()
+    gains = {gain.paper: gain for gain in found}
     label = label_of(row)
-    if row.status not in COUNTED or (row.ratio is None and row.status == "ok"):
+    if row.status not in COUNTED or (row.ratio_lo is None and row.status == "ok"):
         cannot: Fit = "no" if row.status == "unsupported" else "unknown"
         return Candidate(label, row, gains, cannot)
-    keeps = {limit.metric: limit.fit(row, baseline) for limit in limits}
+    beside = training.beside(row)
+    keeps = {limit.name: _fit(limit, row, beside, baseline, training.baseline) for limit in limits}
     if row.status == "unclear":  # its exact metrics may still decide
-        keeps = {name: "unclear" if fit == "unknown" else fit for name, fit in keeps.items()}
-        return Candidate(label, row, gains, worst(["unclear", *keeps.values()]), keeps)
-    return Candidate(label, row, gains, worst(keeps.values()), keeps)
+        keeps = {
+            limit.name: "unclear"
+            if keeps[limit.name] == "unknown" and limit.of.kind == "timed"
+            else keeps[limit.name]
+            for limit in limits
+        }
+    ratio = row.interval("ratio")
+    is_known = ratio is not None and ratio.half_width <= KNOWN * ratio.value
+    fits = [*keeps.values()] if is_known else ["unclear", *keeps.values()]
+    return Candidate(label, row, gains, worst(fits), keeps, training=beside)
 
 
 def _papers(found: Sequence[Candidate]) -> tuple[Paper, ...]:

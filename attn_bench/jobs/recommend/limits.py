@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
-from attn_bench.model.metrics import LIMITS, Interval, Metric
+from attn_bench.model.metrics import LIMITS, METRIC, Interval, Metric
 from attn_bench.model.row import Row
 
 Fit = Literal["yes", "no", "unclear", "unknown"]
@@ -34,9 +34,10 @@ class Limit:
     most: in µs, bytes or a number; if is_relative, a multiple of the baseline's value.
 
     metric: the name of a limit (`model.metrics.LIMITS`).
+    of_training: whether it limits a training step beside a limit of inference.
 
     >>> Limit.read("latency", "+10%")
-    Limit(metric='latency', most=1.1, is_relative=True, text='+10%')
+    Limit(metric='latency', most=1.1, is_relative=True, text='+10%', of_training=False)
     >>> Limit.read("memory", "1.5 GiB").most
     1610612736.0
     >>> Limit.read("latency", "10%")
@@ -48,6 +49,7 @@ class Limit:
     most: float
     is_relative: bool
     text: str
+    of_training: bool = False
 
     @classmethod
     def read(cls, metric: str, text: str) -> Limit:
@@ -81,7 +83,11 @@ class Limit:
         return cls(metric, number * known[unit], False, text.strip())
 
     def __str__(self) -> str:
-        return f"{self.metric} {self.text}"
+        return f"{self.name} {self.text}"
+
+    @property
+    def name(self) -> str:
+        return f"training {self.metric}" if self.of_training else self.metric
 
     @property
     def of(self) -> Metric:
@@ -98,10 +104,12 @@ class Limit:
         An exact metric is its own interval. A relative limit of a timed metric without paired
         ratios divides by the baseline's estimate.
         """
+        if self.is_relative and row is baseline:
+            return Interval(1.0, 1.0, 1.0)
         if self.is_of_ratio:
-            return row.interval("ratio")
+            return known_interval(row, "ratio")
         value = getattr(row, self.of.name)
-        found = row.interval(self.of.name) if self.of.kind == "timed" else None
+        found = known_interval(row, self.of.name) if self.of.kind == "timed" else None
         if self.of.kind != "timed" and value is not None:
             found = Interval(value, value, value)
         of = getattr(baseline, self.of.name, None) if self.is_relative else 1.0
@@ -131,6 +139,12 @@ class Limit:
 def has_meaning(limit: Limit, *, is_network: bool) -> bool:
     """Whether the baseline has the metric of a relative limit."""
     return is_network or not limit.is_relative or limit.metric in MODULE_HAS
+
+
+def known_interval(row: Row, metric: str) -> Interval | None:
+    """The interval of a timed metric, also where the row withholds its middle as too imprecise."""
+    lo, hi = (getattr(row, str(end)) for end in (METRIC[metric].lo, METRIC[metric].hi))
+    return row.interval(metric) or (None if lo is None else Interval((lo + hi) / 2, lo, hi))
 
 
 def worst(fits: Iterable[Fit]) -> Fit:

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from attn_bench.analysis.estimates import Timings
 from attn_bench.catalog import backbones, code
-from attn_bench.catalog.backbones import Place
+from attn_bench.catalog.backbones import Backbone
 from attn_bench.catalog.registry import Registry
 from attn_bench.engine.progress import Progress
 from attn_bench.engine.run import Finished
 from attn_bench.engine.session import modules_without_worker, open_session
 from attn_bench.jobs.check.stored import find_run_to_run
 from attn_bench.jobs.recommend.answer import Recommendation, RecommendRequest
-from attn_bench.jobs.recommend.choice import Choice, choose
+from attn_bench.jobs.recommend.choice import NO_TRAINING, Choice, Training, choose
+from attn_bench.jobs.recommend.more_time import time_to_decide
+from attn_bench.jobs.recommend.places import complete, places_of, spelled
 from attn_bench.jobs.recommend.reuse import Found, Here, IsGood, find_stored, stored_names
 from attn_bench.jobs.run import run
 from attn_bench.model import machine
 from attn_bench.model.axes import HOST, conditions_of
-from attn_bench.model.case import Case, Network
+from attn_bench.model.case import NOTHING, Case, Network
 from attn_bench.model.errors import RequestError
 from attn_bench.model.metrics import Interval
-from attn_bench.model.request import RunRequest
 from attn_bench.model.row import Row
-from attn_bench.model.run import Plan, Settings
+from attn_bench.model.run import Block, Plan, Settings
 from attn_bench.model.status import FAULTS, Exit
 from attn_bench.model.suite import Aim, Suite
-from attn_bench.papers.gains import published_place
 from attn_bench.plan import suite_file
 from attn_bench.plan.cases import make_plan, make_settings
 from attn_bench.store import runs
@@ -39,11 +40,13 @@ from attn_bench.store.runs import StoredRun
 def recommend(question: RecommendRequest, progress: Progress) -> Recommendation:
     """Answer the question. Raises AttnBenchError if it is wrong or nothing could be measured."""
     question = _check(question)
-    here, known = _find_here(question.request, progress)
+    here, known, network = _find_here(question, progress)
+    question = complete(question, network)
     suite = suite_file.load(question.request.suite, known)
-    aim = _aim(question, suite)
+    places = places_of(question, suite, network)
+    aim = _aim(question, places)
     aimed = suite_file.aim_suite(suite, aim)
-    plan = _plan(question, aimed, here)
+    plan = _plan(question, aimed, here, places)
     cases = {case.id: case for case in plan.measurable}
     settings = make_settings(aimed, plan, question.request)
     stored = {} if question.fresh else find_stored(cases, here, _good_enough(settings))
@@ -67,29 +70,33 @@ def recommend(question: RecommendRequest, progress: Progress) -> Recommendation:
 
 
 def _check(question: RecommendRequest) -> RecommendRequest:
-    """Check the question, normalise its place, and make its limit of the ratio a setting."""
-    place = question.place
+    """Check the question, and make its limit of the ratio a setting."""
     if question.backbone is not None:
-        backbones.backbone(question.backbone, "--backbone")
-        try:
-            problem = Place.read(place).problem_in(question.backbone) if place else None
-            place = backbones.one_spelling(place, question.backbone) if place else None
-        except ValueError as error:
-            problem = str(error)
-        if problem:
-            raise RequestError(f"--place {question.place!r}: {problem}")
-    limits = [limit.most for limit in question.limits if limit.is_of_ratio]
+        spelled(question, backbones.backbone(question.backbone, "--backbone"))
+    limits = [each.most for each in question.limits if each.is_of_ratio and not each.of_training]
     request = replace(question.request, most_ratio=min(limits, default=None))
-    return replace(question, request=request, place=place)
+    return replace(question, request=request)
 
 
-def _find_here(request: RunRequest, progress: Progress) -> tuple[Here, Registry]:
-    """The facts of this machine and the modules; starts a worker only for a GPU or foreign code."""
+def _find_here(
+    question: RecommendRequest, progress: Progress
+) -> tuple[Here, Registry, Backbone | None]:
+    """The facts of this machine, the modules, and the facts of the backbone.
+
+    Starts a worker only for a GPU or foreign code.
+    """
+    request, backbone = question.request, question.backbone
+    network = backbones.backbone(backbone) if backbone else None
+    is_own = backbone is not None and backbones.is_own(backbone)
     known = modules_without_worker(request.modules_from)
-    if known is not None and machine.possible_devices(request.device) == (HOST,):
+    if known is not None and not is_own and machine.possible_devices(request.device) == (HOST,):
         sources = code.Loaded().find(stored_names())
-        return Here(HOST, request.threads, request.pages, sources), known
+        return Here(HOST, request.threads, request.pages, sources), known, network
     with open_session(request, progress) as session:
+        if is_own:
+            assert backbone is not None
+            assert question.image is not None
+            network = session.find_network(backbone, question.image)
         hello, found = session.hello, session.find_sources(stored_names())
     here = Here(
         hello.device,
@@ -100,41 +107,45 @@ def _find_here(request: RunRequest, progress: Progress) -> tuple[Here, Registry]
         frozenset(hello.sources),
         hello.device_facts if hello.device != HOST else None,
     )
-    return here, session.modules
+    return here, session.modules, network
 
 
-def _aim(question: RecommendRequest, suite: Suite) -> Aim:
+def _aim(question: RecommendRequest, places: Mapping[str, tuple[str, ...]]) -> Aim:
     if question.backbone is None:
         assert question.shape is not None
         _, *sizes = str(question.shape).split("x")
         name = f"recommend-{'x'.join(sizes)}"
-        return Aim(name, shapes=(question.shape,), mode=question.mode)
+        return Aim(name, shapes=(question.shape,), modes=question.modes)
     assert question.image is not None
-    places = [question.place] if question.place else _places(question.backbone, suite)
+    wanted = dict.fromkeys(place for each in places.values() for place in each)
     return Aim(
-        f"recommend-{question.backbone}",
-        networks=tuple(Network(question.backbone, place) for place in places),
+        f"recommend-{re.sub(r'[^0-9A-Za-z_]+', '-', question.backbone)}",
+        networks=tuple(Network(question.backbone, place) for place in wanted),
         images=(question.image,),
-        mode=question.mode,
+        modes=question.modes,
+        also=(NOTHING,) if question.replaces else (),
     )
 
 
-def _places(backbone: str, suite: Suite) -> list[str]:
-    """The places of the candidates in their papers."""
-    variants = [variant for grid in suite.grids for variant in grid.variants()]
-    return sorted({published_place(variant.label, backbone) for variant in variants})
-
-
-def _plan(question: RecommendRequest, suite: Suite, here: Here) -> Plan:
-    """Plan each candidate once: at the place of the question, or at the place of its paper."""
+def _plan(
+    question: RecommendRequest, suite: Suite, here: Here, places: Mapping[str, tuple[str, ...]]
+) -> Plan:
+    """Plan each candidate at its places alone."""
     request = question.request
-    plan = make_plan(suite, here.device, modules=request.modules, where=request.where)
-    cases = tuple(case for case in plan.cases if _is_at_its_place(case, question.place))
+    modules = f"{request.modules},{NOTHING}" if question.replaces and request.modules else None
+    plan = make_plan(suite, here.device, modules=modules or request.modules, where=request.where)
+    cases = tuple(
+        case
+        for case in plan.cases
+        if case.network is None
+        or case.is_plain
+        or case.network.place in places.get(case.variant.label, ())
+    )
     if not cases:
-        raise RequestError(f"{suite.source}: has no candidate at --place {question.place}")
+        raise RequestError(f"{suite.source}: has no candidate at {', '.join(question.places)}")
     plan = replace(plan, cases=cases)
     candidates = [case for case in cases if not _is_baseline(case, plan)]
-    conditions = {tuple(conditions_of(case).values()) for case in candidates}
+    conditions = {_conditions(case, question) for case in candidates}
     if len(conditions) > 1:
         one = " or ".join(" ".join(condition) for condition in sorted(conditions))
         raise RequestError(
@@ -143,10 +154,10 @@ def _plan(question: RecommendRequest, suite: Suite, here: Here) -> Plan:
     return plan
 
 
-def _is_at_its_place(case: Case, place: str | None) -> bool:
-    if case.network is None or case.is_plain or place is not None:
-        return True
-    return case.network.place == published_place(case.variant.label, case.network.backbone)
+def _conditions(case: Case, question: RecommendRequest) -> tuple[str, ...]:
+    """What the candidates must share; the mode, too, unless both are asked for."""
+    found = conditions_of(case)
+    return tuple(found[name] for name in found if name != "mode" or len(question.modes) < 2)
 
 
 def _is_baseline(case: Case, plan: Plan) -> bool:
@@ -195,39 +206,58 @@ def _answer(
         if case.id in plan.unsupported
     }
     cases = [case for case in plan.cases if case.id in rows]
-    baseline = next((rows[case.id] for case in cases if _is_baseline(case, plan)), None)
-    candidates = [rows[case.id] for case in cases if not _is_baseline(case, plan)]
-    choice = choose(candidates, baseline, question.limits)
-    choice = replace(choice, direct=_compare_directly(choice, stored, finished))
+    found = {mode: _split(plan, cases, rows, mode) for mode in dict.fromkeys(c.mode for c in cases)}
+    main = "inference" if "inference" in found else next(iter(found))
+    training = Training.of(*found["training"]) if len(found) > 1 else NO_TRAINING
+    baseline, candidates = found[main]
+    choice = choose(candidates, baseline, question.limits, question.replaces, training)
+    blocks = _blocks_of(stored, finished)
+    choice = replace(choice, direct=_compare_directly(choice, blocks))
     info = _find_baseline_info(plan, stored) if stored else None
     if info is None:
         assert finished is not None  # every missing figure was measured
         info = finished.info
     return Recommendation(
         request=question,
-        case=cases[0],
+        cases=tuple(case for case in cases if case.mode == main),
         choice=choice,
         info=info,
         run_to_run=find_run_to_run(info.environment.fingerprint),
         reused=Counter(found.run.path.name for found in stored.values()),
         exit_status=_exit_status(choice, finished),
         measured=finished,
+        more=time_to_decide(choice, blocks, info.calling_share),
     )
 
 
-def _compare_directly(
-    choice: Choice, stored: Mapping[str, Found], finished: Finished | None
-) -> dict[str, Interval]:
-    """The paired ratios of the other candidates to the chosen one, if one run has them all."""
+def _split(
+    plan: Plan, cases: Sequence[Case], rows: Mapping[str, Row], mode: str
+) -> tuple[Row | None, list[Row]]:
+    """The rows of the baseline and of the candidates in that mode."""
+    of_mode = [case for case in cases if case.mode == mode]
+    baselines = [rows[case.id] for case in of_mode if _is_baseline(case, plan)]
+    candidates = [rows[case.id] for case in of_mode if not _is_baseline(case, plan)]
+    return next(iter(baselines), None), candidates
+
+
+def _blocks_of(stored: Mapping[str, Found], finished: Finished | None) -> list[Block]:
+    """The blocks of the run that all figures come from; none if several runs have them."""
     paths = {found.run.path for found in stored.values()} | ({finished.path} if finished else set())
-    if choice.chosen is None or len(paths) != 1:
+    if len(paths) != 1:
+        return []
+    try:
+        return runs.load_blocks(paths.pop())
+    except RequestError:  # the answer does not need them
+        return []
+
+
+def _compare_directly(choice: Choice, blocks: Sequence[Block]) -> dict[str, Interval]:
+    """The paired ratios of the other candidates to the chosen one."""
+    if choice.chosen is None or not blocks:
         return {}
     chosen = choice.chosen.row.case_id
     pairs = {c.row.case_id: chosen for c in choice.candidates if c is not choice.chosen}
-    try:
-        ratios = Timings(runs.load_blocks(paths.pop())).ratios(pairs)
-    except RequestError:  # the answer does not need them
-        return {}
+    ratios = Timings(blocks).ratios(pairs)
     return {case_id: ratio.interval() for case_id, ratio in ratios.items()}
 
 
@@ -250,4 +280,5 @@ def _exit_status(choice: Choice, finished: Finished | None) -> Exit:
     is_broken = any(candidate.row.status in FAULTS for candidate in choice.candidates)
     if is_broken or all(candidate.row.ratio is None for candidate in choice.candidates):
         return Exit.NOT_MEASURED
-    return Exit.BAD_ANSWER if choice.chosen is None else Exit.GOOD
+    is_answered = choice.chosen is not None or choice.keeps_own
+    return Exit.GOOD if is_answered else Exit.BAD_ANSWER

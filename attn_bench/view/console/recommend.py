@@ -23,6 +23,8 @@ def show(answer: Recommendation) -> None:
     line("")
     for reason in words.give_reasons(answer.choice):
         console.print(f"[bold]{escape(reason)}[/]", soft_wrap=True)
+    for sentence in words.say_how_long(answer):
+        line(sentence)
     line("\nCaveats:")
     for caveat in words.list_caveats(answer):
         line(f"- {caveat}")

@@ -18,6 +18,8 @@ def write_json(answer: Recommendation) -> str:
         "chosen": choice.chosen.label if choice.chosen else None,
         "paper": str(choice.paper) if choice.paper else None,
         "reasons": words.give_reasons(choice),
+        "keeps_built_in": choice.chosen is None and choice.keeps_own,
+        "to_decide": words.say_how_long(answer),
         "unknown": words.list_caveats(answer),
         "baseline": asdict(choice.baseline) if choice.baseline else None,
         "candidates": [
@@ -30,6 +32,7 @@ def write_json(answer: Recommendation) -> str:
                     {**asdict(gain), "paper": str(paper)} for paper, gain in candidate.gains.items()
                 ],
                 "row": asdict(candidate.row),
+                "training": asdict(candidate.training) if candidate.training else None,
             }
             for candidate in choice.candidates
         ],

@@ -16,6 +16,7 @@ from attn_bench.view.recommend.words import show_ratio
 
 NARROW, PAPERS, PAPERS_IF_NARROW = 100, 4, 2
 USUAL = ("latency", "params", "memory")  # metrics that are always shown
+TRAINED = ("latency", "memory")  # metrics that are shown of training, beside inference
 FRONT = "◆"
 TAKEN = "→"
 MARKS: dict[Fit, str] = {"yes": "", "unclear": "?", "no": "!", "unknown": ""}
@@ -30,13 +31,20 @@ def make_table(choice: Choice, width: int) -> Table:
     shown = Table(box=None, padding=(0, 1, 0, 0), header_style="underline")
     shown.add_column("  candidate", overflow="fold")
     metrics = _metrics(choice)
-    for heading in [*(str(metric.heading) for metric in metrics), "fits"]:
+    trained = TRAINED if choice.training_baseline else ()
+    headings = [str(LIMITS[name].heading) for name in trained]
+    headings = [*(str(metric.heading) for metric in metrics), *(f"training {h}" for h in headings)]
+    for heading in [*headings, "fits"]:
         is_word = heading == "fits"
         shown.add_column(heading, justify="left" if is_word else "right", no_wrap=True)
     for letter in _letters(choice, width):
         shown.add_column(letter, justify="center", no_wrap=True)
     if (baseline := choice.baseline) is not None:
-        shown.add_row(f"  {escape(baseline.variant)}", *(_absolute(baseline, m) for m in metrics))
+        name = "as it is" if choice.replaces else baseline.variant
+        absolute = [_absolute(baseline, metric) for metric in metrics]
+        if choice.training_baseline is not None:
+            absolute += [_absolute(choice.training_baseline, LIMITS[name]) for name in TRAINED]
+        shown.add_row(f"  {escape(name)}", *absolute)
     for candidate in choice.candidates:
         style = "bold green" if candidate is choice.chosen else None
         shown.add_row(*_cells(candidate, choice, width), style=style)
@@ -47,7 +55,8 @@ def make_legend(choice: Choice, width: int) -> list[str]:
     """The meaning of the signs and letters of the table."""
     is_network = choice.baseline is not None and choice.baseline.backbone is not None
     costs = "costs are changes against" if is_network else "× means times"
-    baseline = "the plain backbone" if is_network else "a copy of the input"
+    plain = "the network as it is" if choice.replaces else "the plain backbone"
+    baseline = plain if is_network else "a copy of the input"
     lines = [
         f"{TAKEN} recommended; ! beyond a limit, ? possibly beyond it; {costs} {baseline}; ± 95 % "
         "interval; memory: peak of a call, beyond input and parameters."
@@ -85,18 +94,31 @@ def _cells(candidate: Candidate, choice: Choice, width: int) -> list[str]:
     row, baseline = candidate.row, choice.baseline
     sign = TAKEN if candidate is choice.chosen else " "
     extent = "" if row.extent is None else f" {row.extent}"
-    name = f"{sign} {escape(row.name)}{extent}"
+    name = f"{sign} {escape(row.module if choice.replaces else row.name)}{extent}"
     if row.status not in COUNTED:
         return [name, f"[dim]{row.status}[/]"]
     costs = [
         _relative(row, baseline, metric) + MARKS[candidate.keeps.get(str(metric.limit), "yes")]
         for metric in _metrics(choice)
     ]
+    if choice.training_baseline is not None:
+        costs += _training_costs(candidate, choice.training_baseline)
     gains = [
         _gain(candidate.gains.get(paper), paper in candidate.on_front)
         for paper in _letters(choice, width).values()
     ]
     return [name, *costs, candidate.fits, *gains]
+
+
+def _training_costs(candidate: Candidate, baseline: Row) -> list[str]:
+    row = candidate.training
+    if row is None or row.status not in COUNTED:
+        return [""] * len(TRAINED)
+    return [
+        _relative(row, baseline, LIMITS[name])
+        + MARKS[candidate.keeps.get(f"training {name}", "yes")]
+        for name in TRAINED
+    ]
 
 
 def _relative(row: Row, baseline: Row | None, metric: Metric) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import inf
+from math import ceil, inf
 
 from attn_bench.jobs.recommend.answer import Recommendation
 from attn_bench.jobs.recommend.choice import TIE, Candidate, Choice, best_of, covered_by
@@ -21,9 +21,10 @@ PROVENANCE = {"secondary": "quoted by a secondary source", "recalled": "recalled
 def make_title(answer: Recommendation) -> str:
     """The question in one line."""
     request, case, seen = answer.request, answer.case, answer.info.environment
-    limits = ", ".join(map(str, request.limits))
+    limits, own = ", ".join(map(str, request.limits)), answer.choice.replaces
     words = [
         f"{request.backbone or 'a stage'} at {case.shape.in_words}",
+        *([f"instead of its {units.number(own, 'attention module')}"] if own else []),
         *unusual_words(case, lambda axis: axis.name not in ("mode", "device")),
         case.mode,
         seen.device,
@@ -38,6 +39,8 @@ def make_title(answer: Recommendation) -> str:
 def give_reasons(choice: Choice) -> tuple[str, str, str]:
     """Three sentences: the recommended module, the reason, and the next best candidate."""
     chosen = choice.chosen
+    if chosen is None and choice.keeps_own:
+        return _keep(choice)
     if chosen is None:
         return _nothing_fits(choice)
     limits = ", ".join(map(str, choice.limits))
@@ -53,6 +56,31 @@ def give_reasons(choice: Choice) -> tuple[str, str, str]:
         rest = "No other candidate that fits has a gain from this paper."
         return take, _only_one_with_gain(choice, chosen, paper), rest
     return take, _why_of(choice, chosen, paper, covered), _runner_up(choice, chosen, paper, covered)
+
+
+def _keep(choice: Choice) -> tuple[str, str, str]:
+    """Three sentences: keep the built-in attention, its cost, and what is faster in its place."""
+    assert choice.baseline is not None
+    own = units.number(choice.replaces, "attention module")
+    keep = (
+        f"Keep the {own} that {choice.baseline.backbone} has: no paper here states what another "
+        "one in its place does to accuracy."
+    )
+    without = choice.without
+    if without is None or without.row.ratio is None:
+        cost = "Their cost is not known."
+    else:
+        cost = f"Without them, the network changes by {_list_changes(choice, without)}."
+    faster = [c for c in choice.candidates if c is not without and _is_faster(c)]
+    if not faster:
+        return keep, cost, "No candidate in their place is certainly faster."
+    names = ", ".join(f"{c.label} ({show_ratio(c.row)})" for c in faster)
+    return keep, cost, f"Certainly faster in their place: {names}."
+
+
+def _is_faster(candidate: Candidate) -> bool:
+    """Whether a candidate is certainly faster than the baseline."""
+    return candidate.row.ratio is not None and (candidate.row.ratio_hi or inf) < 1
 
 
 def _only_one_with_gain(choice: Choice, chosen: Candidate, paper: Paper) -> str:
@@ -113,11 +141,16 @@ def _nothing_fits(choice: Choice) -> tuple[str, str, str]:
         return (
             f"No candidate certainly keeps the limits ({limits}).",
             f"{len(possible)} of {len(measured)} may keep them: their intervals include a limit.",
-            "A larger --budget narrows the intervals.",
+            "More time narrows the intervals.",
         )
 
     def beyond(candidate: Candidate) -> float:
-        return max(limit.excess(candidate.row, choice.baseline) or inf for limit in choice.limits)
+        return max(
+            inf
+            if limit.of_training and candidate.training is None
+            else limit.excess(*choice.rows_for(limit, candidate)) or inf
+            for limit in choice.limits
+        )
 
     nearest = min(measured, key=beyond)
     stages = ", or put modules into fewer stages (--place)" if nearest.row.backbone else ""
@@ -128,6 +161,25 @@ def _nothing_fits(choice: Choice) -> tuple[str, str, str]:
         f"The nearest is {nearest.label}: {', '.join(list_missed(nearest, choice))}.",
         f"Raise a limit{stages}.",
     )
+
+
+def say_how_long(answer: Recommendation) -> list[str]:
+    """Sentences on what would decide about the candidates that are unclear."""
+    more = answer.more
+    if more is None:
+        return []
+    found = []
+    if more.needs is not None:
+        minutes = max(1, ceil(more.needs.budget_s / 60))
+        words = f"--minutes {minutes}"
+        if more.needs.sessions > answer.info.settings.sessions:
+            words += f" --sessions {more.needs.sessions}"
+        found.append(f"To decide about the unclear candidates, measure longer: {words}.")
+    if more.on_limit:
+        found.append(f"On the limit, where more time does not decide: {', '.join(more.on_limit)}.")
+    if "crowded" in answer.info.warnings and answer.info.environment.threads != 1:
+        found.append("Other programs are at work: --threads 1 gives narrower intervals then.")
+    return found
 
 
 # --- caveats --------------------------------------------------------------------------------------
@@ -167,13 +219,13 @@ def list_unknowns(choice: Choice) -> list[str]:
             f"no published gain is known for {what}: the gains shown are of ResNet-50 as a whole"
         )
     found += _other_papers(choice)
-    if bare := [c.label for c in choice.fitting if not c.gains]:
+    if bare := [c.label for c in choice.fitting if not c.gains and not choice.replaces]:
         found.append(f"these fit, but no published gain is known for them: {', '.join(bare)}")
+    if unclear := [c.label for c in choice.candidates if c.fits == "unclear"]:
+        found.append(f"may or may not fit: {', '.join(unclear)}")
     for candidate in choice.candidates:
         figures = ", ".join(list_missed(candidate, choice))
-        if candidate.fits == "unclear":
-            found.append(f"may or may not fit: {candidate.label}, {figures}")
-        elif candidate.fits == "unknown":
+        if candidate.fits == "unknown":
             what = "not known to fit" if candidate.keeps else "not measured"
             found.append(f"{what}: {candidate.label}, {figures}")
         elif candidate.row.status == "unsupported":
@@ -202,9 +254,10 @@ def list_missed(candidate: Candidate, choice: Choice) -> list[str]:
     if not candidate.keeps and candidate.fits != "yes":
         return [f"{row.status}: {row.error}"]
     return [
-        f"{limit.metric} {_show_limited(limit, row, choice.baseline)}"
+        f"{limit.name} {_show_limited(limit, *choice.rows_for(limit, candidate))}"
         for limit in choice.limits
-        if candidate.keeps[limit.metric] != "yes"
+        if candidate.keeps[limit.name] != "yes"
+        and (candidate.training is not None or not limit.of_training)
     ]
 
 
@@ -237,13 +290,18 @@ def _describe_costs(choice: Choice, candidate: Candidate) -> str:
     if row.backbone is None:
         parameters = units.count(row.params)
         return f"takes {show_ratio(row)} the time of a copy and has {parameters} parameters"
-    grown = [f"{show_ratio(row)} to the latency"]
-    for metric, name in (("params", "the parameters"), ("memory", "the peak memory")):
+    return f"adds {_list_changes(choice, candidate, ' to the')} of {row.backbone}"
+
+
+def _list_changes(choice: Choice, candidate: Candidate, link: str = " in") -> str:
+    """The changes of latency, parameters and peak memory, as a list."""
+    row = candidate.row
+    grown = [f"{show_ratio(row)}{link} latency"]
+    for metric, name in (("params", "parameters"), ("memory", "peak memory")):
         value, of = (getattr(r, LIMITS[metric].name, None) for r in (row, choice.baseline))
         if value is not None and of:
-            grown.append(f"{units.change(value / of)} to {name}")
-    listed = f"{', '.join(grown[:-1])} and {grown[-1]}" if len(grown) > 1 else grown[0]
-    return f"adds {listed} of {row.backbone}"
+            grown.append(f"{units.change(value / of)}{link} {name}")
+    return f"{', '.join(grown[:-1])} and {grown[-1]}" if len(grown) > 1 else grown[0]
 
 
 def _points(gain: Gain) -> str:
