@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
@@ -22,14 +22,14 @@ from attn_bench.model.axes import Mode
 from attn_bench.model.case import LEAST_IMAGE, USUAL_IMAGE, Shape
 from attn_bench.model.errors import RequestError
 from attn_bench.model.metrics import LIMITS
+from attn_bench.model.status import Exit
 from attn_bench.view.console import plain
 
 if TYPE_CHECKING:
-    from attn_bench.jobs.recommend.answer import RecommendRequest
+    from attn_bench.jobs.recommend.answer import Recommendation, RecommendRequest
     from attn_bench.jobs.recommend.limits import Limit
 
 F = TypeVar("F", bound=Callable[..., Any])
-USUAL_SUITE = "choose"
 USUAL_STAGE_BATCH = 8
 
 
@@ -42,7 +42,16 @@ QUESTION = (
         help="Choose for this network: a backbone of timm (resnet50), or yours: "
         "my_net.py:MyNet, my_package.nets:make.",
     ),
-    click.option("--shape", metavar="CxHxW", help="Or for a single stage: 256x56x56."),
+    click.option(
+        "--shape",
+        metavar="CxHxW,…",
+        help="Or for single stages: 256x56x56,512x28x28. Each has an answer.",
+    ),
+    click.option(
+        "--share-of",
+        metavar="LATENCY",
+        help="With --shape: also show each latency as a share of your network's (80ms).",
+    ),
     click.option(
         "--input",
         type=click.IntRange(LEAST_IMAGE, 4096),
@@ -52,10 +61,9 @@ QUESTION = (
     ),
     click.option(
         "--batch",
-        type=click.IntRange(1, 10**6),
-        metavar="N",
+        metavar="N,…",
         help="The batch size; by default 1 image for a backbone, "
-        f"{USUAL_STAGE_BATCH} maps for a stage.",
+        f"{USUAL_STAGE_BATCH} maps for a stage. Each of several (1,16) has an answer.",
     ),
     click.option(
         "--place",
@@ -129,26 +137,37 @@ def command(context: click.Context, /, json_file: str | None, **options: Any) ->
     from attn_bench.jobs.recommend import recommend as job
     from attn_bench.view.console import recommend as view
     from attn_bench.view.console.progress import LiveProgress
+    from attn_bench.view.json_answer import keep
     from attn_bench.view.recommend.json import write_json
 
-    question = question_of(options, typed_options(context))
+    questions = questions_of(options, typed_options(context))
     check_writable([json_file])
-    with closing(LiveProgress()) as progress:
-        answer = job.recommend(question, progress)
-    view.show(answer)
+    answers: list[Recommendation] = []
+    for question in questions:
+        with closing(LiveProgress()) as progress:
+            answer = job.recommend(question, progress)
+        if answers:
+            plain.line("")
+        answers.append(answer)
+        view.show(answer)
+        if answer.measured is not None:
+            with suppress(OSError):  # the page of the run then lacks the answer
+                keep(answer.measured.path, write_json([answer]))
+        if answer.measured and answer.measured.trouble:
+            plain.error(answer.measured.trouble)
+        if answer.exit_status == Exit.INTERRUPTED:
+            break
     if json_file is not None:
-        write_file(Path(json_file), write_json(answer))
-    if answer.measured and answer.measured.trouble:
-        plain.error(answer.measured.trouble)
-    return answer.exit_status
+        write_file(Path(json_file), write_json(answers))
+    return max(answer.exit_status for answer in answers)
 
 
-def question_of(options: Mapping[str, Any], typed: Collection[str]) -> RecommendRequest:
-    """The question of the options.
+def questions_of(options: Mapping[str, Any], typed: Collection[str]) -> list[RecommendRequest]:
+    """The questions of the options: one for each shape and batch.
 
     typed: the names of the options on the command line.
     """
-    from attn_bench.jobs.recommend.answer import RecommendRequest
+    from attn_bench.jobs.recommend.answer import USUAL_SUITE, RecommendRequest
 
     backbone, shape, side = options["backbone"], options["shape"], options["input"]
     if (backbone is None) == (shape is None):
@@ -162,17 +181,25 @@ def question_of(options: Mapping[str, Any], typed: Collection[str]) -> Recommend
     if options["minutes"] and options["budget"]:
         raise RequestError("--minutes and --budget are the same: give one of them")
     budget_s = options["minutes"] * 60 if options["minutes"] else options["budget"]
-    return RecommendRequest(
+    batches = _batches(options["batch"] or str(1 if backbone else USUAL_STAGE_BATCH))
+    listed = shape.split(",") if shape else []
+    shapes = [_stage(text, batch) for text in listed for batch in batches]
+    images = [Shape(batch, 3, side, side) for batch in batches] if backbone else []
+    if options["out"] and len(shapes or images) > 1:
+        raise RequestError("--out is the folder of one run: ask for one shape and batch at a time")
+    first = RecommendRequest(
         request_of(options, suite=options["suite"] or USUAL_SUITE, budget=budget_s),
         tuple(_limits(options, is_whole=backbone is not None)),
         backbone,
-        Shape(options["batch"] or 1, 3, side, side) if backbone else None,
+        None,
         options["place"],
         options["search"] == "places",
-        _stage(shape, options["batch"] or USUAL_STAGE_BATCH) if shape else None,
+        None,
         modes_of(options["mode"]),
         options["fresh"],
+        share_of_us=_share_of(options["share_of"], is_whole=backbone is not None),
     )
+    return [replace(first, shape=one) for one in shapes] + [replace(first, image=i) for i in images]
 
 
 def modes_of(word: str | None) -> tuple[Mode, ...]:
@@ -204,6 +231,30 @@ def _limits(options: Mapping[str, Any], *, is_whole: bool) -> Iterator[Limit]:
                 f"({limit.of.example}?)"
             )
         yield limit
+
+
+def _share_of(text: str | None, *, is_whole: bool) -> float | None:
+    """The latency of `--share-of` in µs."""
+    from attn_bench.jobs.recommend.limits import Limit
+
+    if text is None:
+        return None
+    if is_whole:
+        raise RequestError("--share-of needs --shape: the costs of a backbone are shares already")
+    try:
+        limit = Limit.read("latency", text)
+    except ValueError as error:
+        raise RequestError(f"--share-of {error}") from None
+    if limit.is_relative:
+        raise RequestError(f"--share-of {text}: must be the latency of your network (80ms)")
+    return limit.most
+
+
+def _batches(text: str) -> list[int]:
+    found = [part.strip() for part in text.split(",")]
+    if wrong := [part for part in found if not re.fullmatch(r"[1-9]\d{0,5}", part)]:
+        raise RequestError(f"--batch {wrong[0]!r}: must be a whole number from 1 to 999999")
+    return [int(part) for part in dict.fromkeys(found)]
 
 
 def _stage(text: str, batch: int) -> Shape:

@@ -38,6 +38,8 @@ def make_plan(
     rules = [
         Condition(rule, CASE_COLUMNS, f"{suite.source}: leave_out") for rule in suite.leave_out
     ]
+    if modules and (problem := _unmatched(suite, modules)):
+        raise RequestError(problem)
     is_selected = make_selection(modules, where)
     selected = []
     for case in _all_cases(suite, device):
@@ -144,13 +146,16 @@ def _unsupported(case: Case) -> str | None:
     return None
 
 
+def _unmatched(suite: Suite, modules: str) -> str | None:
+    """The complaint of a glob that matches no module of the suite; None if each does."""
+    names = {name for grid in suite.grids for name in grid.modules} | {suite.baseline}
+    for glob in (part.strip() for part in modules.split(",")):
+        if not any(matches(name, glob) for name in names) and not suite.published:
+            return f"--modules {glob!r} matches no module of {suite.name}{nearest(glob, names)}"
+    return None
+
+
 def _nothing_left(suite: Suite, modules: str | None, where: str | None) -> str:
-    if modules:
-        names = {name for grid in suite.grids for name in grid.modules}
-        if not any(matches(name, modules) for name in names):
-            return f"--modules {modules!r} matches no module of {suite.name}" + nearest(
-                modules, names
-            )
     conditions = " and ".join(
         text
         for text in (modules and f"--modules {modules!r}", where and f"--where {where!r}")

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
+from attn_bench.store.files import write_atomically
+
+FILE = "answer.json"  # in the run folder that the command measured
 ANSWER_SCHEMA = 1
 Kind = Literal["check", "recommend", "verify"]
 
@@ -22,3 +26,22 @@ def as_json(kind: Kind, content: Mapping[str, Any]) -> str:
     """
     answer = {"schema": ANSWER_SCHEMA, "kind": kind, **content}
     return json.dumps(answer, indent=2, ensure_ascii=False) + "\n"
+
+
+def keep(folder: Path, text: str) -> None:
+    """Keep the answer in a run folder, for its page. Raises OSError."""
+    write_atomically(folder / FILE, text.encode())
+
+
+def read_sentences(folder: Path) -> tuple[str, list[str]] | None:
+    """The question of a kept recommendation and its sentences; None if there is none to read."""
+    try:
+        answer = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(answer, dict) or answer.get("schema") != ANSWER_SCHEMA:
+        return None
+    question, reasons, more = (answer.get(key) for key in ("question", "reasons", "to_decide"))
+    if not (isinstance(question, str) and isinstance(reasons, list) and isinstance(more, list)):
+        return None
+    return question, [str(sentence) for sentence in (*reasons, *more)]

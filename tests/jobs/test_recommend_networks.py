@@ -159,9 +159,63 @@ def test_a_plain_network_on_the_limit(cli: Cli, folder: Path) -> None:
     assert found["to_decide"] == ["On the limit, where more time does not decide: se."]
 
 
+def test_several_stages_and_batches(cli: Cli, folder: Path) -> None:
+    """Each shape with each batch has an answer, with its latency in ms and as a share."""
+    words = ("recommend", "--device", "cpu", "--threads", "1", "--budget", "6", "--modules", "se")
+    words += ("--shape", "8x8x8,16x4x4", "--batch", "1,2", "--share-of", "80ms")
+    done = cli(*words, "--json", "all.json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((folder / "all.json").read_text("utf-8"))["answers"]
+    assert [each["question"].split(" at ")[1].split(",")[0] for each in found] == [
+        *("1×8×8×8", "2×8×8×8", "1×16×4×4", "2×16×4×4")
+    ]
+    heading = next(line for line in done.stdout.splitlines() if "candidate" in line)
+    assert heading.split()[:4] == ["candidate", "ms", "share", "latency"]
+
+
+def test_modules_of_the_users_are_candidates(cli: Cli, folder: Path) -> None:
+    """`--modules-from` alone makes a module a candidate beside those of the usual suite."""
+    (folder / "mine.py").write_text(MINE, encoding="utf-8")
+    words = ("--backbone", "resnet18", "--modules", "mine,se", "--modules-from", "mine.py")
+    assert places(answer(cli, folder, *words)) == {"mine": "block", "se": "block"}
+
+
+MINE = """\
+import torch
+
+from attn_bench import register
+
+
+@register("mine")
+class Mine(torch.nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+
+    def forward(self, x):
+        return x * x.mean((2, 3), keepdim=True).sigmoid()
+"""
+
+
+def test_the_page_opens_with_the_answer(cli: Cli, folder: Path) -> None:
+    """The page of a run of `recommend` states the question and the reasons above the warnings."""
+    found = answer(cli, folder, "--backbone", "resnet18", "--modules", "se")
+    (run,) = (folder / "results").glob("*recommend*")
+    assert cli("report", str(run)).returncode == 0
+    page = (run / "report.html").read_text("utf-8")
+    assert page.index('class="answer"') < page.index("<nav")
+    assert found["reasons"][0].replace("'", "&#39;") in page
+    (run / "answer.json").write_text('{"schema": 1, "question": 3}', encoding="utf-8")
+    assert cli("report", str(run)).returncode == 0
+    assert 'class="answer"' not in (run / "report.html").read_text("utf-8")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (("resnet18", "--modules", "se,nope"), "--modules 'nope' matches no module"),
+        (("resnet18", "--share-of", "80ms"), "--share-of needs --shape"),
+        (("resnet18", "--batch", "0"), "--batch '0': must be a whole number"),
+        (("resnet18", "--batch", "1,2", "--out", "x"), "--out is the folder of one run"),
         (("my_net.py:MyNt",), "my_net.py has no 'MyNt' (did you mean 'MyNet'?)"),
         (("my_ne.py:MyNet",), "--backbone my_ne.py: file not found (did you mean 'my_net.py'?)"),
         (("my_net.py",), "name the class or function in it (my_net.py:MyNet?)"),

@@ -16,6 +16,8 @@ from attn_bench.model.request import RunRequest
 from attn_bench.model.status import Exit
 from attn_bench.store.info import RunInfo
 
+USUAL_SUITE = "choose"  # the candidates, unless another suite is named
+
 
 @dataclass(frozen=True)
 class RecommendRequest:
@@ -26,6 +28,7 @@ class RecommendRequest:
     by_stage: whether each stage is measured alone, too.
     modes: both choose by inference, and also show the costs of training; none keeps the suite's.
     fresh: reuse no stored figure.
+    share_of_us: the latency of a network, of which the costs of a stage are shown as shares.
     replaces: how many attention modules of the backbone each candidate replaces; 0 if it is added.
     """
 
@@ -39,6 +42,7 @@ class RecommendRequest:
     modes: tuple[Mode, ...] = ()
     fresh: bool = False
     replaces: int = 0
+    share_of_us: float | None = None
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from attn_bench.catalog.backbones import Backbone, Place, one_spelling
 from attn_bench.jobs.recommend.answer import RecommendRequest
-from attn_bench.model.case import NOTHING
 from attn_bench.model.errors import RequestError
 from attn_bench.model.suite import Suite
 from attn_bench.papers.gains import published_place
@@ -45,9 +44,9 @@ def spelled(question: RecommendRequest, network: Backbone) -> tuple[str, ...]:
 
 
 def places_of(
-    question: RecommendRequest, suite: Suite, network: Backbone | None
+    question: RecommendRequest, suite: Suite, also: Sequence[str], network: Backbone | None
 ) -> Mapping[str, tuple[str, ...]]:
-    """The places of each candidate, by its label.
+    """The places of each candidate of the suite, and of the modules `also`, by its label.
 
     They are those of the question, or else that of its paper; where the network lacks that one, the
     first of all places that it has. A search adds each stage alone.
@@ -57,7 +56,7 @@ def places_of(
         return {}
     labels = [variant.label for grid in suite.grids for variant in grid.variants()]
     found = {}
-    for label in [*labels, NOTHING] if question.replaces else labels:
+    for label in (*labels, *also):
         places = question.places or (_published_place(label, backbone, network),)
         found[label] = (*places, *_stages_of(places, network)) if question.by_stage else places
     return found

@@ -15,7 +15,7 @@ from attn_bench.engine.progress import Progress
 from attn_bench.engine.run import Finished
 from attn_bench.engine.session import modules_without_worker, open_session
 from attn_bench.jobs.check.stored import find_run_to_run
-from attn_bench.jobs.recommend.answer import Recommendation, RecommendRequest
+from attn_bench.jobs.recommend.answer import USUAL_SUITE, Recommendation, RecommendRequest
 from attn_bench.jobs.recommend.choice import NO_TRAINING, Choice, Training, choose
 from attn_bench.jobs.recommend.more_time import time_to_decide
 from attn_bench.jobs.recommend.places import complete, places_of, spelled
@@ -43,8 +43,9 @@ def recommend(question: RecommendRequest, progress: Progress) -> Recommendation:
     here, known, network = _find_here(question, progress)
     question = complete(question, network)
     suite = suite_file.load(question.request.suite, known)
-    places = places_of(question, suite, network)
-    aim = _aim(question, places)
+    also = _others(question, known)
+    places = places_of(question, suite, also, network)
+    aim = _aim(question, places, also)
     aimed = suite_file.aim_suite(suite, aim)
     plan = _plan(question, aimed, here, places)
     cases = {case.id: case for case in plan.measurable}
@@ -110,12 +111,26 @@ def _find_here(
     return here, session.modules, network
 
 
-def _aim(question: RecommendRequest, places: Mapping[str, tuple[str, ...]]) -> Aim:
+def _others(question: RecommendRequest, known: Registry) -> tuple[str, ...]:
+    """The candidates beside those of the suite: `none` in a slot, and the user's modules.
+
+    A suite of the user's names all of its candidates.
+    """
+    request = question.request
+    nothing = (NOTHING,) if question.replaces else ()
+    if request.suite != USUAL_SUITE:
+        return nothing
+    return (*nothing, *(entry.name for entry in known if entry.origin in request.modules_from))
+
+
+def _aim(
+    question: RecommendRequest, places: Mapping[str, tuple[str, ...]], also: tuple[str, ...]
+) -> Aim:
     if question.backbone is None:
         assert question.shape is not None
         _, *sizes = str(question.shape).split("x")
         name = f"recommend-{'x'.join(sizes)}"
-        return Aim(name, shapes=(question.shape,), modes=question.modes)
+        return Aim(name, shapes=(question.shape,), modes=question.modes, also=also)
     assert question.image is not None
     wanted = dict.fromkeys(place for each in places.values() for place in each)
     return Aim(
@@ -123,7 +138,7 @@ def _aim(question: RecommendRequest, places: Mapping[str, tuple[str, ...]]) -> A
         networks=tuple(Network(question.backbone, place) for place in wanted),
         images=(question.image,),
         modes=question.modes,
-        also=(NOTHING,) if question.replaces else (),
+        also=also,
     )
 
 

@@ -17,7 +17,7 @@ def show(answer: Recommendation) -> None:
     console = open_stdout()
     console.print(f"[bold]{escape(words.make_title(answer))}[/]")
     console.print(f"{escape(remarks.name_machine(answer.info))}\n")
-    console.print(table.make_table(answer.choice, console.width))
+    console.print(table.make_table(answer.choice, console.width, answer.request.share_of_us))
     for explanation in table.make_legend(answer.choice, console.width):
         line(explanation)
     line("")

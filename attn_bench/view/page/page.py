@@ -20,6 +20,7 @@ from attn_bench.model.run import Rates
 from attn_bench.store.info import RunInfo
 from attn_bench.store.runs import StoredRun
 from attn_bench.view import remarks
+from attn_bench.view.json_answer import read_sentences
 from attn_bench.view.page.drawing import PALETTE, Picture, svg
 from attn_bench.view.page.table import find_filters, make_table
 from attn_bench.view.summary import make_legends, summarise
@@ -41,6 +42,7 @@ def render(run: StoredRun, pictures: Sequence[Picture]) -> str:
             info=run.info,
             version=__version__,
             machine=remarks.name_machine(run.info),
+            answer=read_sentences(run.path),
             warnings=remarks.list_warnings(run.info),
             remarks=[*name_winners(run.rows), *remarks.list_remarks(run.rows, run.info)],
             counts=_counts(run.rows),

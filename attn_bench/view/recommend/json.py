@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from attn_bench.jobs.recommend.answer import Recommendation
 from attn_bench.view.json_answer import as_json
 from attn_bench.view.recommend import words
 
 
-def write_json(answer: Recommendation) -> str:
-    """The whole answer as JSON."""
+def write_json(answers: Sequence[Recommendation]) -> str:
+    """One answer as JSON, or several below the key `answers`."""
+    found = [_describe(answer) for answer in answers]
+    return as_json("recommend", found[0] if len(found) == 1 else {"answers": found})
+
+
+def _describe(answer: Recommendation) -> dict[str, Any]:
     choice = answer.choice
-    content = {
+    return {
         "question": words.make_title(answer),
         "limits": [str(limit) for limit in choice.limits],
         "chosen": choice.chosen.label if choice.chosen else None,
@@ -39,4 +46,3 @@ def write_json(answer: Recommendation) -> str:
         "reused": answer.reused,
         "exit_status": answer.exit_status,
     }
-    return as_json("recommend", content)

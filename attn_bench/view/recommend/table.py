@@ -23,7 +23,7 @@ MARKS: dict[Fit, str] = {"yes": "", "unclear": "?", "no": "!", "unknown": ""}
 BRACKETS = {"read": (" ", " "), "secondary": ("(", ")"), "recalled": ("[", "]")}
 
 
-def make_table(choice: Choice, width: int) -> Table:
+def make_table(choice: Choice, width: int, share_of_us: float | None = None) -> Table:
     """A line for the baseline, then one for each candidate, in the order of the choice.
 
     In a narrow terminal, names are folded and fewer papers are shown. No figure is cut.
@@ -34,6 +34,8 @@ def make_table(choice: Choice, width: int) -> Table:
     trained = TRAINED if choice.training_baseline else ()
     headings = [str(LIMITS[name].heading) for name in trained]
     headings = [*(str(metric.heading) for metric in metrics), *(f"training {h}" for h in headings)]
+    if not _is_network(choice):
+        headings[:0] = ["ms", "share"] if share_of_us else ["ms"]
     for heading in [*headings, "fits"]:
         is_word = heading == "fits"
         shown.add_column(heading, justify="left" if is_word else "right", no_wrap=True)
@@ -42,18 +44,20 @@ def make_table(choice: Choice, width: int) -> Table:
     if (baseline := choice.baseline) is not None:
         name = "as it is" if choice.replaces else baseline.variant
         absolute = [_absolute(baseline, metric) for metric in metrics]
+        if not _is_network(choice):
+            absolute = [*_alone(baseline, share_of_us), "1 ×", *absolute[1:]]
         if choice.training_baseline is not None:
             absolute += [_absolute(choice.training_baseline, LIMITS[name]) for name in TRAINED]
         shown.add_row(f"  {escape(name)}", *absolute)
     for candidate in choice.candidates:
         style = "bold green" if candidate is choice.chosen else None
-        shown.add_row(*_cells(candidate, choice, width), style=style)
+        shown.add_row(*_cells(candidate, choice, width, share_of_us), style=style)
     return shown
 
 
 def make_legend(choice: Choice, width: int) -> list[str]:
     """The meaning of the signs and letters of the table."""
-    is_network = choice.baseline is not None and choice.baseline.backbone is not None
+    is_network = _is_network(choice)
     costs = "costs are changes against" if is_network else "× means times"
     plain = "the network as it is" if choice.replaces else "the plain backbone"
     baseline = plain if is_network else "a copy of the input"
@@ -82,15 +86,33 @@ def _metrics(choice: Choice) -> list[Metric]:
     return [metric for name, metric in LIMITS.items() if name in USUAL or name in limited]
 
 
+def _is_network(choice: Choice) -> bool:
+    return choice.baseline is not None and choice.baseline.backbone is not None
+
+
 def _absolute(row: Row, metric: Metric) -> str:
     """A figure of the baseline, in its unit."""
     if metric.kind == "exact":
         return metric.show(getattr(row, metric.name))
-    found = row.interval(metric.name)
-    return f"{units.with_interval(found.times(1e-3) if found else None)} ms"
+    return f"{_milliseconds(row)} ms"
 
 
-def _cells(candidate: Candidate, choice: Choice, width: int) -> list[str]:
+def _alone(row: Row, share_of_us: float | None) -> list[str]:
+    """The latency of a module in a stage, and its share of a network's, to the digits known."""
+    found = row.interval("latency_us")
+    factors = [1e-3] if share_of_us is None else [1e-3, 100 / share_of_us]
+    shown = [units.with_interval(found.times(f) if found else None) for f in factors]
+    return [text.partition(" ±")[0] + unit for text, unit in zip(shown, ("", " %"), strict=False)]
+
+
+def _milliseconds(row: Row) -> str:
+    found = row.interval("latency_us")
+    return units.with_interval(found.times(1e-3) if found else None)
+
+
+def _cells(
+    candidate: Candidate, choice: Choice, width: int, share_of_us: float | None
+) -> list[str]:
     row, baseline = candidate.row, choice.baseline
     sign = TAKEN if candidate is choice.chosen else " "
     extent = "" if row.extent is None else f" {row.extent}"
@@ -101,6 +123,8 @@ def _cells(candidate: Candidate, choice: Choice, width: int) -> list[str]:
         _relative(row, baseline, metric) + MARKS[candidate.keeps.get(str(metric.limit), "yes")]
         for metric in _metrics(choice)
     ]
+    if not _is_network(choice):
+        costs[:0] = _alone(row, share_of_us)
     if choice.training_baseline is not None:
         costs += _training_costs(candidate, choice.training_baseline)
     gains = [
