@@ -147,6 +147,18 @@ def test_the_answer_says_how_long_it_takes_to_decide(cli: Cli, folder: Path) -> 
     assert found["said"].count("may or may not fit: se") == 1
 
 
+def test_an_unclear_figure_is_not_measured_again_in_the_same_time(cli: Cli, folder: Path) -> None:
+    """A candidate that stayed unclear is measured again only if there is more time for it."""
+    words = ("--backbone", "resnet18", "--modules", "se", "--max-latency", "+8%")
+    answer(cli, folder, *words, status=4, script=RealFacts(half_known))
+    script = RealFacts(half_known)
+    again = answer(cli, folder, *words, status=4, script=script)
+    assert sum(again["reused"].values()) == 2
+    assert not script.workers
+    more = ("--backbone", "resnet18", "--modules", "se", "--max-latency", "+8%", "--budget", "9")
+    assert sum(answer(cli, folder, *more, status=4, script=script)["reused"].values()) < 2
+
+
 def test_a_plain_network_on_the_limit(cli: Cli, folder: Path) -> None:
     """A candidate on the limit is named: no time decides about it."""
 

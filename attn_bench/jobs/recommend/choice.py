@@ -60,6 +60,7 @@ class Choice:
     of_other_backbone: whether the gains are ResNet-50's, because none is known for the backbone.
     direct: the latency of other candidates over that of the chosen one, paired, by case; empty if
         their figures come from several runs.
+    training_baseline: the baseline in training, if that was asked for beside inference.
     """
 
     baseline: Row | None

@@ -17,6 +17,7 @@ from attn_bench.engine.session import modules_without_worker, open_session
 from attn_bench.jobs.check.stored import find_run_to_run
 from attn_bench.jobs.recommend.answer import USUAL_SUITE, Recommendation, RecommendRequest
 from attn_bench.jobs.recommend.choice import NO_TRAINING, Choice, Training, choose
+from attn_bench.jobs.recommend.limits import known_interval
 from attn_bench.jobs.recommend.more_time import time_to_decide
 from attn_bench.jobs.recommend.places import complete, places_of, spelled
 from attn_bench.jobs.recommend.reuse import Found, Here, IsGood, find_stored, stored_names
@@ -187,7 +188,7 @@ def _good_enough(settings: Settings) -> IsGood:
     """
 
     def is_good(row: Row, run: StoredRun) -> bool:
-        ratio, then = row.interval("ratio"), run.info.settings
+        ratio, then = known_interval(row, "ratio"), run.info.settings
         assert ratio is not None
         most = settings.most_ratio
         is_precise = ratio.half_width <= settings.precision * ratio.value

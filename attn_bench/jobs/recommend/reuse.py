@@ -11,13 +11,15 @@ from typing import Any
 
 from attn_bench.catalog import code
 from attn_bench.engine.process import worker_environment
+from attn_bench.jobs.recommend.limits import known_interval
 from attn_bench.model import machine, protocol
 from attn_bench.model.axes import DeviceName, Pages
 from attn_bench.model.case import Case
-from attn_bench.model.environment import Machine, fingerprint_of
+from attn_bench.model.environment import Machine, fingerprint_of, is_overloaded
 from attn_bench.model.errors import RequestError
 from attn_bench.model.metrics import Interval
 from attn_bench.model.row import Row
+from attn_bench.model.status import COUNTED
 from attn_bench.store import runs
 from attn_bench.store.info import SCHEMA, RunInfo
 from attn_bench.store.runs import StoredRun
@@ -93,7 +95,8 @@ def find_stored(cases: Mapping[str, Case], here: Here, is_good: IsGood) -> dict[
             case = cases.get(row.case_id)
             if case is None or row.case_id in found or not _is_of(row, case):
                 continue
-            if row.status == "failed" or (_is_sound(row) and is_good(row, run)):
+            is_sound = _is_sound(row) and not is_overloaded(run.info.environment)
+            if row.status == "failed" or (is_sound and is_good(row, run)):
                 found[row.case_id] = Found(row, run)
         if len(found) == len(cases):
             break
@@ -111,12 +114,12 @@ def _is_of(row: Row, case: Case) -> bool:
 
 
 def _is_sound(row: Row) -> bool:
-    """Whether the figures of the row are plausible."""
+    """Whether the figures of the row are plausible, be they precise or not."""
     counts = (row.params, row.macs, row.peak_memory_bytes)
     return (
-        row.status == "ok"
+        row.status in COUNTED
         and all(count is None or count >= 0 for count in counts)
-        and all(_is_interval(row.interval(metric)) for metric in ("latency_us", "ratio"))
+        and all(_is_interval(known_interval(row, metric)) for metric in ("latency_us", "ratio"))
     )
 
 
