@@ -47,7 +47,7 @@ def misbehaving(tmp_path_factory: pytest.TempPathFactory) -> ProgramRun:
         tmp_path_factory.mktemp("misbehaving"),
         *("--suite", str(DATA / "misbehaving.toml")),
         *("--modules-from", str(DATA / "bad_modules.py")),
-        *("--timeout", "10", "--memory", "1.5", "--device", "cpu"),
+        *("--timeout", "6", "--memory", "1.5", "--device", "cpu"),
     )
 
 

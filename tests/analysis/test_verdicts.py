@@ -84,18 +84,21 @@ def test_what_a_run_sees_is_what_it_calls_slower() -> None:
 
 
 def test_many_looks_at_unchanged_code_call_nothing_slower() -> None:
-    """Ten looks at 20 identical pairs, 60 times: at most three runs call anything different."""
+    """Ten looks at 10 identical pairs, 15 times: at most one run calls anything different.
+
+    benchmarks/check_rates.py measures how often.
+    """
     rng = np.random.default_rng(7)
     false_alarms = 0
-    for _ in range(60):
+    for _ in range(15):
         trial = Trial(
-            {f"c{i}": "se" for i in range(20)}, Tolerances([Tolerance("latency", fail=0.0)])
+            {f"c{i}": "se" for i in range(10)}, Tolerances([Tolerance("latency", fail=0.0)])
         )
         for look in range(1, 11):
-            timings = noisy_run(rng, 20, 5, between=0.006, within=0.02)
-            trial.look(timings.ratios(baselines(20)), look / 10)
+            timings = noisy_run(rng, 10, 5, between=0.006, within=0.02)
+            trial.look(timings.ratios(baselines(10)), look / 10)
         false_alarms += any(found.verdict != "same" for found in trial.decided.values())
-    assert false_alarms <= 3
+    assert false_alarms <= 1
 
 
 def test_exact_metrics_may_not_grow() -> None:

@@ -103,7 +103,7 @@ def verdict(repository: Path) -> str:
 def test_added_work_is_slower(repository: Path) -> None:
     """Through real processes, ten times the passes over the map are called slower than HEAD~1."""
     change(repository, "PASSES = 100", "PASSES = 1000")
-    words = ("--against", "HEAD~1", "--budget", "90", "--sessions", "5")
+    words = ("--against", "HEAD~1", "--budget", "90", "--sessions", "3")
     done = check(repository, *words, by=program)
     assert verdict(repository) == "slower", done.stdout
     assert done.returncode == 1

@@ -65,7 +65,7 @@ def verified(folder: Path, *words: str, by: Cli = inside) -> Verified:
 @pytest.fixture(scope="module")
 def bad(tmp_path_factory: pytest.TempPathFactory) -> Verified:
     """The modules of data/bad_modules.py, and a built-in after them, through real processes."""
-    words = ("--modules-from", str(DATA / "bad_modules.py"), "--timeout", "10", "--memory", "1.5")
+    words = ("--modules-from", str(DATA / "bad_modules.py"), "--timeout", "6", "--memory", "1.5")
     return verified(tmp_path_factory.mktemp("bad"), BAD, *words, by=program)
 
 

@@ -61,7 +61,7 @@ def check(shape, extent, dtype, layout, is_given):
             assert error(one.cpu(), other) < TOLERANCE[dtype]
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(4))
 def test_random_shapes(seed):
     """Forward and gradients are those of float64, and every run gives the same bits."""
     rng = random.Random(seed)

@@ -42,7 +42,7 @@ def test_one_bad_module_does_not_cost_the_others(misbehaving: ProgramRun) -> Non
         ("in_place", "failed", "in-place operation"),
         ("through_data", "failed", "forward: changed its input in place"),
         ("no_tensor", "failed", "forward: returned tuple, not a tensor"),
-        ("for_ever", "timeout", "no answer within 10 s"),
+        ("for_ever", "timeout", "no answer within 6 s"),
         ("crash", "failed", "the worker process was killed by SIGSEGV"),
         ("too_large", "out_of_memory", "can't allocate memory"),
         ("greedy", "out_of_memory", "can't allocate memory"),
