@@ -13,7 +13,7 @@ bench: .venv/.ready
 	$(BIN)/python -m attn_bench run --suite ge_extents
 
 test: .venv/.ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: .venv/.ready
 	$(BIN)/ruff format --check .

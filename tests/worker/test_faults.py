@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
+from pages import page_of
 from program import Cli, ProgramRun
+
+from attn_bench.store import runs
 
 BROKEN_SUITE = """
 title = "nothing works"
@@ -139,3 +143,11 @@ def test_variants_that_print_alike_are_two(cli: Cli, tmp_path: Path) -> None:
     done = cli("run", "--suite", "mine.toml", "--modules-from", "mine.py", "--dry-run")
     labels = [line.partition("/")[0] for line in done.stdout.splitlines()[:4]]
     assert labels == ["mine(a=1)", "mine(a=1.0)", "mine(a=True)", "mine(a='1')"]
+
+
+def test_the_page_names_every_fault(misbehaving: ProgramRun, tmp_path: Path) -> None:
+    """The page of a run whose modules misbehave shows each reason."""
+    folder = shutil.copytree(misbehaving.folder, tmp_path / "run")
+    page = page_of(runs.load(folder))
+    for row in misbehaving.stored.rows:
+        assert not row.error or " ".join(row.error.split()) in " ".join(page.words.split())
