@@ -198,6 +198,7 @@ def _good_enough(settings: Settings) -> IsGood:
         return (
             then.most_ratio == most
             and then.budget_s >= settings.budget_s
+            and then.sessions >= settings.sessions
             and then.precision <= settings.precision
         )
 

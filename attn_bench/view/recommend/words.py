@@ -170,9 +170,12 @@ def say_how_long(answer: Recommendation) -> list[str]:
         return []
     found = []
     if more.needs is not None:
-        minutes = max(1, ceil(more.needs.budget_s / 60))
-        words = f"--minutes {minutes}"
-        if more.needs.sessions > answer.info.settings.sessions:
+        then = answer.info.settings
+        has_more = more.needs.sessions > then.sessions
+        # With as many sessions and no more time, the figures of this answer would be reused.
+        least_s = 0.0 if has_more else then.budget_s + 1
+        words = f"--minutes {ceil(max(more.needs.budget_s, least_s) / 60)}"
+        if has_more:
             words += f" --sessions {more.needs.sessions}"
         found.append(f"To decide about the unclear candidates, measure longer: {words}.")
     if more.on_limit:
