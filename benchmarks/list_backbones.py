@@ -1,10 +1,12 @@
 """Lists the backbones of timm that can take a module, with their places.
 
     python benchmarks/list_backbones.py > attn_bench/catalog/data/backbones.csv
+    python benchmarks/list_backbones.py --check [FAMILY …]
 
 It builds each of timm's networks without memory (on PyTorch's "meta" device), and traces a forward
 of one image of 64×64. A network is left out if it cannot take such an image, or has fewer than
 three blocks and spatial convolutions: a vision transformer has none but the patches.
+--check compares with the listed ones instead. Status 1: one differs.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import timm
 import torch
 from torch import nn
 
+from attn_bench.catalog.backbones import BACKBONES
 from attn_bench.modules import backbones
 
 SIDE = 64
@@ -54,20 +57,37 @@ def describe(name: str) -> dict[str, object] | None:
     }
 
 
-def main() -> None:
+def check(families: list[str]) -> int:
+    """Print each listed backbone whose facts are others now. Returns the exit status."""
+    differ = 0
+    for name, listed in BACKBONES.items():
+        if families and listed.family not in families:
+            continue
+        row = describe(name) or {}
+        facts = (row.get("stages"), row.get("places"), row.get("attention"))
+        if facts != (listed.stages, " ".join(listed.places), listed.attention):
+            differ += 1
+            print(f"{name} ({listed.family}): now {facts}", flush=True)
+    print(f"{differ} differ")
+    return int(differ > 0)
+
+
+def main() -> int:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
+    if sys.argv[1:2] == ["--check"]:
+        return check(sys.argv[2:])
     names = sorted([*timm.list_models(), *(f"{name}{backbones.CAFFE}" for name in OF_PAPERS)])
     print(f"# by benchmarks/list_backbones.py, of timm {timm.__version__}")
-    table = csv.DictWriter(
-        sys.stdout, ("backbone", "family", "stages", "places", "attention"), lineterminator="\n"
-    )
+    columns = ("backbone", "family", "stages", "places", "attention")
+    table = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
     table.writeheader()
     for name in names:
         if (row := describe(name)) is not None:
             table.writerow(row)
             sys.stdout.flush()
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

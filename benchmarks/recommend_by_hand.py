@@ -41,8 +41,8 @@ def main(answer: str, *labels: str) -> None:
         ours = [100 * (row[name] - 1) for name in ("ratio_lo", "ratio", "ratio_hi")]
         agree = "overlap" if lo <= ours[2] and ours[0] <= hi else "DO NOT OVERLAP"
         print(
-            f"{candidate['label']}: by hand +{value:.1f} % ({lo:.1f} … {hi:.1f}), "
-            f"by recommend +{ours[1]:.1f} % ({ours[0]:.1f} … {ours[2]:.1f}): the intervals {agree}"
+            f"{candidate['label']}: by hand {value:+.1f} % ({lo:.1f} … {hi:.1f}), "
+            f"by recommend {ours[1]:+.1f} % ({ours[0]:.1f} … {ours[2]:.1f}): the intervals {agree}"
         )
 
 

@@ -10,12 +10,14 @@ A network that names its layers and blocks in its own way still shows them in wh
   stage   after the last block of each map size; without blocks, after its last spatial convolution.
 Stages are the map sizes at which the network has such places, counted from 1.
 
+A layer that a forward calls more than once (one ReLU for a whole block) is no place.
 What a network computes outside of layers (`F.relu`) is followed, but no module can be put after it;
 the place is then after the last layer before it.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -84,10 +86,28 @@ class Places:
 
 def find_places(model: nn.Module, x: Tensor) -> Places:
     """The places of `model`, from a forward of `x` in its present mode. Raises what it raises."""
-    recorder = _Recorder(x)
-    with recorder.watching(model), torch.no_grad(), recorder:
-        model(x)
+    with torch.no_grad():
+        recorder = _Recorder(x, _called_once(model, x))
+        with recorder.watching(model), recorder:
+            model(x)
     return recorder.places()
+
+
+def _called_once(model: nn.Module, x: Tensor) -> set[str]:
+    """The layers that a forward calls once. After another, a module would stand in many places."""
+    calls: Counter[str] = Counter()
+
+    def count(name: str, layer: nn.Module, given: Any) -> None:
+        calls[name] += 1
+
+    layers = model.named_modules()
+    hooks = [layer.register_forward_pre_hook(partial(count, name)) for name, layer in layers]
+    try:
+        model(x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {name for name, number in calls.items() if number == 1}
 
 
 # --- recording ------------------------------------------------------------------------------------
@@ -132,8 +152,9 @@ class _Fact:
 class _Recorder(TorchDispatchMode):
     """Follows the tensors of one forward through layers and operators."""
 
-    def __init__(self, x: Tensor) -> None:
+    def __init__(self, x: Tensor, called_once: set[str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._called_once = called_once
         self._is_square = x.shape[-1] == x.shape[-2]
         self._facts = {id(x): _Fact()}
         self._alive: list[Any] = [x]  # while a tensor lives, its id is its own
@@ -160,7 +181,8 @@ class _Recorder(TorchDispatchMode):
     def _leave(self, name: str, layer: nn.Module, given: tuple[Any, ...], out: Any) -> None:
         self._stack.pop()
         fact = self._facts.get(id(out))
-        if fact is None or not name or not isinstance(out, Tensor) or out.ndim != 4:
+        is_map = isinstance(out, Tensor) and out.ndim == 4
+        if fact is None or not is_map or name not in self._called_once or not name:
             return
         if fact.layer is not None and isinstance(layer, nn.Identity):
             return
@@ -229,7 +251,8 @@ class _Recorder(TorchDispatchMode):
         big, gate = sorted(given, key=lambda each: (-each.numel(), _is_spread(each)))
         if big.ndim != 4 or not _is_gate(gate, big):
             return None
-        names = [name for name, of in self._stack if of == id(big) and name]
+        names = [name for name, of in self._stack if of == id(big)]
+        names = [name for name in names if name in self._called_once and name]
         if names:
             self._gates.setdefault(names[0], _size(big))
         return self._facts[id(big)]

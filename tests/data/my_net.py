@@ -50,6 +50,20 @@ class Gated(nn.Module):
         return x.mean((2, 3))
 
 
+class Shared(nn.Module):
+    """A network with one activation for all of its convolutions."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16)
+        self.conv2, self.bn2 = nn.Conv2d(16, 32, 3), nn.BatchNorm2d(32)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        x = self.relu(self.bn1(self.conv1(x)))
+        return self.relu(self.bn2(self.conv2(x))).mean((2, 3))
+
+
 class Straight(nn.Module):
     """A network without residual blocks."""
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from data.my_net import Gated, MyNet, Straight
+from data.my_net import Gated, MyNet, Shared, Straight
 from torch import nn
 
 from attn_bench.modules import backbones
@@ -36,6 +36,11 @@ def test_without_residual_blocks_each_spatial_convolution_is_a_place():
     assert names(Straight(), "block") == []
     assert names(Straight(), "inner") == ["convs.2", "convs"]
     assert names(Straight(), "stage") == ["convs.2", "convs"]
+
+
+def test_a_layer_that_is_called_twice_is_no_place():
+    """Where one ReLU serves two convolutions, the places are after the norms before it."""
+    assert names(Shared(), "inner") == ["bn1", "bn2"]
 
 
 def test_attention_is_found_by_what_it_computes():
