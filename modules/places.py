@@ -10,7 +10,7 @@ A network that names its layers and blocks in its own way still shows them in wh
   stage   after the last block of each map size; without blocks, after its last spatial convolution.
 Stages are the map sizes at which the network has such places, counted from 1.
 
-A layer that a forward calls more than once (one ReLU for a whole block) is no place.
+No module can be put after a layer that a forward calls twice, such as one ReLU for a whole block.
 What a network computes outside of layers (`F.relu`) is followed, but no module can be put after it;
 the place is then after the last layer before it.
 """
