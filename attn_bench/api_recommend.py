@@ -24,7 +24,7 @@ from attn_bench.model.case import USUAL_IMAGE, Case, Shape
 from attn_bench.model.errors import RequestError, nearest
 from attn_bench.model.metrics import LIMITS
 from attn_bench.model.request import RUN_OPTIONS, RunKeywords, make_request
-from attn_bench.model.status import Exit
+from attn_bench.model.status import COUNTED, Exit
 from attn_bench.store import frames
 
 if TYPE_CHECKING:
@@ -97,10 +97,17 @@ class Recommended:
         return self.with_module(chosen.label) if chosen else copy.deepcopy(self.given)
 
     def with_module(self, label: str) -> nn.Module:
-        """A copy of the network with a candidate put in. Raises KeyError for an unknown label."""
+        """A copy of the network with a candidate put in.
+
+        Raises RequestError for an unknown label, and for a candidate that failed.
+        """
         from attn_bench.modules import backbones
 
         rows = {c.label: c.row for c in self.answer.choice.candidates}
+        if label not in rows:
+            raise RequestError(f"unknown candidate {label!r}{nearest(label, rows)}")
+        if rows[label].status not in COUNTED:
+            raise RequestError(f"{label} {rows[label].status}: {rows[label].error}")
         case = self._case_of(rows[label].case_id)
         assert case.network is not None
         place, variant = Place.read(case.network.place), case.variant

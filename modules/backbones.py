@@ -84,6 +84,15 @@ class Site(NamedTuple):
     slot: str | None = None
 
 
+class Followed(nn.Sequential):
+    """A layer, then a module. The layer may take several arguments, also by name."""
+
+    def forward(self, *given: Any, **named: Any) -> Tensor:
+        layer, module = self
+        result: Tensor = module(layer(*given, **named))
+        return result
+
+
 def build(
     backbone: str,
     make_module: MakeModule | None = None,
@@ -299,5 +308,5 @@ def _image(model: nn.Module, size: ImageSize) -> Tensor:
 def _insert(model: nn.Module, site: Site, module: nn.Module) -> None:
     path = site.slot or site.name
     parent, _, name = path.rpartition(".")
-    after = module if site.slot else nn.Sequential(model.get_submodule(path), module)
+    after = module if site.slot else Followed(model.get_submodule(path), module)
     setattr(model.get_submodule(parent), name, after)

@@ -72,6 +72,13 @@ def test_a_network_with_attention_keeps_it(folder: Path) -> None:
     assert found.with_module("se")(IMAGE).shape == (1, 16)
 
 
+def test_an_unknown_candidate_is_named(folder: Path) -> None:
+    """`with_module` of a label that is no candidate raises, with the nearest one."""
+    found = recommended(MyNet(), IMAGE, modules="se")
+    with pytest.raises(attn_bench.AttnBenchError, match=r"unknown candidate 'sse'.*'se'"):
+        found.with_module("sse")
+
+
 def test_other_images(folder: Path) -> None:
     """Images need not be square, nor have three channels."""
     net = torch.nn.Sequential(torch.nn.Conv2d(1, 16, 3), torch.nn.BatchNorm2d(16))

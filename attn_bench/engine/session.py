@@ -53,13 +53,14 @@ class OpenSession:
         assert isinstance(reply, protocol.SourcesFound), reply
         return reply.sources
 
-    def find_network(self, name: str, image: Shape) -> Backbone:
-        """The facts of a user's network for such images.
+    def find_network(self, name: str, image: Shape, layers: list[str]) -> Backbone:
+        """The facts of a network for such images.
 
-        Raises RequestError if it cannot be built, or the worker is lost.
+        layers: patterns, each of which must match a layer.
+        Raises RequestError if none does, if it cannot be built, or the worker is lost.
         """
         try:
-            reply = self.worker.ask(protocol.FindNetwork(name, image), TIMEOUT_S)
+            reply = self.worker.ask(protocol.FindNetwork(name, image, layers), TIMEOUT_S)
         except WorkerLost as lost:
             raise RequestError(f"the worker was lost: {lost}") from None
         if isinstance(reply, protocol.Failure):

@@ -155,10 +155,14 @@ class SourcesFound:
 
 @dataclass(frozen=True, slots=True)
 class FindNetwork:
-    """Build a network and find its places, for such images. -> NetworkFound"""
+    """Build a network and find its places, for such images. -> NetworkFound
+
+    layers: patterns, each of which must match a layer.
+    """
 
     name: str
     image: Shape
+    layers: list[str] = field(default_factory=list)
     kind: Literal["find_network"] = "find_network"
 
 

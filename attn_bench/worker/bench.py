@@ -78,8 +78,8 @@ class Bench:
                     return self.load(names)
                 case protocol.FindSources(names=names):
                     return protocol.SourcesFound(self._loaded.find(names))
-                case protocol.FindNetwork(name=name, image=image):
-                    found = describe_network(name, image)
+                case protocol.FindNetwork(name=name, image=image, layers=layers):
+                    found = describe_network(name, image, layers)
                     return replace(found, sources=self._loaded.look())
                 case protocol.ShareMemory(workers=workers):
                     limit = self.device.fair_share_bytes(workers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
@@ -34,17 +35,22 @@ def open_network(name: str) -> nn.Module:
     if not callable(found):
         kind = type(found).__name__
         raise CaseFailed("failed", f"{name} is a {kind}, not a class, function or nn.Module")
-    made: Any = attempt("backbone", found)
+    made: Any = attempt(f"{name} called without arguments", found)
     if not isinstance(made, nn.Module):
         raise CaseFailed("failed", f"{name} gives a {type(made).__name__}, not an nn.Module")
     return made
 
 
-def describe_network(name: str, image: Shape) -> NetworkFound:
-    """The stages, places and attention of a network for such images. Raises CaseFailed."""
+def describe_network(name: str, image: Shape, layers: Sequence[str]) -> NetworkFound:
+    """The stages, places and attention of a network for such images.
+
+    Raises CaseFailed, also for a pattern of `layers` that matches none.
+    """
     from attn_bench.modules import backbones
 
     model = open_network(name).eval()
+    for pattern in layers:
+        attempt("place", lambda: backbones.sites(model, "layers", layers=pattern))  # noqa: B023
     size = (image.channels, image.height, image.width)
     found = attempt("forward", lambda: backbones.all_sites(model, input_size=size))
     stages = max((site.stage for sites in found.values() for site in sites), default=0)

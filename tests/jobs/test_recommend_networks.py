@@ -117,6 +117,20 @@ def faster_without(case: Case, session: int, round_: int) -> float:
     return steady(case, session, round_) * (0.5 if case.variant.module == "none" else 1.0)
 
 
+def wide(case: Case, session: int, round_: int) -> float:
+    return (0.5, 1.0, 2.0)[session % 3] * 1e-3 if not case.is_plain else 1e-3
+
+
+def test_figures_too_wide_for_a_choice(cli: Cli, folder: Path) -> None:
+    """Without a limit, candidates that are not known to ± 20 % are named, with their intervals."""
+    words = ("--backbone", "resnet18", "--modules", "se")
+    found = answer(cli, folder, *words, status=4, script=RealFacts(wide))
+    assert found["reasons"][0] == "No candidate is known to ± 20 %."
+    assert "not known to ± 20 %: se" in found["said"]
+    (line,) = (line for line in found["said"].splitlines() if line.startswith("  se "))
+    assert "…" in line
+
+
 def test_what_the_built_in_attention_costs(cli: Cli, folder: Path) -> None:
     """The answer states the change without it, and what is certainly faster in its place."""
     words = ("--backbone", "my_net.py:Gated", "--modules", "se")
@@ -236,6 +250,9 @@ def test_the_page_opens_with_the_answer(cli: Cli, folder: Path) -> None:
         (("my_net.py:MyNet", "--place", "slot"), "has no attention slot (block, inner or stage?)"),
         (("my_net.py:MyNet", "--place", "block 4"), "has stages 1 to 3, not 4"),
         (("my_net.py:Straight", "--place", "block"), "has no residual blocks (inner or stage?)"),
+        (("my_net.py:MyNet", "--place", "layer*.cov2"), "no layer is called 'layer*.cov2'"),
+        (("resnet18", "--place", "layer*.cov2"), "no layer is called 'layer*.cov2'"),
+        (("my_net.py:Block",), "my_net.py:Block called without arguments"),
         (("vit_tiny_patch16_224",), "unknown backbone 'vit_tiny_patch16_224'"),
         (("resnet18", "--minutes", "1"), "--minutes and --budget are the same"),
     ],

@@ -123,3 +123,28 @@ def test_a_filled_slot_alone_is_replaced():
         found = backbones.all_sites(model, input_size=64)
     assert len(found["slot"]) == len(backbones.attention(model, found)) == 9
     assert len(found["block"]) == 11
+
+
+def test_a_block_may_take_arguments_by_name():
+    """A module after a block that is called with arguments by name gets the block's result."""
+
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x, *, scale):
+            return self.conv(x) * scale
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = Named()
+
+        def forward(self, x):
+            return self.body(x, scale=2.0)
+
+    model = Net().eval()
+    before = model(torch.ones(1, 3, 8, 8))
+    backbones.insert(model, lambda *size: nn.Identity(), "layers", input_size=8, layers="bod*")
+    torch.testing.assert_close(model(torch.ones(1, 3, 8, 8)), before)

@@ -42,6 +42,11 @@ class Candidate:
     training: Row | None = None
 
     @property
+    def is_measured(self) -> bool:
+        """Whether it was timed, be it precisely or not."""
+        return self.row.status in COUNTED and self.row.ratio_lo is not None
+
+    @property
     def cost(self) -> float:
         """The ratio to the baseline; only for a candidate that was timed."""
         assert self.row.ratio is not None

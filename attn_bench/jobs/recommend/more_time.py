@@ -12,6 +12,7 @@ from attn_bench.model.run import Block, Needs
 
 # A candidate nearer to the limit, as a fraction, is on it: runs differ by more (`selfcheck`).
 ON_THE_LIMIT = 0.01
+NARROW = 0.03  # before its interval is so narrow, a candidate's place is not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +40,12 @@ def time_to_decide(
         target = _half_width_to_decide(candidate, choice)
         if target is None:
             continue
-        if target < ON_THE_LIMIT:
+        ratio = candidate.row.interval("ratio")
+        is_narrow = ratio is not None and ratio.half_width <= NARROW * ratio.value
+        if target < ON_THE_LIMIT and is_narrow:
             on_limit.append(candidate.label)
         else:
-            targets[candidate.row.case_id] = target
+            targets[candidate.row.case_id] = max(target, ON_THE_LIMIT)
     if choice.baseline is None or not (targets or on_limit):
         return None
     baseline = choice.baseline.case_id

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from attn_bench.analysis.estimates import Timings
 from attn_bench.catalog import backbones, code
-from attn_bench.catalog.backbones import Backbone
+from attn_bench.catalog.backbones import Backbone, Place
 from attn_bench.catalog.registry import Registry
 from attn_bench.engine.progress import Progress
 from attn_bench.engine.run import Finished
@@ -89,16 +89,17 @@ def _find_here(
     """
     request, backbone = question.request, question.backbone
     network = backbones.backbone(backbone) if backbone else None
-    is_own = backbone is not None and backbones.is_own(backbone)
+    patterns = [place.layers for place in map(Place.read, question.places) if place.layers]
+    must_look = backbone is not None and (backbones.is_own(backbone) or bool(patterns))
     known = modules_without_worker(request.modules_from)
-    if known is not None and not is_own and machine.possible_devices(request.device) == (HOST,):
+    if known is not None and not must_look and machine.possible_devices(request.device) == (HOST,):
         sources = code.Loaded().find(stored_names())
         return Here(HOST, request.threads, request.pages, sources), known, network
     with open_session(request, progress) as session:
-        if is_own:
+        if must_look:
             assert backbone is not None
             assert question.image is not None
-            network = session.find_network(backbone, question.image)
+            network = session.find_network(backbone, question.image, patterns)
         hello, found = session.hello, session.find_sources(stored_names())
     here = Here(
         hello.device,
@@ -295,7 +296,7 @@ def _exit_status(choice: Choice, finished: Finished | None) -> Exit:
     if choice.is_open:
         return Exit.UNDECIDED
     is_broken = any(candidate.row.status in FAULTS for candidate in choice.candidates)
-    if is_broken or all(candidate.row.ratio is None for candidate in choice.candidates):
+    if is_broken or not any(candidate.is_measured for candidate in choice.candidates):
         return Exit.NOT_MEASURED
     is_answered = choice.chosen is not None or choice.keeps_own
     return Exit.GOOD if is_answered else Exit.BAD_ANSWER

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from math import ceil, inf
 
 from attn_bench.jobs.recommend.answer import Recommendation
-from attn_bench.jobs.recommend.choice import TIE, Candidate, Choice, best_of, covered_by
-from attn_bench.jobs.recommend.limits import Limit
+from attn_bench.jobs.recommend.choice import KNOWN, TIE, Candidate, Choice, best_of, covered_by
+from attn_bench.jobs.recommend.limits import Limit, known_interval
 from attn_bench.model import units
 from attn_bench.model.axes import unusual_words
 from attn_bench.model.metrics import LIMITS
@@ -68,7 +68,7 @@ def _keep(choice: Choice) -> tuple[str, str, str]:
     )
     without = choice.without
     if without is None or without.row.ratio is None:
-        cost = "Their cost is not known."
+        cost = f"Their cost is not known to ± {units.percent(KNOWN)}."
     else:
         cost = f"Without them, the network changes by {_list_changes(choice, without)}."
     faster = [c for c in choice.candidates if c is not without and _is_faster(c)]
@@ -128,7 +128,7 @@ def _runner_up(
 
 
 def _nothing_fits(choice: Choice) -> tuple[str, str, str]:
-    measured = [c for c in choice.candidates if c.row.ratio is not None]
+    measured = [c for c in choice.candidates if c.is_measured]
     limits = ", ".join(map(str, choice.limits))
     if not measured:
         return (
@@ -138,11 +138,7 @@ def _nothing_fits(choice: Choice) -> tuple[str, str, str]:
         )
     if choice.is_open:
         possible = [c for c in measured if c.fits == "unclear"]
-        return (
-            f"No candidate certainly keeps the limits ({limits}).",
-            f"{len(possible)} of {len(measured)} may keep them: their intervals include a limit.",
-            "More time narrows the intervals.",
-        )
+        return _nothing_known(limits, len(possible), len(measured))
 
     def beyond(candidate: Candidate) -> float:
         return max(
@@ -185,6 +181,17 @@ def say_how_long(answer: Recommendation) -> list[str]:
     return found
 
 
+def _nothing_known(limits: str, possible: int, measured: int) -> tuple[str, str, str]:
+    wide, more = f"± {units.percent(KNOWN)}", "More time narrows the intervals."
+    if not limits:
+        return f"No candidate is known to {wide}.", "The intervals are too wide to choose.", more
+    return (
+        f"No candidate certainly keeps the limits ({limits}).",
+        f"{possible} of {measured} may keep them: an interval includes a limit, or exceeds {wide}.",
+        more,
+    )
+
+
 # --- caveats --------------------------------------------------------------------------------------
 
 
@@ -225,7 +232,8 @@ def list_unknowns(choice: Choice) -> list[str]:
     if bare := [c.label for c in choice.fitting if not c.gains and not choice.replaces]:
         found.append(f"these fit, but no published gain is known for them: {', '.join(bare)}")
     if unclear := [c.label for c in choice.candidates if c.fits == "unclear"]:
-        found.append(f"may or may not fit: {', '.join(unclear)}")
+        what = "may or may not fit" if choice.limits else f"not known to ± {units.percent(KNOWN)}"
+        found.append(f"{what}: {', '.join(unclear)}")
     for candidate in choice.candidates:
         figures = ", ".join(list_missed(candidate, choice))
         if candidate.fits == "unknown":
@@ -269,7 +277,7 @@ def _show_limited(limit: Limit, row: Row, baseline: Row | None) -> str:
     if limit.is_of_ratio:
         return show_ratio(row)
     if limit.of.kind == "timed" and not limit.is_relative:
-        found = row.interval(limit.of.name)
+        found = known_interval(row, limit.of.name)
         return f"{units.with_interval(found.times(1e-3) if found else None)} ms"
     value = getattr(row, limit.of.name)
     if not limit.is_relative:
@@ -281,7 +289,7 @@ def _show_limited(limit: Limit, row: Row, baseline: Row | None) -> str:
 
 def show_ratio(row: Row) -> str:
     """A network's change from the plain network, or a module's multiple of a copy of its input."""
-    ratio = row.interval("ratio")
+    ratio = known_interval(row, "ratio")
     if row.backbone is None:
         return f"{units.with_interval(ratio.times(1) if ratio else None)} ×"
     return units.change_with_interval(ratio.times(1) if ratio else None)
