@@ -117,7 +117,9 @@ class Recommended:
             made: nn.Module = entry.build(
                 channels, size, variant.at_stage(stage), **dict(variant.arguments)
             )
-            return made
+            like = next(self.given.parameters(), None)
+            made = made if like is None else made.to(like.device, like.dtype)
+            return made.train(self.given.training)
 
         model, shape = copy.deepcopy(self.given), case.shape
         size = (shape.channels, shape.height, shape.width)
@@ -185,7 +187,8 @@ def recommend(
         get_args(Mode) if mode == "both" else () if mode is None else (mode,),
         fresh,
     )
-    return Recommended(_answer(question, progress), given or _plain(backbone))
+    answer = _answer(question, progress)
+    return Recommended(answer, _plain(backbone) if given is None else given)
 
 
 def _answer(question: RecommendRequest, progress: bool) -> Recommendation:
@@ -249,7 +252,8 @@ def _save(model: nn.Module) -> str:
 
 def _own_modules(model: nn.Module) -> list[Any]:
     """The modules of code that is not installed, whose classes the network consists of."""
-    names = {type(layer).__module__ for layer in model.modules()} - {"__main__"}
+    classes = {one for layer in model.modules() for one in type(layer).__mro__}
+    names = {one.__module__ for one in classes} - {"__main__"}
     found = []
     for name in sorted(names & sys.modules.keys()):
         place = code.place_of(sys.modules[name])

@@ -23,7 +23,9 @@ Source card: places
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any, Literal, NamedTuple
@@ -128,15 +130,19 @@ def insert(
 ) -> None:
     """Put a module from `make_module` at each `place` of any network for images.
 
-    stages, layers: as `sites` takes them. Raises ValueError like `sites`, and for a place whose
-    output is no map.
+    stages, layers: as `sites` takes them. Raises ValueError like `sites`, for a place whose output
+    is no map, and for a layer that a forward does not call once.
     """
+    is_known, made = _has_known_blocks(model) and place != "layers", []
     found = sites(model, place, stages, input_size=input_size, layers=layers)
     for site, shape in zip(found, _shapes(model, found, input_size), strict=True):
         if len(shape) != 3:
             raise ValueError(f"the output of {site.name} has no channels, height and width")
         channels, height, width = shape
-        _insert(model, site, make_module(channels, (height, width), site.stage))
+        made.append(make_module(channels, (height, width), site.stage))
+        _insert(model, site, made[-1])
+    if not is_known:
+        _check_calls(model, made, input_size)
 
 
 def stage_names(model: nn.Module) -> list[str]:
@@ -223,9 +229,8 @@ def _known(model: nn.Module, place: PlaceKind) -> list[Site]:
 
 def _traced(model: nn.Module, input_size: ImageSize) -> dict[PlaceKind, list[Site]]:
     """The sites of each place that a forward finds."""
-    was_training = model.training
-    places = find_places(model.eval(), _image(model, input_size))
-    model.train(was_training)
+    with _evaluated(model):
+        places = find_places(model, _image(model, input_size))
     return {
         kind: [
             Site(each.name, places.stage_of(each), each.name if kind == "slot" else None)
@@ -287,15 +292,50 @@ def _shapes(model: nn.Module, found: list[Site], input_size: ImageSize) -> list[
     hooks = [
         model.get_submodule(site.name).register_forward_hook(recorder(site.name)) for site in found
     ]
-    was_training = model.training
-    with torch.no_grad():
-        model.eval()(_image(model, input_size))
-    model.train(was_training)
-    for hook in hooks:
-        hook.remove()
+    try:
+        with torch.no_grad(), _evaluated(model):
+            model(_image(model, input_size))
+    finally:
+        for hook in hooks:
+            hook.remove()
     if missing := [site.name for site in found if site.name not in shapes]:
         raise ValueError(f"the layer {missing[0]} gives no tensor in a forward")
     return [shapes[site.name] for site in found]
+
+
+def _check_calls(model: nn.Module, made: Sequence[nn.Module], size: ImageSize) -> None:
+    """Raise ValueError if a forward does not call each of the modules `made` once."""
+    calls: Counter[int] = Counter()
+
+    def count(layer: nn.Module, given: Any) -> None:
+        calls[id(layer)] += 1
+
+    hooks = [module.register_forward_pre_hook(count) for module in made]
+    try:
+        with torch.no_grad(), _evaluated(model):
+            model(_image(model, size))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    names = {id(layer): name for name, layer in model.named_modules()}
+    for module in made:
+        if calls[id(module)] != 1:
+            raise ValueError(
+                f"a forward calls {names[id(module)]} {calls[id(module)]} times, not once, so no "
+                "module can be put there (--place for other layers?)"
+            )
+
+
+@contextmanager
+def _evaluated(model: nn.Module) -> Iterator[None]:
+    """In evaluation; afterwards each layer is in its own mode again."""
+    modes = [(layer, layer.training) for layer in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for layer, is_training in modes:
+            layer.training = is_training
 
 
 def _image(model: nn.Module, size: ImageSize) -> Tensor:
@@ -309,4 +349,6 @@ def _insert(model: nn.Module, site: Site, module: nn.Module) -> None:
     path = site.slot or site.name
     parent, _, name = path.rpartition(".")
     after = module if site.slot else Followed(model.get_submodule(path), module)
+    if after is not module:
+        after.training = model.training
     setattr(model.get_submodule(parent), name, after)

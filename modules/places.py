@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -140,6 +140,7 @@ class _Fact:
     layer: the last layer that gave it.
     unit: the last spatial convolution before it; is_open: nothing but norms and activations since.
     block: the residual sum that gave it, if nothing but activations came since.
+    gated: the ids of the maps that gates, and nothing else, made into it.
     """
 
     depth: int = 0
@@ -147,6 +148,7 @@ class _Fact:
     unit: _Unit | None = None
     is_open: bool = False
     block: _Block | None = None
+    gated: frozenset[int] = frozenset()
 
 
 class _Recorder(TorchDispatchMode):
@@ -176,21 +178,23 @@ class _Recorder(TorchDispatchMode):
                 hook.remove()
 
     def _enter(self, name: str, layer: nn.Module, given: tuple[Any, ...]) -> None:
-        self._stack.append((name, id(given[0]) if given else 0))
+        self._stack.append((name, id(given[0]) if len(given) == 1 else 0))
 
     def _leave(self, name: str, layer: nn.Module, given: tuple[Any, ...], out: Any) -> None:
-        self._stack.pop()
+        _, taken = self._stack.pop()
         fact = self._facts.get(id(out))
         is_map = isinstance(out, Tensor) and out.ndim == 4
         if fact is None or not is_map or name not in self._called_once or not name:
             return
+        if taken in fact.gated:
+            self._gates.setdefault(name, _size(out))
         if fact.layer is not None and isinstance(layer, nn.Identity):
             return
         if fact.unit is not None and fact.is_open:
             fact.unit.name, fact.unit.size = name, _size(out)
         if fact.block is not None:
             fact.block.end = name
-        self._facts[id(out)] = _Fact(fact.depth, name, fact.unit, fact.is_open, fact.block)
+        self._facts[id(out)] = replace(fact, layer=name)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -220,7 +224,9 @@ class _Recorder(TorchDispatchMode):
             self._blocks.append(block)
             return _Fact(depth, block=block)
         if packet in PRODUCTS and (big := self._gated(given)) is not None:
-            return _Fact(depth, big.layer, big.unit)
+            of_big = self._facts[id(big)]
+            gated = of_big.gated | {id(big)}
+            return _Fact(depth, of_big.layer, of_big.unit, gated=gated)
         if packet in NORMS or torch.Tag.pointwise in func.tags:
             main = max(zip(given, known, strict=False), key=lambda pair: pair[0].numel())[1]
             main = known[0] if len(known) == 1 else main
@@ -244,18 +250,12 @@ class _Recorder(TorchDispatchMode):
         height, width = _size(x)
         return height * width > 1 and (height == width or not self._is_square)
 
-    def _gated(self, given: list[Tensor]) -> _Fact | None:
-        """What is known of the maps that this product weighs; None if it is no gate."""
+    def _gated(self, given: list[Tensor]) -> Tensor | None:
+        """The maps that this product weighs; None if it is no gate."""
         if len(given) != 2 or any(id(each) not in self._facts for each in given):
             return None
         big, gate = sorted(given, key=lambda each: (-each.numel(), _is_spread(each)))
-        if big.ndim != 4 or not _is_gate(gate, big):
-            return None
-        names = [name for name, of in self._stack if of == id(big)]
-        names = [name for name in names if name in self._called_once and name]
-        if names:
-            self._gates.setdefault(names[0], _size(big))
-        return self._facts[id(big)]
+        return big if big.ndim == 4 and _is_gate(gate, big) else None
 
     def places(self) -> Places:
         blocks = [block for block in self._blocks if block.name]

@@ -79,6 +79,15 @@ def test_an_unknown_candidate_is_named(folder: Path) -> None:
         found.with_module("sse")
 
 
+def test_new_modules_are_in_the_mode_and_dtype_of_the_network(folder: Path) -> None:
+    """A network in evaluation and in float64 gets such modules."""
+    net = MyNet().eval()
+    found = recommended(net, IMAGE, modules="se")
+    net.double()
+    assert not any(layer.training for layer in found.with_module("se").modules())
+    assert found.with_module("se")(IMAGE.double()).dtype == torch.float64
+
+
 def test_other_images(folder: Path) -> None:
     """Images need not be square, nor have three channels."""
     net = torch.nn.Sequential(torch.nn.Conv2d(1, 16, 3), torch.nn.BatchNorm2d(16))

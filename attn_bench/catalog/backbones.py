@@ -159,7 +159,7 @@ def _either(kinds: tuple[Kind, ...]) -> str:
     >>> _either(("block", "inner", "stage"))
     'block, inner or stage'
     """
-    *most, last = kinds
+    *most, last = kinds or ("a pattern of layers",)
     return f"{', '.join(most)} or {last}" if most else last
 
 

@@ -37,7 +37,7 @@ def read_sentences(folder: Path) -> tuple[str, list[str]] | None:
     """The question of a kept recommendation and its sentences; None if there is none to read."""
     try:
         answer = json.loads((folder / FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(answer, dict) or answer.get("schema") != ANSWER_SCHEMA:
         return None

@@ -50,6 +50,41 @@ class Gated(nn.Module):
         return x.mean((2, 3))
 
 
+class GateFirst(nn.Module):
+    """A network whose container begins with attention, and goes on with convolutions."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 16, 3, 2, 1)
+        self.body = nn.Sequential(Gate(16), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU())
+
+    def forward(self, x):
+        return self.body(self.stem(x)).mean((2, 3))
+
+
+class Alias(nn.Module):
+    """A network that calls its layer by a second name."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 16, 3)
+        self.called = [self.conv]
+
+    def forward(self, x):
+        return self.called[0](x).mean((2, 3))
+
+
+class Dense(nn.Module):
+    """A network without maps."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = nn.Linear(3, 10)
+
+    def forward(self, x):
+        return self.dense(x.mean((2, 3)))
+
+
 class Shared(nn.Module):
     """A network with one activation for all of its convolutions."""
 

@@ -253,6 +253,8 @@ def test_the_page_opens_with_the_answer(cli: Cli, folder: Path) -> None:
         (("my_net.py:MyNet", "--place", "layer*.cov2"), "no layer is called 'layer*.cov2'"),
         (("resnet18", "--place", "layer*.cov2"), "no layer is called 'layer*.cov2'"),
         (("my_net.py:Block",), "my_net.py:Block called without arguments"),
+        (("my_net.py:Dense",), "shows no spatial convolution of maps"),
+        (("my_net.py:Dense", "--place", "inner"), "has no inner (a pattern of layers?)"),
         (("vit_tiny_patch16_224",), "unknown backbone 'vit_tiny_patch16_224'"),
         (("resnet18", "--minutes", "1"), "--minutes and --budget are the same"),
     ],

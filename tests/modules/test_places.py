@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from data.my_net import Gated, MyNet, Shared, Straight
+from data.my_net import Alias, Gated, GateFirst, MyNet, Shared, Straight
 from torch import nn
 
 from attn_bench.modules import backbones
@@ -46,6 +46,26 @@ def test_a_layer_that_is_called_twice_is_no_place():
 def test_attention_is_found_by_what_it_computes():
     """A layer that weighs its input by a gate for each channel is attention, whatever its name."""
     assert names(Gated(), "slot") == ["body.0.bn2.1", "body.1.bn2.1"]
+
+
+def test_attention_is_the_layer_that_weighs_and_not_its_container():
+    """Convolutions beside attention in one container are no attention."""
+    assert names(GateFirst(), "slot") == ["body.0"]
+
+
+def test_a_layer_that_goes_by_another_name_takes_no_module():
+    """A module that a forward would not call is refused, and names the layer."""
+    with pytest.raises(ValueError, match=r"a forward calls conv\.1 0 times"):
+        backbones.insert(Alias(), lambda *size: nn.Identity(), "inner", input_size=16)
+
+
+def test_each_layer_stays_in_its_mode():
+    """Looking for places leaves a frozen norm in evaluation, and the rest in training."""
+    model = MyNet().train()
+    model.layer1[0].bn1.eval()
+    backbones.insert(model, lambda *size: nn.Identity(), "block", input_size=64)
+    assert model.layer2.training
+    assert not model.layer1[0].bn1.training
 
 
 @pytest.mark.parametrize("name", ["ecaresnet26t", "mobilenetv3_small_050", "ghostnet_100"])
@@ -96,11 +116,10 @@ def test_a_module_sees_the_maps_that_it_was_made_for(kind):
     model = MyNet().eval()
     before = model(torch.ones(1, 3, 64, 64))
     backbones.insert(model, Seen, kind, input_size=64)
-    made_calls = [module.calls for module in made]
     assert made
-    assert not any(made_calls)
+    assert [module.calls for module in made] == [1] * len(made)  # a look
     torch.testing.assert_close(model(torch.ones(1, 3, 64, 64)), before)
-    assert [module.calls for module in made] == [1] * len(made)
+    assert [module.calls for module in made] == [2] * len(made)
     assert [module.stage for module in made] == (
         [1, 2, 3] if kind == "stage" else [1, 1, 2, 2, 3, 3]
     )

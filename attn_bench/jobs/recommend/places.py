@@ -21,6 +21,11 @@ def complete(question: RecommendRequest, network: Backbone | None) -> RecommendR
     if network is None:
         return question
     places = spelled(question, network)
+    if not places and not network.places:
+        raise RequestError(
+            f"--backbone {question.backbone}: a forward shows no spatial convolution of maps, so "
+            "no place for a module (--place 'PATTERN' names layers)"
+        )
     if not places and network.attention:
         places = ("slot",)
     is_slot = bool(places) and all(Place.read(place).kind == "slot" for place in places)
