@@ -35,6 +35,7 @@ import torch
 from timm.models import _efficientnet_blocks as efficientnet
 from timm.models import convnext, regnet, resnet
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from .places import find_places
 
@@ -292,12 +293,7 @@ def _shapes(model: nn.Module, found: list[Site], input_size: ImageSize) -> list[
     hooks = [
         model.get_submodule(site.name).register_forward_hook(recorder(site.name)) for site in found
     ]
-    try:
-        with torch.no_grad(), _evaluated(model):
-            model(_image(model, input_size))
-    finally:
-        for hook in hooks:
-            hook.remove()
+    _look(model, input_size, hooks)
     if missing := [site.name for site in found if site.name not in shapes]:
         raise ValueError(f"the layer {missing[0]} gives no tensor in a forward")
     return [shapes[site.name] for site in found]
@@ -311,12 +307,7 @@ def _check_calls(model: nn.Module, made: Sequence[nn.Module], size: ImageSize) -
         calls[id(layer)] += 1
 
     hooks = [module.register_forward_pre_hook(count) for module in made]
-    try:
-        with torch.no_grad(), _evaluated(model):
-            model(_image(model, size))
-    finally:
-        for hook in hooks:
-            hook.remove()
+    _look(model, size, hooks)
     names = {id(layer): name for name, layer in model.named_modules()}
     for module in made:
         if calls[id(module)] != 1:
@@ -324,6 +315,16 @@ def _check_calls(model: nn.Module, made: Sequence[nn.Module], size: ImageSize) -
                 f"a forward calls {names[id(module)]} {calls[id(module)]} times, not once, so no "
                 "module can be put there (--place for other layers?)"
             )
+
+
+def _look(model: nn.Module, size: ImageSize, hooks: Sequence[RemovableHandle]) -> None:
+    """Run a forward for its hooks, and remove them."""
+    try:
+        with torch.no_grad(), _evaluated(model):
+            model(_image(model, size))
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 @contextmanager
