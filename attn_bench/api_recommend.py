@@ -234,7 +234,7 @@ def _save(model: nn.Module) -> str:
         cloudpickle.register_pickle_by_value(module)
     try:
         content = cloudpickle.dumps(model)
-    except Exception as error:  # as for a lambda in C, a lock, a file
+    except Exception as error:  # its __reduce__ may raise anything, and a lock does
         raise RequestError(
             f"recommend: the network cannot be pickled: {type(error).__name__}: {error}"
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,15 @@ def test_wrong_requests(folder: Path, words: tuple[Any, ...], more: Any, said: s
     with pytest.raises(attn_bench.AttnBenchError) as raised:
         recommended(*words, **more)
     assert said in str(raised.value)
+
+
+def test_a_network_that_cannot_be_pickled(folder: Path) -> None:
+    """A network with a lock is refused in one line, and nothing is left below results/."""
+    net = MyNet()
+    net.lock = threading.Lock()
+    with pytest.raises(attn_bench.AttnBenchError, match="cannot be pickled: TypeError"):
+        recommended(net, IMAGE)
+    assert not list(folder.rglob("*.pickle"))
 
 
 def test_an_unknown_keyword(folder: Path) -> None:

@@ -50,7 +50,10 @@ def describe_network(name: str, image: Shape, layers: Sequence[str]) -> NetworkF
 
     model = open_network(name).eval()
     for pattern in layers:
-        attempt("place", lambda: backbones.sites(model, "layers", layers=pattern))  # noqa: B023
+        try:
+            backbones.sites(model, "layers", layers=pattern)
+        except ValueError as error:
+            raise CaseFailed("failed", f"--place {pattern!r}: {error}") from None
     size = (image.channels, image.height, image.width)
     found = attempt("forward", lambda: backbones.all_sites(model, input_size=size))
     stages = max((site.stage for sites in found.values() for site in sites), default=0)

@@ -250,7 +250,10 @@ def test_the_page_opens_with_the_answer(cli: Cli, folder: Path) -> None:
         (("my_net.py:MyNet", "--place", "slot"), "has no attention slot (block, inner or stage?)"),
         (("my_net.py:MyNet", "--place", "block 4"), "has stages 1 to 3, not 4"),
         (("my_net.py:Straight", "--place", "block"), "has no residual blocks (inner or stage?)"),
-        (("my_net.py:MyNet", "--place", "layer*.cov2"), "no layer is called 'layer*.cov2'"),
+        (
+            ("my_net.py:MyNet", "--place", "layer*.cov2"),
+            "--place 'layer*.cov2': no layer is called",
+        ),
         (("resnet18", "--place", "layer*.cov2"), "no layer is called 'layer*.cov2'"),
         (("my_net.py:Block",), "my_net.py:Block called without arguments"),
         (("my_net.py:Dense",), "shows no spatial convolution of maps"),
