@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import count
 from math import exp, sqrt
@@ -31,7 +31,7 @@ from attn_bench.model.axes import AUTO, DeviceName
 from attn_bench.model.case import Case, Shape, Variant
 from attn_bench.model.metrics import Interval
 from attn_bench.model.request import TIMEOUT_S, RunRequest
-from attn_bench.model.run import Block, Plan, Settings
+from attn_bench.model.run import Block, HitRate, Plan, SelfcheckRates, Settings
 from attn_bench.model.suite import Grid, Suite, Tolerance
 from attn_bench.plan.cases import PRECISION, SECONDS_PER_CASE, SESSIONS
 
@@ -126,6 +126,11 @@ class Rate:
         half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
         return Interval(p, max(0.0, centre - half), min(1.0, centre + half))
 
+    def kept(self) -> HitRate:
+        """The rate for run.json."""
+        interval = self.interval()
+        return HitRate(hits=self.hits, of=self.trials, lo=interval.lo, hi=interval.hi)
+
 
 @dataclass(frozen=True)
 class Report:
@@ -207,29 +212,21 @@ class Report:
         lo, hi = np.quantile(resampled, [0.025, 0.975])
         return Interval(visible(everything), float(lo), float(hi))
 
-    def as_json(self) -> dict[str, Any]:
+    def rates(self) -> SelfcheckRates:
         """The results for run.json."""
-        return {
-            "trials": self.trials,
-            "case_s": self.case_s,
-            "false_alarms": _rate_json(self.false_alarms()),
-            "power": {str(percent): _rate_json(rate) for percent, rate in self.power().items()},
-            "run_to_run_sd": self.run_to_run_sd(),
-            "coverage": _rate_json(self.coverage(shares=False)),
-            **self._shared_json(),
-            "smallest_visible": {
-                f"{budget_s:g}": asdict(self.smallest_visible(budget_s)) for budget_s in BUDGETS_S
+        has_sharing = any(f.shares for f in self.findings)
+        return SelfcheckRates(
+            trials=self.trials,
+            case_s=self.case_s,
+            false_alarms=self.false_alarms().kept(),
+            power={str(percent): rate.kept() for percent, rate in self.power().items()},
+            coverage=self.coverage(shares=False).kept(),
+            coverage_of_sharing=self.coverage(shares=True).kept() if has_sharing else None,
+            run_to_run_sd=self.run_to_run_sd(),
+            smallest_visible={
+                f"{budget_s:g}": self.smallest_visible(budget_s) for budget_s in BUDGETS_S
             },
-        }
-
-    def _shared_json(self) -> dict[str, Any]:
-        if not any(f.shares for f in self.findings):
-            return {}
-        return {"coverage_of_sharing": _rate_json(self.coverage(shares=True))}
-
-
-def _rate_json(rate: Rate) -> dict[str, Any]:
-    return {"hits": rate.hits, "of": rate.trials, **asdict(rate.interval())}
+        )
 
 
 @dataclass(frozen=True)
@@ -276,7 +273,7 @@ def selfcheck(request: SelfcheckRequest, progress: Progress) -> tuple[Finished, 
             trials.measure(progress)
         session.signals.deafen()
         report = trials.report()
-        found = report.as_json() if report.findings else None
+        found = report.rates() if report.findings else None
         begun = replace(begun, info=replace(begun.info, selfcheck=found))
         return save(trials.whole(), begun), report
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from attn_bench.model.axes import AXES, ITEM_BYTES, Conditions, DType, MemoryFormat, conditions_of
+from attn_bench.model.bounds import Size
 
 Extent = int | Literal["global"]
 StageExtents = tuple[Extent, ...]
@@ -27,10 +28,10 @@ BASELINE = "@base"
 class Shape:
     """An NCHW input."""
 
-    batch: int
-    channels: int
-    height: int
-    width: int
+    batch: Size
+    channels: Size
+    height: Size
+    width: Size
 
     def __str__(self) -> str:
         return f"{self.batch}x{self.channels}x{self.height}x{self.width}"

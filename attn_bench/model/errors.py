@@ -9,6 +9,9 @@ import difflib
 from collections.abc import Iterable
 
 from attn_bench.model.status import Exit
+from attn_bench.model.text import printable
+
+LONGEST_REASON = 300  # characters
 
 
 class AttnBenchError(Exception):
@@ -34,7 +37,7 @@ class CannotWrite(AttnBenchError):
 
 
 def in_one_line(error: BaseException) -> str:
-    r"""The type of `error` and the first line of its message, with printable characters only.
+    r"""The type of `error` and the first line of its message, printable.
 
     >>> in_one_line(ValueError("no such width\nand more"))
     'ValueError: no such width'
@@ -44,7 +47,7 @@ def in_one_line(error: BaseException) -> str:
     except Exception:  # a user's class of error may not have a text
         text = ""
     first = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    shown = "".join(char if char.isprintable() else "?" for char in first[:300])
+    shown = printable(first[:LONGEST_REASON])
     return f"{type(error).__name__}: {shown}" if shown else type(error).__name__
 
 

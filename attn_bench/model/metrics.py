@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
+
+from annotated_types import Gt
 
 from attn_bench.model import units
+from attn_bench.model.bounds import Number, Time
 
 Kind = Literal["exact", "timed", "derived"]
 Show = Callable[[float | None], str]
@@ -53,14 +56,14 @@ class Timing:
         up; None where the system does not report it.
     """
 
-    seconds: float
-    first_call_s: float = 0.0
-    queued_s: float | None = None
-    device_s: float | None = None
+    seconds: Annotated[Time, Gt(0)]
+    first_call_s: Time = 0.0
+    queued_s: Time | None = None
+    device_s: Time | None = None
     device_clock: DeviceClock | None = None
-    more_s: float = 0.0
+    more_s: Time = 0.0
     throttled: bool | None = None
-    waited_s: float | None = None
+    waited_s: Time | None = None
 
     @property
     def calling_s(self) -> float:
@@ -112,7 +115,7 @@ def end(which: str, unit: str) -> Any:
 class Exact:
     """The metrics that need no clock and are the same in every run; None if unknown."""
 
-    params: int | None = column(
+    params: Number | None = column(
         "",
         "learnable parameters",
         heading="params",
@@ -121,9 +124,9 @@ class Exact:
         limit="params",
         example="30M",
     )
-    buffers: int | None = column("", "elements of floating-point buffers (BatchNorm statistics)")
-    macs_fvcore: int | None = column("", "fvcore's FlopCountAnalysis total of the forward pass")
-    macs: int | None = column(
+    buffers: Number | None = column("", "elements of floating-point buffers (BatchNorm statistics)")
+    macs_fvcore: Number | None = column("", "fvcore's FlopCountAnalysis total of the forward pass")
+    macs: Number | None = column(
         "",
         "multiply-accumulates of convolutions and matrix products, forward",
         heading="MACs",
@@ -132,17 +135,17 @@ class Exact:
         limit="macs",
         example="4G",
     )
-    elementwise_ops: int | None = column(
+    elementwise_ops: Number | None = column(
         "", "all other arithmetic of the forward pass: pooling, gates, norms, activations"
     )
-    bytes_min: int | None = column(
+    bytes_min: Number | None = column(
         "bytes",
         "least traffic: input, output and parameters once each (training: twice)",
         show=units.bytes_,
         gated=True,
     )
-    activations: int | None = column("", "fvcore's ActivationCountAnalysis total", gated=True)
-    peak_memory_bytes: int | None = column(
+    activations: Number | None = column("", "fvcore's ActivationCountAnalysis total", gated=True)
+    peak_memory_bytes: Number | None = column(
         "bytes",
         "most memory allocated at once during a call, beyond input and parameters",
         heading="memory",

@@ -1,7 +1,7 @@
 """The request for a run: one value from the command line or Python to the plan.
 
 A field of `RunRequest` made by `option` is an option of the command line and a keyword of
-`attn_bench.run`. Its metadata is the one home of its name, its range, its unit and its help.
+`attn_bench.run`. Its type has its range, and its metadata its name, its unit and its help.
 """
 
 from __future__ import annotations
@@ -13,16 +13,27 @@ from numbers import Real
 from operator import index
 from os import PathLike, fspath
 from types import NoneType
-from typing import Any, Literal, TypedDict, cast, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    TypedDict,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+from annotated_types import Ge, Gt, Le
 
 from attn_bench.model.axes import AUTO, DEVICE_CHOICES, Pages, is_offered
+from attn_bench.model.bounds import MemoryGib, Precision, Seconds, Sessions, Threads
 from attn_bench.model.errors import RequestError
 from attn_bench.model.suite import Aim
 
 TIMEOUT_S = 60.0
-LONGEST_S = 1e7
-LEAST_MEMORY_GIB = 0.25
-MOST_MEMORY_GIB = 1e6
+# A bound of a type, its attribute, and the field of `RunOption`.
+BOUNDS = ((Ge, "ge", "least"), (Gt, "gt", "more_than"), (Le, "le", "most"))
 OTHER_RULES = {str: "text", bool: "True or False", tuple: "a sequence of files"}
 WHERE = "comparisons of columns, as in \"channels >= 256 and module in ['se', 'cbam']\""
 
@@ -52,55 +63,43 @@ class RunRequest:
         metavar="FILE.py",
         help="Your own modules: a file, a package's folder or a dotted name; may be repeated.",
     )
-    budget_s: float | None = option(
+    budget_s: Seconds | None = option(
         None,
         name="budget",
         metavar="SECONDS",
-        more_than=0,
-        most=LONGEST_S,
         help="Time to measure; by default 2 s a case (check: 2 s a case and version).",
     )
-    precision: float | None = option(
+    precision: Precision | None = option(
         None,
         metavar="PERCENT",
-        more_than=0,
-        most=100,
         per=100,
         help="A case is done when its time and ratio are known to ± this; 2 by default.",
     )
-    sessions: int | None = option(
+    sessions: Sessions | None = option(
         None,
         metavar="N",
-        least=1,
-        most=100,
         help="Worker processes to measure in; 5, or as many as the budget allows.",
     )
     out: str | None = option(
         None, metavar="DIR", help="The run folder, instead of a new one under ./results/."
     )
     seed: int = option(0, metavar="N", help="The seed of the order of measurement; 0.")
-    threads: int | None = option(
-        None, metavar="N", least=1, most=1024, help="CPU threads; PyTorch's own default."
-    )
-    timeout_s: float = option(
+    threads: Threads | None = option(None, metavar="N", help="CPU threads; PyTorch's own default.")
+    timeout_s: Seconds = option(
         TIMEOUT_S,
         name="timeout",
         metavar="SECONDS",
-        more_than=0,
-        most=LONGEST_S,
         help=f"Give up a case when one step of it takes longer; {TIMEOUT_S:g}.",
     )
-    pages: Pages = option(  # noqa: RUF009 - it makes a field
+    pages: Pages = option(
         "huge",
         choices=get_args(Pages),
         help="Memory in huge pages, which makes processes comparable, or as PyTorch leaves it.",
     )
-    memory_gib: float | None = option(
+    memory_gib: MemoryGib | None = option(
         None,
         name="memory",
         metavar="GIB",
-        least=LEAST_MEMORY_GIB,
-        most=MOST_MEMORY_GIB,
         help="The most memory that a worker may take; nine tenths of the free memory.",
     )
     wait: bool = option(False, help="Wait for another run on this machine to end.")
@@ -217,27 +216,34 @@ class RunOption:
 
 
 def _options() -> Iterator[RunOption]:
-    types = get_type_hints(RunRequest)
+    types = get_type_hints(RunRequest, include_extras=True)
     for item in fields(RunRequest):
         if "option" in item.metadata:
-            yield RunOption(
-                field=item.name,
-                kind=_kind(types[item.name]),
-                default=item.default,
-                **{"name": item.name, **item.metadata["option"]},
-            )
+            facts = {"name": item.name, **item.metadata["option"]}
+            kind, bounds = _kind_and_bounds(types[item.name], facts.get("per", 1))
+            yield RunOption(field=item.name, kind=kind, default=item.default, **bounds, **facts)
 
 
-def _kind(annotation: Any) -> type:
-    """The type of a field's value: `float | None` is float, `tuple[str, ...]` is tuple."""
+def _kind_and_bounds(annotation: Any, per: float) -> tuple[type, dict[str, Any]]:
+    """The type of a field's value, and the bounds of the option in its own unit.
+
+    >>> _kind_and_bounds(Seconds | None, 1)
+    (<class 'float'>, {'more_than': 0, 'most': 10000000.0})
+    """
     if get_origin(annotation) is tuple:
-        return tuple
+        return tuple, {}
     if get_origin(annotation) is Literal:
-        return str
-    kinds: list[type] = [
-        kind for kind in get_args(annotation) or (annotation,) if kind is not NoneType
-    ]
-    return kinds[0]
+        return str, {}
+    if get_origin(annotation) is Annotated:
+        kind, *bounds = get_args(annotation)
+        return kind, {
+            name: getattr(bound, attribute) * per
+            for bound in bounds
+            for of, attribute, name in BOUNDS
+            if isinstance(bound, of)
+        }
+    (inner,) = [one for one in get_args(annotation) or (annotation,) if one is not NoneType]
+    return (inner, {}) if inner is annotation else _kind_and_bounds(inner, per)
 
 
 # Every option by its name, in the order of `--help`.
@@ -251,3 +257,11 @@ def make_request(given: Mapping[str, Any], command: Sequence[str]) -> RunRequest
     """
     values = {RUN_OPTIONS[name].field: RUN_OPTIONS[name].read(given[name]) for name in given}
     return RunRequest(**values, command=tuple(command))
+
+
+def check_request(request: RunRequest) -> None:
+    """Raise RequestError if a stored request holds a value that its option would refuse."""
+    for option in RUN_OPTIONS.values():
+        value = getattr(request, option.field)
+        if value is not None and option.kind in (int, float):
+            option.read(value * option.per)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from math import inf
 from typing import get_args
 
 from attn_bench.model.axes import ITEM_BYTES, Conditions, unusual_words
+from attn_bench.model.bounds import Index, Size, Threads
 from attn_bench.model.case import USUAL_PLACE, Extent
-from attn_bench.model.metrics import METRIC, DeviceClock, Exact, Interval, Timed, column
+from attn_bench.model.errors import RequestError
+from attn_bench.model.metrics import METRIC, METRICS, DeviceClock, Exact, Interval, Timed, column
 from attn_bench.model.status import Status
 
 
@@ -25,10 +28,10 @@ class Named:
     )
     backbone: str | None = column("", "the network that was measured whole; empty for a module")
     place: str | None = column("", "where in the backbone the module stands; empty without one")
-    channels: int = column("", "channels of the input, C")
-    height: int = column("", "height of the input, H")
-    width: int = column("", "width of the input, W")
-    batch: int = column("", "images in the input, N")
+    channels: Size = column("", "channels of the input, C")
+    height: Size = column("", "height of the input, H")
+    width: Size = column("", "width of the input, W")
+    batch: Size = column("", "images in the input, N")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +41,9 @@ class Row(Timed, Exact, Conditions, Named):
     The order of its columns is `Named`, `Conditions`, `Exact`, `Timed`, and then the fields below.
     """
 
-    threads: int | None = column("", "threads that PyTorch used")
-    rounds: int | None = column("", "rounds measured, without the warm-up round")
-    sessions: int | None = column("", "worker processes behind the figures")
+    threads: Threads | None = column("", "threads that PyTorch used")
+    rounds: Index | None = column("", "rounds measured, without the warm-up round")
+    sessions: Index | None = column("", "worker processes behind the figures")
     device_clock: DeviceClock | None = column(
         "",
         "how device_us was measured: graph (a replayed CUDA graph), queue (a blocked stream), or "
@@ -48,6 +51,23 @@ class Row(Timed, Exact, Conditions, Named):
     )
     status: Status = column("", f"what became of the case: {', '.join(get_args(Status))}")
     error: str | None = column("", "the reason, where status is not ok")
+
+    def check(self) -> None:
+        """Raise RequestError for a stored row with figures that no run writes."""
+        for name in COLUMNS:
+            value = getattr(self, name)
+            if isinstance(value, float) and not value >= 0:
+                raise RequestError(f"{self.case_id}: {name} cannot be {value}")
+        for metric in METRICS:
+            if metric.lo is None or metric.hi is None:
+                continue
+            value, lo, hi = (getattr(self, name) for name in (metric.name, metric.lo, metric.hi))
+            if value is None:  # nothing is shown
+                continue
+            if None in (lo, hi) or not lo <= value <= hi or not 0 < value < inf:
+                raise RequestError(
+                    f"{self.case_id}: {metric.name} cannot be {value} between {lo} and {hi}"
+                )
 
     def interval(self, metric: str) -> Interval | None:
         """A timed metric with its 95 % interval; None if it was not measured."""

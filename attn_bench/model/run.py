@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from attn_bench.model.axes import DType, Pages
+from attn_bench.model.bounds import (
+    Calls,
+    Factor,
+    Index,
+    Number,
+    Precision,
+    Seconds,
+    Sessions,
+    Threads,
+    Time,
+)
 from attn_bench.model.case import Case
-from attn_bench.model.metrics import Exact, Timing
+from attn_bench.model.metrics import Exact, Interval, Timing
 from attn_bench.model.status import Status
 
 
@@ -24,14 +36,14 @@ class Settings:
     pages: what a worker's memory lies in; runs of older versions had the default.
     """
 
-    budget_s: float
-    precision: float
-    sessions: int
+    budget_s: Seconds
+    precision: Precision
+    sessions: Sessions
     seed: int
-    threads: int | None
-    timeout_s: float
-    block_s: float = 0.003
-    most_ratio: float | None = None
+    threads: Threads | None
+    timeout_s: Seconds
+    block_s: Seconds = 0.003
+    most_ratio: Factor | None = None
     pages: Pages = "default"
 
 
@@ -73,17 +85,58 @@ class Rates:
     """
 
     dtype: DType
-    copy: list[tuple[int, float]]
-    macs_per_s: float
+    copy: list[tuple[Number, Factor]]
+    macs_per_s: Factor
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
     """A budget, and sessions, for nine of ten ratios to be known to ± `precision`."""
 
-    precision: float
-    budget_s: float
-    sessions: int
+    precision: Precision
+    budget_s: Time
+    sessions: Calls
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HitRate:
+    """The hits of several tries, and the 95 % interval of their rate."""
+
+    hits: Index
+    of: Index
+    lo: float
+    hi: float
+
+
+@dataclass(frozen=True, slots=True)
+class SelfcheckRates:
+    """The error rates that a selfcheck measured.
+
+    case_s: the mean time of one case in a trial.
+    power: real slowdowns called slower, by their percent.
+    coverage_of_sharing: of cases that share a baseline; None without any.
+    run_to_run_sd: of ratios of unlike modules; None for few trials.
+    smallest_visible: the slowdown seen nine times of ten, by the seconds of a case.
+    """
+
+    trials: Index
+    case_s: Time
+    false_alarms: HitRate
+    power: Mapping[str, HitRate]
+    coverage: HitRate
+    coverage_of_sharing: HitRate | None
+    run_to_run_sd: Time | None
+    smallest_visible: Mapping[str, Interval]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckAnswer:
+    """The answer of a check, kept with its run. `view/formats.py` writes the same for programs."""
+
+    baseline: str
+    exit_status: int
+    notes: tuple[Mapping[str, Any], ...]
+    findings: tuple[Mapping[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +154,7 @@ class Block(Timing):
     """The timing of one block of a case, and its position in the run."""
 
     case_id: str
-    session: int
-    round: int
-    position: int
-    calls: int
+    session: Index
+    round: Index
+    position: Index
+    calls: Calls

@@ -8,6 +8,7 @@ from itertools import product
 from math import inf
 
 from attn_bench.model.axes import SUITE_AXES, Mode
+from attn_bench.model.bounds import Precision, Seconds, Sessions, Title
 from attn_bench.model.case import Extent, Network, Scalar, Shape, StageExtents, Variant
 from attn_bench.model.metrics import TOLERABLE
 
@@ -69,16 +70,16 @@ class Suite:
     """
 
     name: str
-    title: str
+    title: Title
     source: str
     grids: tuple[Grid, ...]
     shapes: tuple[Shape, ...]
     baseline: str = USUAL_BASELINE
     axes: Mapping[str, tuple[str, ...]] = field(default_factory=usual_axes)
     leave_out: tuple[str, ...] = ()
-    budget_s: float | None = None
-    precision: float | None = None
-    sessions: int | None = None
+    budget_s: Seconds | None = None
+    precision: Precision | None = None
+    sessions: Sessions | None = None
     tolerances: tuple[Tolerance, ...] = ()
     networks: tuple[Network, ...] = ()
     images: tuple[Shape, ...] = ()

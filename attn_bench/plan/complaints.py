@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from attn_bench.catalog.backbones import Place, backbone
 from attn_bench.catalog.registry import Entry, Registry
+from attn_bench.model.bounds import MOST_ELEMENTS
 from attn_bench.model.case import Extent, StageExtents
 from attn_bench.model.condition import Condition
 from attn_bench.model.errors import RequestError, nearest
@@ -21,7 +22,6 @@ from attn_bench.model.row import CASE_COLUMNS
 from attn_bench.model.suite import Suite
 from attn_bench.plan.schema import TABLES, SuiteTable
 
-MOST_ELEMENTS = 2**40
 RENAMED = {"anchor": "baseline"}
 
 

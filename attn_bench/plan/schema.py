@@ -16,10 +16,12 @@ from pydantic import (
 
 from attn_bench.catalog.backbones import Place
 from attn_bench.model.axes import SUITE_AXES
+from attn_bench.model.bounds import Seconds, Sessions, Size, Title
 from attn_bench.model.case import LEAST_IMAGE
 from attn_bench.model.errors import nearest
 from attn_bench.model.metrics import TOLERABLE
 from attn_bench.model.suite import USUAL_BASELINE
+from attn_bench.model.text import printable
 
 
 def _as_list(value: Any) -> Any:
@@ -29,8 +31,7 @@ def _as_list(value: Any) -> Any:
 T = TypeVar("T")
 # A list; a list of one element may be written as the element.
 Many = Annotated[list[T], BeforeValidator(_as_list), Field(min_length=1)]
-Positive = Annotated[int, Field(ge=1, le=10**9, strict=True)]
-Number = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Positive = Annotated[Size, Field(strict=True)]
 Percent = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Word = Annotated[str, Field(strict=True, min_length=1)]
 
@@ -126,12 +127,12 @@ AxesTable = create_model(
 
 
 class SuiteTable(AxesTable):  # type: ignore[misc, valid-type]
-    title: str
+    title: Annotated[Title, AfterValidator(printable)]
     baseline: str = USUAL_BASELINE
     leave_out: Many[Word] | None = None
-    budget: Number | None = None
+    budget: Seconds | None = None
     precision: Annotated[float, Field(gt=0, lt=100)] | None = None
-    sessions: Positive | None = None
+    sessions: Annotated[Sessions, Field(strict=True)] | None = None
     timed: Annotated[bool, Field(strict=True)] = True
     tolerance: Annotated[list[ToleranceTable], Field(default_factory=list)]
     cases: Literal["published"] | None = None

@@ -15,6 +15,7 @@ from pydantic import (
 from attn_bench.catalog.backbones import one_spelling
 from attn_bench.catalog.registry import Registry
 from attn_bench.model.axes import SUITE_AXES
+from attn_bench.model.bounds import MOST_ELEMENTS
 from attn_bench.model.case import (
     USUAL_IMAGE,
     USUAL_PLACE,
@@ -24,7 +25,7 @@ from attn_bench.model.case import (
 from attn_bench.model.errors import RequestError, nearest
 from attn_bench.model.paths import SUITES
 from attn_bench.model.suite import USUAL_BASELINE, Aim, Grid, Suite, Tolerance
-from attn_bench.plan.complaints import MOST_ELEMENTS, check_against, complain_of, stages_problem
+from attn_bench.plan.complaints import check_against, complain_of, stages_problem
 from attn_bench.plan.schema import ShapesTable, SuiteTable
 
 

@@ -1,9 +1,12 @@
-"""Writes a file under another name and moves it into place; readers never see half a file."""
+"""Writes files whole: a reader sees the old file or the new one, and nothing else is replaced."""
 
 from __future__ import annotations
 
 import os
+import stat
+import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -11,17 +14,83 @@ Content = bytes | Callable[[IO[bytes]], object]
 
 
 def write_atomically(file: Path, content: Content) -> None:
-    """Write `content`: bytes, or a function that writes them. On an OSError the old file stays."""
-    aside = file.with_name(f".{file.name}.part")
+    """Write `content`: bytes, or a function that writes them. On an OSError the old file stays.
+
+    If `file` is a symbolic link, a file takes its place; its target stays as it is.
+    """
+    descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".part", dir=file.parent)
+    aside = Path(name)
     try:
-        with aside.open("wb") as stream:
-            if callable(content):
-                content(stream)
-            else:
-                stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
+        with os.fdopen(descriptor, "wb") as stream:
+            os.fchmod(descriptor, _mode_of(file))
+            _write(stream, content)
+            os.fsync(descriptor)
         aside.replace(file)
-    except OSError:
-        aside.unlink(missing_ok=True)
+    except BaseException:
+        with suppress(OSError):
+            aside.unlink()
         raise
+    _sync_folder(file.parent)
+
+
+def write_output(file: Path, content: bytes) -> None:
+    """Write `content` where the user asked for it. Raises OSError.
+
+    A link is followed. A device or a pipe is written into, and is not replaced.
+    """
+    target = Path(os.path.realpath(file))
+    if target.is_dir():
+        raise IsADirectoryError(None, "is a folder")
+    if target.exists() and not target.is_file():
+        with target.open("wb") as stream:
+            stream.write(content)
+        return
+    try:
+        write_atomically(target, content)
+    except OSError:
+        # A file may be writable in a folder that is not, as one that a container was given.
+        if not (target.is_file() and os.access(target, os.W_OK)):
+            raise
+        with target.open("wb") as stream:
+            stream.write(content)
+
+
+def check_writable(file: Path) -> None:
+    """Raise OSError if `write_output` could not write `file`; changes nothing."""
+    target = Path(os.path.realpath(file))
+    if target.is_dir():
+        raise IsADirectoryError(None, "is a folder")
+    folder = target.parent
+    if not folder.is_dir():
+        raise FileNotFoundError(None, f"the folder {folder} does not exist")
+    if not os.access(target if target.exists() else folder, os.W_OK):
+        raise PermissionError(None, "it is not writable")
+
+
+def _write(stream: IO[bytes], content: Content) -> None:
+    if callable(content):
+        content(stream)
+    else:
+        stream.write(content)
+    stream.flush()
+
+
+def _mode_of(file: Path) -> int:
+    """The permissions of `file`, or those of a new file."""
+    with suppress(OSError):
+        facts = os.lstat(file)
+        if stat.S_ISREG(facts.st_mode):
+            return stat.S_IMODE(facts.st_mode)
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name survive a loss of power, where the file system can."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
 from dataclasses import asdict, fields
-from typing import Any
+from pathlib import Path
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
+from attn_bench.model.bounds import MOST_BYTES, MOST_ROWS
+from attn_bench.model.errors import LONGEST_REASON, RequestError
 from attn_bench.model.row import Row
 from attn_bench.model.run import Block
+from attn_bench.model.text import printable
+from attn_bench.store.reading import read_bytes
 
 
 def table_frame(rows: Iterable[Row]) -> Any:
@@ -24,14 +31,55 @@ def _typed_frame(records: list[dict[str, Any]], kind: type[Row] | type[Block]) -
     """A data frame in which each column has one type, even with missing values; extent is text."""
     import pandas as pd
 
-    types = {"str": "string", "int": "Int64", "float": "Float64", "bool": "boolean"}
+    types: dict[type, str] = {str: "string", int: "Int64", float: "Float64", bool: "boolean"}
     # As objects: pandas would turn a column of integers and gaps into floats.
     names = [item.name for item in fields(kind)]
     frame: Any = pd.DataFrame(records, columns=names, dtype=object)
-    for item in fields(kind):
-        declared = str(item.type).split(" ")[0]
-        if declared not in types:
-            frame[item.name] = frame[item.name].map(str, na_action="ignore").astype("string")
+    declared = get_type_hints(kind)
+    for name in names:
+        # The first of the types, as int of `int | None`; an extent has two.
+        first, *others = get_args(declared[name]) or (declared[name],)
+        if first in types and set(others) <= {NoneType}:
+            frame[name] = frame[name].astype(types[first])
         else:
-            frame[item.name] = frame[item.name].astype(types[declared])
+            frame[name] = frame[name].map(str, na_action="ignore").astype("string")
     return frame
+
+
+def read_parquet(file: Path) -> Any:
+    """The data frame of a Parquet file. Raises RequestError for a damaged or a very large one."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    content = read_bytes(file)
+    try:
+        reader = pq.ParquetFile(io.BytesIO(content))
+        facts = reader.metadata
+        groups = [facts.row_group(number) for number in range(facts.num_row_groups)]
+        if facts.num_rows > MOST_ROWS or sum(g.total_byte_size for g in groups) > MOST_BYTES:
+            raise RequestError(f"{file}: cannot be read: it is larger than any run's")
+        return reader.read().to_pandas(ignore_metadata=True, types_mapper=_pandas_type)
+    except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
+        reason = printable((str(error).splitlines() or [""])[0][:LONGEST_REASON])
+        raise RequestError(f"{file}: cannot be read: {reason}") from None
+
+
+def _pandas_type(kind: Any) -> Any:
+    """Types with gaps, so that whole numbers beside a gap stay whole."""
+    import pandas as pd
+    import pyarrow as pa
+
+    kinds = {
+        pa.int64(): pd.Int64Dtype(),
+        pa.float64(): pd.Float64Dtype(),
+        pa.bool_(): pd.BooleanDtype(),
+        pa.string(): pd.StringDtype(),
+    }
+    return kinds.get(kind)
+
+
+def as_records(frame: Any) -> list[dict[str, Any]]:
+    """The rows of a data frame; a gap is None."""
+    frame = frame.astype(object)
+    records: list[dict[str, Any]] = frame.where(frame.notna(), None).to_dict("records")
+    return records

@@ -6,7 +6,7 @@ The schema of run.json and of the table beside it, by version:
 3  the column arguments; in the samples first_call_s and device_s; in run.json `suite.anchor` is
    `suite.baseline`, `suite.axes` holds the values of each axis, and `warnings` names what disturbed
    the run instead of advising.
-A column that the table of an older schema lacks is empty. Keys that are unknown are ignored.
+A column that the table of an older schema lacks is empty, and its unknown keys are ignored.
 """
 
 from __future__ import annotations
@@ -15,21 +15,25 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Le, MaxLen
 
 from attn_bench.model.axes import DeviceName, DType
 from attn_bench.model.environment import Disturbance, Environment, find_disturbances
 from attn_bench.model.errors import RequestError
-from attn_bench.model.request import RunRequest
-from attn_bench.model.run import Needs, Rates, Settings
+from attn_bench.model.request import RunRequest, check_request
+from attn_bench.model.run import CheckAnswer, Needs, Rates, SelfcheckRates, Settings
 from attn_bench.model.suite import Suite
 from attn_bench.store.files import write_atomically
+from attn_bench.store.reading import parse_json, read_bytes, read_record
 
-T = TypeVar("T")
 SCHEMA = 3
 READABLE = (1, 2, 3)
 FILE = "run.json"
 State = Literal["measuring", "finished", "interrupted", "broken off"]
+Share = Annotated[float, Ge(0), Le(2)]  # clocks differ
+Moment = Annotated[str, MaxLen(40)]
 Kind = Literal["run", "check", "selfcheck"]
 AXES_BEFORE_3 = {
     "dtypes": "dtype",
@@ -66,17 +70,17 @@ class RunInfo:
     request: RunRequest | None = None
     code: str | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
-    start: str | None = None
-    end: str | None = None
+    start: Moment | None = None
+    end: Moment | None = None
     state: State = "measuring"
     warnings: tuple[Disturbance, ...] = ()
-    calling_share: float | None = None
+    calling_share: Share | None = None
     rates: Mapping[DType, Rates] = field(default_factory=dict)
     uncounted_operators: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     operations: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    selfcheck: Mapping[str, Any] | None = None
-    check: Mapping[str, Any] | None = None
+    selfcheck: SelfcheckRates | None = None
+    check: CheckAnswer | None = None
     baseline_software: Mapping[str, str] | None = None
     needs: Needs | None = None
 
@@ -97,17 +101,22 @@ def read(folder: Path) -> RunInfo:
     Raises RequestError, with the file and the place in it, if it is damaged.
     """
     file = folder / FILE
+    content = read_bytes(file)
     try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise RequestError(f"{file}: cannot be read: {error}") from None
+        raw = parse_json(content)
+    except RequestError as error:
+        raise RequestError(f"{file}: {error}") from None
     schema = raw.get("schema") if isinstance(raw, dict) else None
     if schema not in READABLE:
         raise RequestError(
             f"{file}: schema {schema!r}, but this version reads {READABLE[0]} to {SCHEMA}"
         )
     try:
-        return read_record(_upgrade(raw), RunInfo)
+        # A key that this schema does not have means nothing here.
+        info = read_record(_upgrade(raw), RunInfo, whole=schema == SCHEMA)
+        if info.request is not None:
+            check_request(info.request)
+        return info
     except RequestError as error:
         raise RequestError(f"{file}: {error}") from None
 
@@ -125,16 +134,3 @@ def _upgrade(raw: dict[str, Any]) -> dict[str, Any]:
     if isinstance(environment, dict):
         found["warnings"] = find_disturbances(read_record(environment, Environment))
     return found
-
-
-def read_record(values: Any, kind: type[T]) -> T:
-    """A record of `kind` from JSON values. Raises RequestError if they do not fit."""
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        return TypeAdapter(kind).validate_python(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(step) for step in first["loc"])
-        name = getattr(kind, "__name__", str(kind))
-        raise RequestError(f"{place or name} cannot be read: {first['msg']}") from None

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import stat
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from attn_bench.model.bounds import MOST_BYTES
 from attn_bench.model.errors import CannotWrite, RequestError, nearest
 from attn_bench.model.row import COLUMNS, Row
 from attn_bench.model.run import Block, Outcome
 from attn_bench.store import info as run_json
 from attn_bench.store.files import Content, write_atomically
-from attn_bench.store.frames import samples_frame, table_frame
-from attn_bench.store.info import RunInfo, read_record
+from attn_bench.store.frames import as_records, read_parquet, samples_frame, table_frame
+from attn_bench.store.info import RunInfo
+from attn_bench.store.reading import clean, parse_json, read_bytes, read_record
 from attn_bench.store.tables import as_csv, as_markdown
 
 RESULTS = "results"
+JOURNAL = "journal.jsonl"
 # Columns of the samples before schema 3, and their names now.
 RENAMED_SAMPLES = {"first_call_seconds": "first_call_s", "device_seconds": "device_s"}
 # A table without one of these columns is not a run's table.
@@ -40,13 +44,18 @@ class RunFolder:
     """The folder of a run that is being measured."""
 
     def __init__(self, path: Path) -> None:
-        """Open the folder `path`, new or of a run to resume; an incomplete last line is removed."""
+        """Open the folder `path`, new or of a run to resume; an incomplete last line is removed.
+
+        Raises OSError if the journal cannot be written, or is a link or no regular file.
+        """
         self.path = path
-        journal = path / "journal.jsonl"
-        if journal.exists():
-            whole = journal.read_bytes().rpartition(b"\n")
-            os.truncate(journal, len(whole[0] + whole[1]))
-        self._journal = journal.open("a", encoding="utf-8")
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(path / JOURNAL, flags, 0o666)
+        self._journal = os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            self.close()
+            raise OSError(None, "it is not a regular file")
+        os.ftruncate(descriptor, _length_of_whole_lines(descriptor))
 
     @classmethod
     def create(cls, suite: str, device: str, started: datetime, out: str | None) -> RunFolder:
@@ -78,7 +87,7 @@ class RunFolder:
             self._journal.write(json.dumps({kind: asdict(record)}, ensure_ascii=False) + "\n")
             self._journal.flush()
         except OSError as error:
-            raise CannotWrite(f"{self.path}/journal.jsonl", error) from None
+            raise CannotWrite(f"{self.path / JOURNAL}", error) from None
 
     def write_table(self, rows: Sequence[Row]) -> None:
         """Write table.csv, table.md and table.parquet. Raises CannotWrite."""
@@ -150,25 +159,21 @@ def find(run: str, results: Path | None = None) -> Path:
 
 def load(path: Path) -> StoredRun:
     """Read a finished run. Raises RequestError if it is unfinished or damaged."""
-    import pandas as pd
-
     info = run_json.read(path)
     table = path / "table.parquet"
-    if not table.is_file():
+    if not table.exists():
         hint = "" if info.kind == "check" else f" (run --resume {path.name}?)"
         raise RequestError(f"{path}: the run was not finished{hint}")
-    try:
-        frame = pd.read_parquet(table)
-    except (OSError, ValueError) as error:
-        raise RequestError(f"{table}: cannot be read: {error}") from None
+    frame = read_parquet(table)
     missing = [name for name in NEEDED if name not in frame.columns]
     if missing:
         raise RequestError(f"{table}: column {missing[0]!r} is missing: this is not a run's table")
-    frame = frame.astype(object).where(frame.notna(), None)
     known = [name for name in COLUMNS if name in frame.columns]
-    records = [_upgrade({n: record[n] for n in known}) for record in frame.to_dict("records")]
     try:
-        rows = read_record(records, list[Row])
+        records = clean(as_records(frame[known]))
+        rows = read_record([_upgrade(record) for record in records], list[Row])
+        for row in rows:
+            row.check()
     except RequestError as error:
         raise RequestError(f"{table}: {error}") from None
     return StoredRun(path, info, rows)
@@ -192,19 +197,12 @@ def _upgrade(record: dict[str, Any]) -> dict[str, Any]:
 
 def load_blocks(path: Path) -> list[Block]:
     """Every block of a finished run. Raises RequestError if they cannot be read."""
-    import pandas as pd
-
     file = path / "samples.parquet"
+    frame = read_parquet(file).rename(columns=RENAMED_SAMPLES)
     try:
-        frame = pd.read_parquet(file)
-        frame = frame.astype(object).where(frame.notna(), None)
-        records = frame.rename(columns=RENAMED_SAMPLES).to_dict("records")
-        blocks = read_record(records, list[Block])
-    except (OSError, ValueError, RequestError) as error:
-        raise RequestError(f"{file}: cannot be read: {error}") from None
-    if any(block.calls < 1 or not block.seconds > 0 for block in blocks):
-        raise RequestError(f"{file}: contains a block without calls or without time")
-    return blocks
+        return read_record(clean(as_records(frame)), list[Block])
+    except RequestError as error:
+        raise RequestError(f"{file}: {error}") from None
 
 
 def list_newest_first() -> Iterator[tuple[Path, RunInfo]]:
@@ -227,19 +225,28 @@ def read_journal(path: Path) -> tuple[dict[str, Outcome], list[Block]]:
     """The outcomes and blocks of an interrupted run; an incomplete last line is ignored."""
     outcomes: dict[str, Outcome] = {}
     blocks: list[Block] = []
-    journal = path / "journal.jsonl"
-    try:
-        text, _, _ = journal.read_text(encoding="utf-8").rpartition("\n")
-        for line in text.splitlines():
-            record: Mapping[str, Any] = json.loads(line)
-            match record:
+    journal = path / JOURNAL
+    whole, _, _ = read_bytes(journal).rpartition(b"\n")
+    for number, line in enumerate(whole.splitlines(), start=1):
+        try:
+            match parse_json(line):
                 case {"outcome": values}:
-                    outcomes[values["case_id"]] = read_record(values, Outcome)
-                case {"block": values}:
-                    blocks.append(Block(**{RENAMED_SAMPLES.get(n, n): values[n] for n in values}))
-    except (OSError, ValueError, TypeError) as error:
-        raise RequestError(f"{journal}: cannot be read: {error}") from None
+                    outcome = read_record(values, Outcome)
+                    outcomes[outcome.case_id] = outcome
+                case {"block": dict() as values}:
+                    renamed = {RENAMED_SAMPLES.get(name, name): values[name] for name in values}
+                    blocks.append(read_record(renamed, Block))
+                case _:
+                    raise RequestError("is neither an outcome nor a block")
+        except RequestError as error:
+            raise RequestError(f"{journal}:{number}: {error}") from None
     return outcomes, blocks
+
+
+def _length_of_whole_lines(descriptor: int) -> int:
+    """The length of a journal without an incomplete last line."""
+    content = os.pread(descriptor, MOST_BYTES, 0)
+    return content.rfind(b"\n") + 1
 
 
 def _make(path: Path) -> Path:

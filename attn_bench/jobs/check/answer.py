@@ -11,6 +11,7 @@ from attn_bench.engine.run import Finished
 from attn_bench.jobs.check.notes import Note, note
 from attn_bench.model.errors import RequestError, nearest
 from attn_bench.model.request import RunRequest
+from attn_bench.model.run import CheckAnswer
 from attn_bench.model.status import Exit
 from attn_bench.model.suite import Suite, Tolerance
 from attn_bench.store import runs
@@ -77,12 +78,12 @@ def conclude(
         status = Exit.INTERRUPTED
     elif state != "finished" and status in (Exit.GOOD, Exit.UNDECIDED):
         status = Exit.NOT_MEASURED
-    found = {
-        "baseline": against,
-        "exit_status": int(status),
-        "notes": [asdict(each) for each in notes],
-        "findings": [asdict(finding) for finding in ordered],
-    }
+    found = CheckAnswer(
+        baseline=against,
+        exit_status=int(status),
+        notes=tuple(asdict(each) for each in notes),
+        findings=tuple(asdict(finding) for finding in ordered),
+    )
     info = replace(finished.info, check=found)
     folder.write_info(info)
     return Answer(
@@ -108,12 +109,12 @@ def _note_blind(findings: Sequence[Finding], must_see: float | None) -> list[Not
 def _note_visibility(finished: Finished) -> list[Note]:
     """The smallest slowdown that a run of this length sees here, if a selfcheck measured it."""
     info = runs.find_newest("selfcheck", finished.info.environment.fingerprint)
-    seen = ((info and info.selfcheck) or {}).get("smallest_visible")
+    seen = info.selfcheck.smallest_visible if info and info.selfcheck else None
     timed = sum(row.rounds is not None for row in finished.rows)
     if not seen or not timed:
         return []
     budget_s = finished.info.settings.budget_s / timed
-    tried = {float(seconds): found["value"] for seconds, found in seen.items()}
+    tried = {float(seconds): found.value for seconds, found in seen.items()}
     nearest_s = max((s for s in tried if s <= budget_s), default=min(tried))
     return [note("smallest_visible", seconds=nearest_s, fraction=tried[nearest_s])]
 

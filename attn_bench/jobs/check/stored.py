@@ -77,8 +77,8 @@ class RunToRun:
 def find_run_to_run(fingerprint: str | None) -> RunToRun:
     """The deviation on the machine with this fingerprint."""
     info = runs.find_newest("selfcheck", fingerprint)
-    measured = ((info and info.selfcheck) or {}).get("run_to_run_sd")
-    if isinstance(measured, float):
+    measured = info.selfcheck.run_to_run_sd if info and info.selfcheck else None
+    if measured is not None:
         # An estimate from a few trials may be zero.
         return RunToRun(max(measured, RATIO_SD), is_measured=True)
     return RunToRun(RUN_TO_RUN_SD, is_measured=False)

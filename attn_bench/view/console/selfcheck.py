@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from attn_bench.model import units
+from attn_bench.model.metrics import Interval
+from attn_bench.model.run import HitRate, SelfcheckRates
 from attn_bench.store.info import RunInfo
 from attn_bench.view.console.plain import line, print_aligned
 from attn_bench.view.console.terminal import warn
@@ -22,32 +21,32 @@ def show(info: RunInfo) -> None:
         warn(words)
 
 
-def _show_rates(found: Mapping[str, Any]) -> None:
-    lines = [("identical variants called different", _rate(found["false_alarms"]))]
+def _show_rates(found: SelfcheckRates) -> None:
+    lines = [("identical variants called different", _rate(found.false_alarms))]
     lines += [
         (f"a real slowdown of {percent} % called slower", _rate(power))
-        for percent, power in found["power"].items()
+        for percent, power in found.power.items()
     ]
-    lines.append(("95 % intervals that contain the true ratio", _rate(found["coverage"])))
-    if (sharing := found.get("coverage_of_sharing")) is not None:
+    lines.append(("95 % intervals that contain the true ratio", _rate(found.coverage)))
+    if (sharing := found.coverage_of_sharing) is not None:
         lines.append(("the same, of cases that share a baseline", _rate(sharing)))
-    if (deviation := found["run_to_run_sd"]) is not None:
+    if (deviation := found.run_to_run_sd) is not None:
         lines.append(("ratios of unlike modules, from run to run", f"± {units.percent(deviation)}"))
     lines += [
         (
             f"smallest slowdown seen 9 times of 10 in {budget} s a case",
-            f"{units.percent(v['value'])}  ({_ends(v)})",
+            f"{units.percent(v.value)}  ({_ends(v)})",
         )
-        for budget, v in found["smallest_visible"].items()
+        for budget, v in found.smallest_visible.items()
     ]
     print_aligned(lines)
-    trials, cost = units.number(found["trials"], "trial"), found["case_s"]
+    trials, cost = units.number(found.trials, "trial"), found.case_s
     line(f"{trials} of {cost:.1f} s a case; in brackets 95 % intervals")
 
 
-def _rate(of: Mapping[str, Any]) -> str:
-    return f"{of['hits']} of {of['of']}  ({_ends(of)})"
+def _rate(of: HitRate) -> str:
+    return f"{of.hits} of {of.of}  ({_ends(of)})"
 
 
-def _ends(interval: Mapping[str, Any]) -> str:
-    return f"{units.percent(interval['lo'])} … {units.percent(interval['hi'])}"
+def _ends(interval: HitRate | Interval) -> str:
+    return f"{units.percent(interval.lo)} … {units.percent(interval.hi)}"

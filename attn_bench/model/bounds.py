@@ -1,0 +1,35 @@
+"""The bounds of what a user, a suite or a stored run may ask for: one home for each.
+
+Each is a type. Pydantic checks it where a file is read, and `model/request.py` where an option is.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from annotated_types import Ge, Gt, Le, MaxLen
+
+# Worker processes. Each of them has a torch of its own.
+Sessions = Annotated[int, Ge(1), Le(100)]
+Threads = Annotated[int, Ge(1), Le(1024)]
+Seconds = Annotated[float, Gt(0), Le(1e7)]
+# A half-width of an interval as a share of the value.
+Precision = Annotated[float, Gt(0), Le(1)]
+# Below the least, torch alone does not fit.
+MemoryGib = Annotated[float, Ge(0.25), Le(1e6)]
+# A side, a number of channels or of images.
+Size = Annotated[int, Ge(1), Le(10**9)]
+# Indices and counters of a run: sessions, rounds, positions, calls.
+Index = Annotated[int, Ge(0), Le(10**9)]
+Calls = Annotated[int, Ge(1), Le(10**9)]
+Time = Annotated[float, Ge(0), Le(1e9)]  # measured, in seconds
+Factor = Annotated[float, Gt(0), Le(1e18)]  # a ratio, or a rate by the second
+Number = Annotated[int, Ge(0), Le(2**63 - 1)]  # of bytes, operations, elements
+Title = Annotated[str, MaxLen(200)]
+
+MOST_ELEMENTS = 2**40  # of an input
+# Of a file that is read: more is not a run's.
+MOST_BYTES = 2**30
+MOST_ROWS = 10**7
+LONGEST_TEXT = 10_000
+DEEPEST = 30  # levels of nested JSON
