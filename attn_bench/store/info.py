@@ -31,6 +31,7 @@ from attn_bench.store.reading import parse_json, read_bytes, read_record
 SCHEMA = 3
 READABLE = (1, 2, 3)
 FILE = "run.json"
+DROPPED = "source_hashes"  # of early runs of schema 3: digests by case
 State = Literal["measuring", "finished", "interrupted", "broken off"]
 Share = Annotated[float, Ge(0), Le(2)]  # clocks differ
 Moment = Annotated[str, MaxLen(40)]
@@ -124,7 +125,7 @@ def read(folder: Path) -> RunInfo:
 def _upgrade(raw: dict[str, Any]) -> dict[str, Any]:
     """`raw` in schema 3. The number stays, because it tells which columns the table has."""
     if raw["schema"] == SCHEMA:
-        return raw
+        return {key: value for key, value in raw.items() if key != DROPPED}
     suite, environment = raw.get("suite"), raw.get("environment")
     if isinstance(suite, dict):
         suite = dict(suite)
