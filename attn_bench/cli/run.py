@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @measuring_options("run")
-@click.option("--resume", metavar="RUN", help="Resume a run that was interrupted.")
+@click.option(
+    "--resume",
+    metavar="RUN",
+    help="Resume an interrupted run; name its --modules-from again.",
+)
 @click.option("--dry-run", is_flag=True, help="List what would be measured, and measure nothing.")
 @click.option(
     "--format",
@@ -45,7 +49,10 @@ def command(
         raise RequestError("run needs --suite NAME, or --resume RUN for an interrupted run")
     if resume is not None:
         _refuse_other_settings(context)
-        return _show(lambda progress: job.resume(resume, progress, wait=options["wait"]), format_)
+        files, wait = options["modules_from"], options["wait"]
+        return _show(
+            lambda progress: job.resume(resume, progress, modules_from=files, wait=wait), format_
+        )
     request = request_of(options)
     if dry_run:
         return _show_plan(request)
@@ -53,7 +60,7 @@ def command(
 
 
 def _refuse_other_settings(context: click.Context) -> None:
-    for name in sorted(typed_options(context) - {"resume", "format_", "wait"}):
+    for name in sorted(typed_options(context) - {"resume", "format_", "wait", "modules_from"}):
         option = name.replace("_", "-")
         raise RequestError(f"--resume uses the settings of the run itself: drop --{option}")
 

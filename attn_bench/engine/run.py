@@ -18,6 +18,7 @@ from attn_bench.engine.session import OpenSession, modules_without_worker
 from attn_bench.engine.watch import Watch
 from attn_bench.model import machine, protocol
 from attn_bench.model.axes import AUTO, EXECUTION, HOST, split_device
+from attn_bench.model.bounds import LEAST_MEMORY_GIB
 from attn_bench.model.case import PLAIN
 from attn_bench.model.environment import (
     Environment,
@@ -25,7 +26,7 @@ from attn_bench.model.environment import (
     fingerprint_of,
     is_overloaded,
 )
-from attn_bench.model.errors import AttnBenchError
+from attn_bench.model.errors import AttnBenchError, RequestError
 from attn_bench.model.request import RunRequest
 from attn_bench.model.row import Row
 from attn_bench.model.run import Needs, Plan, Settings
@@ -111,7 +112,20 @@ def prepare(session: OpenSession, request: RunRequest, gone: Sequence[Entry] = (
     suite = load_suite(request, union(gone, session.modules))
     plan = make_plan(suite, session.hello.device, modules=request.modules, where=request.where)
     plan = only(plan, {entry.name for entry in session.modules})
-    return Prepared(session, suite, plan, make_settings(suite, plan, request))
+    settings = make_settings(suite, plan, request)
+    complain_of_memory(settings.sessions)
+    return Prepared(session, suite, plan, settings)
+
+
+def complain_of_memory(sessions: int) -> None:
+    """Raise RequestError if the free memory has no room for so many workers."""
+    free_gib = machine.free_memory_bytes() / 2**30
+    room = int(free_gib / LEAST_MEMORY_GIB)
+    if sessions > max(room, 1):
+        raise RequestError(
+            f"{sessions} sessions need {sessions * LEAST_MEMORY_GIB:g} GiB, and {free_gib:.1f} GiB "
+            f"of memory are free: use --sessions {max(room, 1)}"
+        )
 
 
 def begin(

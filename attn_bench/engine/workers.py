@@ -12,6 +12,9 @@ from attn_bench.engine.process import WorkerLost
 from attn_bench.model import protocol
 from attn_bench.model.errors import AttnBenchError
 
+# A worker that starts imports torch, with a core of its own and some hundred MB.
+MOST_AT_ONCE = 4
+
 
 class CodeChanged(AttnBenchError):
     """A file of the measured code was edited during the run, whose figures would have two codes."""
@@ -72,6 +75,7 @@ class Workers:
         self._seed = seed
         self._load = list(load)
         self._sessions = [self._make(first, is_open=True)]
+        self._wanted = 1
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -93,16 +97,22 @@ class Workers:
             self.sources = {**self.sources, **found}
 
     def start(self, count: int) -> None:
-        """Start workers until there are `count` sessions, and return at once."""
-        while len(self._sessions) < count:
+        """Start workers, MOST_AT_ONCE at a time, for `count` sessions, and return at once."""
+        self._wanted = count
+        starting = sum(not session.is_open for session in self._sessions)
+        while len(self._sessions) < self._wanted and starting < MOST_AT_ONCE:
             self._sessions.append(self._another(self.first))
+            starting += 1
 
     def open(self) -> None:
         """Wait until all workers are ready, and replace those of sessions that are over."""
-        for index, session in enumerate(self._sessions):
-            if session.is_over:
+        index = 0
+        while index < len(self._sessions):
+            if self._sessions[index].is_over:
                 self.replace(index)
             self._sessions[index].open(self.sources)
+            self.start(self._wanted)
+            index += 1
 
     def replace(self, index: int) -> None:
         """End a session, and open a new one in its place."""

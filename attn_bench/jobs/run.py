@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from attn_bench.engine.run import (
     Prepared,
     begin,
     complain_early,
+    complain_of_memory,
     environment_of,
     measure,
     prepare,
@@ -100,11 +101,14 @@ def _is_alike(info: RunInfo, here: Environment) -> bool:
     return is_whole and all(getattr(then, f) == getattr(here, f) for f in facts)
 
 
-def resume(name: str, progress: Progress, *, wait: bool = False) -> Finished:
+def resume(
+    name: str, progress: Progress, *, modules_from: Sequence[str] = (), wait: bool = False
+) -> Finished:
     """Resume an interrupted run; its table is equivalent to that of an uninterrupted run.
 
-    Raises RequestError if the run is finished, or if the code, the machine, the software or a
-    setting is another one now.
+    modules_from: the users' files of the run, named again: a stored run starts no code by itself.
+    Raises RequestError if they are not the run's, if the run is finished, or if the code, the
+    machine, the software or a setting is another one now.
     """
     path = runs.find(name)
     info = run_json.read(path)
@@ -113,6 +117,8 @@ def resume(name: str, progress: Progress, *, wait: bool = False) -> Finished:
         raise RequestError(f"{path}: {kind} cannot be resumed; run the command again")
     if info.state == "finished":
         raise RequestError(f"{path}: the run is finished; nothing to resume")
+    _complain_of_files(path, info, modules_from)
+    complain_of_memory(info.settings.sessions)
     request = replace(info.request, suite=info.suite.source, pages=info.settings.pages, wait=wait)
     with open_session(request, progress, times=True) as session:
         before = Progressed(*runs.read_journal(path))
@@ -125,6 +131,24 @@ def resume(name: str, progress: Progress, *, wait: bool = False) -> Finished:
         return _judge_published(
             save(measure(prepared, folder, progress, before), Begun(folder, info))
         )
+
+
+def _complain_of_files(path: Path, info: RunInfo, named: Sequence[str]) -> None:
+    """Raise RequestError unless `named` are the users' files that the run would load."""
+    stored = list(info.request.modules_from) if info.request else []
+    for network in info.suite.networks:
+        file, colon, _ = network.backbone.rpartition(":")
+        stored += [file] if colon else []
+    wanted = list(dict.fromkeys(stored))
+    if set(named) == set(wanted):
+        return
+    if more := sorted(set(named) - set(wanted)):
+        raise RequestError(f"--modules-from {more[0]}: the run {path} did not use it")
+    again = " ".join(f"--modules-from {word}" for word in wanted)
+    raise RequestError(
+        f"{path}: the run loads code from {', '.join(wanted)}; if you trust it, name it again: "
+        f"run --resume {path} {again}"
+    )
 
 
 def _complain_if_changed(

@@ -15,8 +15,8 @@ Threads = Annotated[int, Ge(1), Le(1024)]
 Seconds = Annotated[float, Gt(0), Le(1e7)]
 # A half-width of an interval as a share of the value.
 Precision = Annotated[float, Gt(0), Le(1)]
-# Below the least, torch alone does not fit.
-MemoryGib = Annotated[float, Ge(0.25), Le(1e6)]
+LEAST_MEMORY_GIB = 0.25  # of a worker; in less, torch alone does not fit
+MemoryGib = Annotated[float, Ge(LEAST_MEMORY_GIB), Le(1e6)]
 # A side, a number of channels or of images.
 Size = Annotated[int, Ge(1), Le(10**9)]
 # Indices and counters of a run: sessions, rounds, positions, calls.

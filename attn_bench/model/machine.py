@@ -60,6 +60,11 @@ def software() -> dict[str, str]:
     return found
 
 
+def free_memory_bytes() -> int:
+    """The memory that new processes can have without swapping."""
+    return int(psutil.virtual_memory().available)
+
+
 def load_average() -> float | None:
     """The load average: the mean number of runnable processes over the last minute."""
     try:

@@ -137,6 +137,8 @@ def _reason(problem: ErrorDetails, key: str) -> str:
         return f"write [[{key}]], with two brackets"
     if problem["type"] == "model_type":
         return f"must be a table, not {type(given).__name__}"
+    if reason.startswith("Input should be "):
+        reason = f"must be {reason.removeprefix('Input should be ')}"
     if "got" not in reason and "not" not in reason and not isinstance(given, dict):
         return f"{reason[0].lower()}{reason[1:]}, not {given!r}"
     return reason

@@ -21,7 +21,7 @@ from attn_bench.model.errors import RequestError
 from attn_bench.model.text import printable
 
 if TYPE_CHECKING:
-    from pydantic import TypeAdapter
+    from pydantic import TypeAdapter, ValidationError
 
 T = TypeVar("T")
 SHOWN = 60  # characters of a wrong value
@@ -81,22 +81,28 @@ def read_record(values: Any, kind: type[T], *, whole: bool = False) -> T:
     try:
         found: T = _adapter(kind).validate_python(values)  # type: ignore[arg-type]
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = getattr(kind, "__name__", str(kind))
-        reason = first["msg"].removeprefix("Value error, ")
-        given = repr(first["input"])
-        shown = given if len(given) <= SHOWN else f"{given[:SHOWN]}…"
-        if first["type"] == "missing":
-            raise RequestError(f"{_place(first['loc'])} is missing") from None
-        raise RequestError(
-            f"{_place(first['loc']) or name} cannot be read: {reason[:1].lower()}{reason[1:]}, "
-            f"not {printable(shown)}"
-        ) from None
+        raise RequestError(_complain(error, getattr(kind, "__name__", str(kind)))) from None
     if whole and is_dataclass(found) and not isinstance(found, type):
         place = _unknown_key(values, asdict(found))
         if place:
             raise RequestError(f"unknown key {place!r}")
     return found
+
+
+def _complain(error: ValidationError, name: str) -> str:
+    """The first problem in one line: the place, the rule, and the wrong value."""
+    first = error.errors(include_url=False)[0]
+    place = _place(first["loc"]) or name
+    if first["type"] == "missing":
+        return f"{place} is missing"
+    given = repr(first["input"])
+    shown = printable(given if len(given) <= SHOWN else f"{given[:SHOWN]}…")
+    reason = first["msg"].removeprefix("Value error, ")
+    if reason.startswith("Input should be "):
+        reason = f"must be {reason.removeprefix('Input should be ')}"
+    else:
+        reason = f"cannot be read: {reason[:1].lower()}{reason[1:]}"
+    return f"{place} {reason}, not {shown}"
 
 
 @cache

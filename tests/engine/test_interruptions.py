@@ -89,7 +89,10 @@ stages = [[16, 8, 8]]
 
 
 def test_another_code_or_setting_is_not_resumed(cli: Cli, tmp_path: Path) -> None:
-    """A run belongs to its code and its settings: --resume names what changed, in one line."""
+    """A run belongs to its code and its settings: --resume names what changed, in one line.
+
+    Users' files are only loaded where they are named again.
+    """
     mine, suite = tmp_path / "mine.py", tmp_path / "my.toml"
     mine.write_text(MINE.format(1))
     suite.write_text(MY_SUITE)
@@ -103,16 +106,23 @@ def test_another_code_or_setting_is_not_resumed(cli: Cli, tmp_path: Path) -> Non
     words = ("run", "--suite", "my.toml", "--modules-from", "mine.py", *SMOKE[3:])
     assert cli(*words, script=script).returncode == 130
     before = (tmp_path / "run/journal.jsonl").read_bytes()
+    unnamed = cli("run", "--resume", "run")
+    assert "name it again: run --resume run --modules-from mine.py" in unnamed.stderr
+    other = cli("run", "--resume", "run", "--modules-from", "my.toml")
+    assert "--modules-from my.toml: the run run did not use it" in other.stderr
+    assert (unnamed.returncode, other.returncode) == (2, 2)
     mine.write_text(MINE.format(3))
-    other_code = cli("run", "--resume", "run")
+    other_code = cli("run", "--resume", "run", "--modules-from", "mine.py")
     mine.write_text(MINE.format(1))
-    other_setting = cli("run", "--resume", "run", ATEN_CPU_CAPABILITY="default")
+    other_setting = cli(
+        "run", "--resume", "run", "--modules-from", "mine.py", ATEN_CPU_CAPABILITY="default"
+    )
     for refused, word in ((other_code, "code"), (other_setting, "ATEN_CPU_CAPABILITY was None")):
         assert refused.returncode == 2
         assert word in refused.stderr
         assert refused.stderr.count("error: ") == 1
     assert (tmp_path / "run/journal.jsonl").read_bytes() == before
-    assert cli("run", "--resume", "run").returncode == 0
+    assert cli("run", "--resume", "run", "--modules-from", "mine.py").returncode == 0
 
 
 # --- through real processes -----------------------------------------------------------------------

@@ -405,8 +405,11 @@ def test_a_check_of_two_versions_is_no_baseline(stored: Path, cli: Cli) -> None:
     ("file", "column", "value", "expected"),
     [
         ("table.parquet", "status", "weird", "table.parquet: "),
-        ("samples.parquet", "seconds", 0.0, "contains a block without calls or without time"),
-        ("samples.parquet", "calls", 0, "contains a block without calls or without time"),
+        ("samples.parquet", "seconds", 0.0, "0.seconds must be greater than 0, not 0.0"),
+        ("samples.parquet", "seconds", float("inf"), "0.seconds must be less than or equal to"),
+        ("samples.parquet", "calls", 0, "0.calls must be greater than or equal to 1, not 0"),
+        ("table.parquet", "ratio_lo", 9e9, "ratio cannot be "),
+        ("table.parquet", "params", -1, "0.params must be greater than or equal to 0, not -1"),
     ],
 )
 def test_tampered_tables(

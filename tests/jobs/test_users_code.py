@@ -129,13 +129,13 @@ def test_a_changed_helper_ends_a_resume(home: Path, word: str) -> None:
     assert run(home, word, "run", "--out", "run", script=script).returncode == 130
     before = (home / "run/journal.jsonl").read_bytes()
     grow(home, word)
-    done = inside("run", "--resume", "run", cwd=home)
+    done = inside("run", "--resume", "run", "--modules-from", word, cwd=home)
     assert done.returncode == 2, done.stdout
     helper = LAYOUTS[word][1].removesuffix(".py").removeprefix("src/").replace("/", ".")
     assert f"the code of {helper} has changed since; start a new run" in done.stderr
     assert (home / "run/journal.jsonl").read_bytes() == before
     (home / LAYOUTS[word][1]).write_text(CORE.format(times=1))
-    assert inside("run", "--resume", "run", cwd=home).returncode == 0
+    assert inside("run", "--resume", "run", "--modules-from", word, cwd=home).returncode == 0
 
 
 @pytest.mark.parametrize("word", ["mine.py"])
@@ -229,7 +229,7 @@ def test_a_new_file_that_is_imported_now_ends_a_resume(tmp_path: Path) -> None:
     script.instead = stop
     assert run(tmp_path, "mine.py", "run", "--out", "run", script=script).returncode == 130
     (tmp_path / "fast.py").touch()
-    done = inside("run", "--resume", "run", cwd=tmp_path)
+    done = inside("run", "--resume", "run", "--modules-from", "mine.py", cwd=tmp_path)
     assert done.returncode == 2
     assert "the code of fast has changed since" in done.stderr
 

@@ -68,7 +68,9 @@ def show(path: Path, rows: Sequence[Row], info: RunInfo) -> None:
         warn(words)
     line(f"run folder: {path}")
     if info.kind == "run" and info.state == "interrupted":
-        line(f"attn-bench run --resume {path} continues it.")
+        files = info.request.modules_from if info.request else ()
+        again = "".join(f" --modules-from {file}" for file in files)
+        line(f"attn-bench run --resume {path}{again} continues it.")
 
 
 def show_published(rows: Sequence[Row], info: RunInfo) -> None:
