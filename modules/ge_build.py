@@ -27,7 +27,7 @@ FLAGS = (
     *("-fopenmp", "-fPIC", "-shared"),
 )
 TIMEOUT_S = 300
-# Loads a library in a process of its own, since a damaged one may kill the process that loads it.
+# Loads a library in a separate process, since a damaged one may kill the process that loads it.
 TRY = f"import ctypes, sys; ctypes.CDLL(sys.argv[1]).{SYMBOL}"
 TRY_TIMEOUT_S = 60
 
@@ -55,7 +55,7 @@ def _find_compiler() -> list[str]:
     except ValueError as error:
         raise Unusable(f"CXX={written}: {error}") from None
     if not words or shutil.which(words[0]) is None:
-        raise Unusable(f"CXX={written}: there is no such compiler")
+        raise Unusable(f"CXX={written}: this compiler cannot be found")
     return words
 
 
@@ -118,7 +118,7 @@ def _compile(compiler: list[str], file: Path) -> None:
         try:
             status = process.wait(TIMEOUT_S)
         except BaseException:
-            process.terminate()  # at this, g++ ends its own processes too
+            process.terminate()  # at this, g++ also ends the processes that it started
             with suppress(subprocess.TimeoutExpired):
                 process.wait(5)
             process.kill()

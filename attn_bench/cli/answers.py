@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from attn_bench.cli.options import FiniteRange, check_writable, write_file
+from attn_bench.cli.options import FiniteRange, append_to_file, check_writable, write_file
 from attn_bench.model.errors import RequestError, nearest
 from attn_bench.model.metrics import GATED, TOLERABLE
 from attn_bench.model.suite import LATENCY_TOLERANCE, Tolerance
@@ -132,9 +132,9 @@ def show_answer(answer: Answer, rules: Strictness) -> int:
     for name, file in rules.files.items():
         write_file(Path(file), FORMATS[name].write(answer))
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-        write_file(Path(summary), write_markdown(answer), "a")
+        append_to_file(Path(summary), write_markdown(answer))
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        plain.text(write_annotations(answer))
+        plain.commands(write_annotations(answer))
     if answer.trouble:
         plain.error(answer.trouble)
     return answer.exit_status

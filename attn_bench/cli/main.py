@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import io
-import os
 import pkgutil
 import signal
 import sys
@@ -13,12 +11,13 @@ from collections.abc import Sequence
 import click
 
 from attn_bench import __version__, cli
+from attn_bench.cli import streams
 from attn_bench.model.errors import AttnBenchError, RequestError, nearest
 from attn_bench.model.status import Exit
 from attn_bench.view.console import plain
 
 # Every other file of this room is a command; the file has the name of the command.
-SHARED_FILES = frozenset({"answers", "main", "options"})
+SHARED_FILES = frozenset({"answers", "main", "options", "streams"})
 
 
 class Commands(click.Group):
@@ -48,7 +47,7 @@ def commands(debug: bool) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program. Returns the exit status; see `attn-bench --help`."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    _make_streams_usable()
+    streams.make_usable()
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores a hang-up
             signal.signal(number, signal.default_int_handler)
@@ -62,11 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         plain.error(str(problem))
         return problem.exit_status
-    except (BrokenPipeError, SystemExit):  # click turns a BrokenPipeError into a SystemExit
-        # The reader of our output, such as `head`, has stopped; a flush at exit would fail.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.GOOD
     except OSError as problem:
+        streams.give_up_stdout()
         plain.error(f"the output cannot be written: {problem.strerror}")
         return Exit.NOT_MEASURED
     except (click.Abort, KeyboardInterrupt):
@@ -81,14 +77,3 @@ def _run_command(words: Sequence[str]) -> int:
     ending = commands.main(words or ["--help"], prog_name="attn-bench", standalone_mode=False)
     sys.stdout.flush()
     return int(ending or Exit.GOOD) if words else Exit.BAD_REQUEST
-
-
-def _make_streams_usable() -> None:
-    """Replace closed streams by the null device, and characters that a terminal cannot show."""
-    if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - open until the process ends
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from attn_bench.cli.options import measuring_options, request_of, typed_options, write_file
+from attn_bench.cli.options import measuring_options, request_of, typed_options, write_inside
 from attn_bench.model.errors import RequestError
 from attn_bench.model.request import RunRequest
 from attn_bench.model.status import Exit
@@ -88,7 +88,9 @@ def _show(job: Callable[[Progress], Finished], format_: str | None) -> int:
         from attn_bench.store import pytest_benchmark, runs
 
         content = pytest_benchmark.from_run(runs.load(finished.path))
-        plain.line(f"{format_}: {write_file(finished.path / 'pytest-benchmark.json', content)}")
+        file = finished.path / "pytest-benchmark.json"
+        write_inside(file, content)
+        plain.line(f"{format_}: {file}")
     if finished.trouble:
         plain.error(finished.trouble)
     return finished.exit_status

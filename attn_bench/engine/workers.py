@@ -12,7 +12,7 @@ from attn_bench.engine.process import WorkerLost
 from attn_bench.model import protocol
 from attn_bench.model.errors import AttnBenchError
 
-# A worker that starts imports torch, with a core of its own and some hundred MB.
+# A worker that starts imports torch, which takes one core and some hundred MB.
 MOST_AT_ONCE = 4
 
 

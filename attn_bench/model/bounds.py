@@ -9,7 +9,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Le, MaxLen
 
-# Worker processes. Each of them has a torch of its own.
+# Worker processes. Each of them loads torch.
 Sessions = Annotated[int, Ge(1), Le(100)]
 Threads = Annotated[int, Ge(1), Le(1024)]
 Seconds = Annotated[float, Gt(0), Le(1e7)]

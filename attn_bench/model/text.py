@@ -1,13 +1,17 @@
-"""Makes text of others safe to show: on a terminal, in a log of continuous integration, in XML."""
+"""Makes text of others safe to show: on a terminal, in a log of CI, in XML, Markdown and CSV."""
 
 from __future__ import annotations
 
+import html
 import re
 
 # GitHub takes a line that begins with ::name:: or ::name key=value::, and ##[name] anywhere in a
 # line, for a command to its runner. A long line may be wrapped, so no place in it is safe.
 COMMAND = re.compile(r"::(?=[\w-]+(\s.*)?::)")
 OLD_COMMAND = "##["
+# What GitHub turns into links in Markdown: mentions, issues, addresses.
+ACTIVE = re.compile(r"(?<!\w)@(?=\w)|#(?=\d)|:(?=//)|\bwww(?=\.)|(?<=\w)@(?=\w+\.)", re.ASCII)
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def printable(text: str) -> str:
@@ -16,7 +20,7 @@ def printable(text: str) -> str:
     Control characters, bidirectional marks, line breaks and lone surrogates are shown escaped.
 
     >>> print(printable("red \x1b[31m, a\nb, \u202e, \ud800"))
-    red \x1b[31m, a\nb, \u202e, \ud800
+    red \u001b[31m, a\u000ab, \u202e, \ud800
     >>> printable("::error::no, ##[error]no, aten::mul"), printable("注意力 ⊙ θ")
     (': :error::no, ## [error]no, aten::mul', '注意力 ⊙ θ')
     """
@@ -25,5 +29,26 @@ def printable(text: str) -> str:
     return COMMAND.sub(": :", text).replace(OLD_COMMAND, "## [")
 
 
+def markdown(text: str) -> str:
+    r"""`text` in Markdown: no link, image, mention, reference, tag or emphasis.
+
+    >>> print(markdown("[a](http://b) *c* @d #1 <e> |f|"))
+    \[a\](http:<!-- -->//b) \*c\* @<!-- -->d #<!-- -->1 &lt;e&gt; \|f\|
+    """
+    text = html.escape(printable(text), quote=False)
+    text = re.sub(r"[\\`*\[\]|~]", r"\\\g<0>", text)
+    return ACTIVE.sub(r"\g<0><!-- -->", text)
+
+
+def spreadsheet(text: str) -> str:
+    """`text` in a cell that no spreadsheet takes for a formula: an apostrophe goes before it.
+
+    >>> spreadsheet("=1+1"), spreadsheet("se")
+    ("'=1+1", 'se')
+    """
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
 def _escape(char: str) -> str:
-    return char.encode("unicode_escape").decode("ascii")
+    """As in JSON and in Python: \\u202e."""
+    return f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\U{ord(char):08x}"

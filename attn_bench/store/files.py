@@ -36,35 +36,37 @@ def write_atomically(file: Path, content: Content) -> None:
 def write_output(file: Path, content: bytes) -> None:
     """Write `content` where the user asked for it. Raises OSError.
 
-    A link is followed. A device or a pipe is written into, and is not replaced.
+    A link, a device and a pipe are written into, and are not replaced.
     """
-    target = Path(os.path.realpath(file))
-    if target.is_dir():
-        raise IsADirectoryError(None, "is a folder")
-    if target.exists() and not target.is_file():
-        with target.open("wb") as stream:
-            stream.write(content)
-        return
-    try:
-        write_atomically(target, content)
-    except OSError:
-        # A file may be writable in a folder that is not, as one that a container was given.
-        if not (target.is_file() and os.access(target, os.W_OK)):
-            raise
-        with target.open("wb") as stream:
-            stream.write(content)
+    if _is_replaceable(file):
+        try:
+            write_atomically(file, content)
+            return
+        except OSError:
+            # A file may be writable in a folder that is not, as one that a container was given.
+            if not os.access(file, os.W_OK):
+                raise
+    with file.open("wb") as stream:
+        stream.write(content)
 
 
 def check_writable(file: Path) -> None:
     """Raise OSError if `write_output` could not write `file`; changes nothing."""
-    target = Path(os.path.realpath(file))
-    if target.is_dir():
-        raise IsADirectoryError(None, "is a folder")
-    folder = target.parent
-    if not folder.is_dir():
-        raise FileNotFoundError(None, f"the folder {folder} does not exist")
-    if not os.access(target if target.exists() else folder, os.W_OK):
+    if not file.exists():
+        file = Path(os.path.realpath(file)).parent
+        if not file.is_dir():
+            raise NotADirectoryError(None, f"the folder {file} does not exist")
+    elif file.is_dir():
+        raise IsADirectoryError(None, "it is a folder")
+    if not os.access(file, os.W_OK):
         raise PermissionError(None, "it is not writable")
+
+
+def _is_replaceable(file: Path) -> bool:
+    """Whether another file may take the place of `file`. Raises OSError for a folder."""
+    if file.is_dir():
+        raise IsADirectoryError(None, "it is a folder")
+    return not file.is_symlink() and (not file.exists() or file.is_file())
 
 
 def _write(stream: IO[bytes], content: Content) -> None:

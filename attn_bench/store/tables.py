@@ -8,20 +8,27 @@ import json
 from collections.abc import Iterable, Sequence
 
 from attn_bench.model.row import ABOUT, COLUMNS, UNIT, Row
+from attn_bench.model.text import markdown, spreadsheet
 from attn_bench.model.units import plain
 
 
 def as_csv(rows: Iterable[Row], columns: Sequence[str]) -> str:
-    """RFC 4180 with a header; an unknown value is an empty cell."""
+    """RFC 4180 with a header; an unknown value is an empty cell.
+
+    A text that a spreadsheet would run as a formula begins with an apostrophe.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([getattr(row, name) for name in columns] for row in rows)
+    for row in rows:
+        values = [getattr(row, name) for name in columns]
+        writer.writerow([spreadsheet(v) if isinstance(v, str) else v for v in values])
     return text.getvalue()
 
 
 def as_markdown(rows: Iterable[Row], columns: Sequence[str]) -> str:
-    return markdown_table(columns, ([plain(getattr(row, c)) for c in columns] for row in rows))
+    cells = ([markdown(plain(getattr(row, name))) for name in columns] for row in rows)
+    return markdown_table(columns, cells)
 
 
 def as_json(rows: Iterable[Row], columns: Sequence[str]) -> str:
@@ -30,17 +37,15 @@ def as_json(rows: Iterable[Row], columns: Sequence[str]) -> str:
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    r"""A Markdown table.
+    """A table of cells that are Markdown, and contain no bar.
 
-    >>> print(markdown_table(["a", "b"], [["1", "x|y"]]), end="")
+    >>> print(markdown_table(["a", "b"], [["1", "`x`"]]), end="")
     | a | b |
     |---|---|
-    | 1 | x\|y |
+    | 1 | `x` |
     """
     lines = [f"| {' | '.join(headings)} |", f"|{'---|' * len(headings)}"]
-    for row in rows:
-        cells = (cell.replace("|", "\\|").replace("\n", " ") for cell in row)
-        lines.append(f"| {' | '.join(cells)} |")
+    lines += [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join(lines) + "\n"
 
 

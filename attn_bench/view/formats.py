@@ -5,7 +5,6 @@ Each entry is an option `--NAME FILE` of `check` and `compare`. Pure.
 
 from __future__ import annotations
 
-import html
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from attn_bench.model.status import Exit
+from attn_bench.model.text import markdown, printable
 from attn_bench.store.tables import markdown_table
 from attn_bench.view import findings, remarks
 from attn_bench.view.json_answer import as_json
@@ -41,13 +41,13 @@ def write_markdown(answer: Answer) -> str:
     rest = [finding for finding in answer.findings if finding not in notable]
     seen = findings.describe_visibility(answer.findings)
     parts = [
-        f"### attn-bench: `{answer.suite}` against `{answer.baseline}`\n",
+        f"### attn-bench: {markdown(answer.suite)} against {markdown(answer.baseline)}\n",
         f"{findings.summarise(answer.findings)}.\n",
         *([_write_table(notable)] if notable else []),
         *(["<details><summary>unchanged</summary>\n"] if rest else []),
         *([_write_table(rest), "</details>\n"] if rest else []),
         f"{f'{seen} ' if seen else ''}Exit status {int(answer.exit_status)}.\n",
-        "".join(f"- {words}\n" for words in _remarks(answer)),
+        "".join(f"- {markdown(words)}\n" for words in _remarks(answer)),
     ]
     return "\n".join(parts)
 
@@ -58,10 +58,7 @@ def _remarks(answer: Answer) -> Iterator[str]:
 
 
 def _write_table(members: Sequence[Finding]) -> str:
-    cells = [
-        [html.escape(cell, quote=False) for cell in findings.make_cells(finding)]
-        for finding in members
-    ]
+    cells = [[markdown(cell) for cell in findings.make_cells(finding)] for finding in members]
     return markdown_table(findings.HEADINGS, cells)
 
 
@@ -76,7 +73,7 @@ def write_junit(answer: Answer) -> str:
     count = Counter(tags)
     root = ElementTree.Element(
         "testsuite",
-        name=f"attn-bench {answer.suite}",
+        name=f"attn-bench {printable(answer.suite)}",
         tests=str(len(answer.findings)),
         failures=str(count["failure"]),
         errors=str(count["error"]),
@@ -84,20 +81,18 @@ def write_junit(answer: Answer) -> str:
     )
     for finding, tag in zip(answer.findings, tags, strict=True):
         case = ElementTree.SubElement(
-            root, "testcase", classname=answer.suite, name=finding.case_id
+            root,
+            "testcase",
+            classname=printable(answer.suite),
+            name=printable(finding.case_id),
         )
         if finding.times and finding.times.new_us is not None:
             case.set("time", f"{finding.times.new_us / 1e6:.9f}")
-        words = _make_printable(findings.describe(finding))
+        words = printable(findings.describe(finding))
         if tag:
             ElementTree.SubElement(case, tag, message=words)
         ElementTree.SubElement(case, "system-out").text = words
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
-
-
-def _make_printable(text: str) -> str:
-    """Replace the control characters that XML cannot contain."""
-    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def write_json(answer: Answer) -> str:
@@ -128,13 +123,13 @@ def write_annotations(answer: Answer) -> str:
     """The findings as workflow commands, which GitHub shows on the run and the pull request."""
     levels = {"fail": "error", "broken": "error", "undecided": "warning", "warn": "warning"}
     lines = [
-        f"::{levels[f.severity]} title=attn-bench%3A {f.verdict}::{_escape(findings.describe(f))}\n"
+        f"::{levels[f.severity]} title=attn-bench%3A {f.verdict}::{_escape(f)}\n"
         for f in answer.findings
         if f.severity in levels
     ]
     return "".join(lines)
 
 
-def _escape(message: str) -> str:
-    """Escape a message for GitHub's workflow commands."""
-    return message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+def _escape(finding: Finding) -> str:
+    """The message of a workflow command, in which % begins an escape."""
+    return printable(findings.describe(finding)).replace("%", "%25")

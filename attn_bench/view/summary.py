@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rich import box
-from rich.markup import escape
 from rich.table import Table
 
 from attn_bench.model import units
@@ -20,6 +19,7 @@ from attn_bench.model.case import BASELINE, PLAIN
 from attn_bench.model.metrics import METRIC, METRICS, Metric
 from attn_bench.model.row import Row
 from attn_bench.model.status import COUNTED
+from attn_bench.view.markup import escape
 
 LEGEND = (
     "* best of its column at this shape, without the baseline; for time, by direct comparison with "
@@ -148,7 +148,7 @@ def _exact(row: Row, metric: Metric) -> str:
 
 def _shape_table(summary: Summary, baseline: str) -> Table:
     table = Table(
-        title=summary.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
+        title=escape(summary.title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
     )
     table.add_column("module", no_wrap=True)
     for heading in ["extent", *(summary.heading(column, baseline) for column in summary.columns)]:

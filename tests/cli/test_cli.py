@@ -64,7 +64,7 @@ print(*sorted(name for name in sys.modules if name.startswith("attn_bench.cli.")
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert done.stdout.split() == ["attn_bench.cli.main"]
+    assert done.stdout.split() == ["attn_bench.cli.main", "attn_bench.cli.streams"]
 
 
 def test_rich_is_imported_where_a_table_is_shown() -> None:

@@ -114,7 +114,7 @@ def test_the_journal_is_on_disk_at_once(tmp_path: Path) -> None:
 def test_markdown_cells_cannot_break_the_table() -> None:
     """A bar or a line break in a reason stays inside its cell."""
     text = runs.as_markdown([Row(case_id="a", error="x | y\nz")], ["case_id", "error"])
-    assert text.splitlines()[-1] == "| a | x \\| y z |"
+    assert text.splitlines()[-1] == r"| a | x \| y\\u000az |"
 
 
 def test_the_samples_of_an_older_schema_are_read() -> None:

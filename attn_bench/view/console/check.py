@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.markup import escape
 
 from attn_bench.analysis.verdicts import Finding
 from attn_bench.jobs.check.answer import Answer
 from attn_bench.view import findings, remarks
 from attn_bench.view.console.plain import line
 from attn_bench.view.console.terminal import open_stdout, warn
+from attn_bench.view.markup import escape
 from attn_bench.view.notes import describe
 
 VERDICT_COLOURS = {

@@ -7,20 +7,27 @@ import sys
 import unicodedata
 from collections.abc import Sequence
 
+from attn_bench.model.text import printable
+
 RED, RESET = "\033[1;31m", "\033[0m"
 
 
 def line(message: str) -> None:
-    """Print one line of any length on standard output.
+    """Print one line of any length on standard output; nothing in it acts on a terminal.
 
     It is flushed, to keep its order with lines on standard error.
     """
-    sys.stdout.write(f"{message}\n")
+    sys.stdout.write(f"{printable(message)}\n")
     sys.stdout.flush()
 
 
 def text(content: str) -> None:
-    """Print `content` unchanged: JSON, CSV or Markdown."""
+    """Print the lines of JSON, CSV or Markdown; nothing in them acts on a terminal."""
+    sys.stdout.write("\n".join(map(printable, content.split("\n"))))
+
+
+def commands(content: str) -> None:
+    """Print workflow commands of our own, unchanged."""
     sys.stdout.write(content)
 
 
@@ -30,7 +37,7 @@ def error(message: str) -> None:
         sys.stderr.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
     )
     mark = f"{RED}error:{RESET}" if is_coloured else "error:"
-    sys.stderr.write(f"{mark} {message}\n")
+    sys.stderr.write(f"{mark} {printable(message)}\n")
     sys.stderr.flush()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 
-from rich.markup import escape
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Column
@@ -14,6 +13,7 @@ from attn_bench.model import units
 from attn_bench.model.environment import Environment, is_short_of_cores
 from attn_bench.view.advice import ADVICE
 from attn_bench.view.console.terminal import open_stderr, warn
+from attn_bench.view.markup import escape
 
 REDRAW_S = 0.25
 

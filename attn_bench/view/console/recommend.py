@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from rich.markup import escape
-
 from attn_bench.jobs.recommend.answer import Recommendation
 from attn_bench.model import units
 from attn_bench.view import remarks
 from attn_bench.view.console.plain import line
 from attn_bench.view.console.terminal import open_stdout, warn
+from attn_bench.view.markup import escape
 from attn_bench.view.recommend import table, words
 
 
@@ -25,7 +24,8 @@ def show(answer: Recommendation) -> None:
         console.print(f"[bold]{escape(reason)}[/]", soft_wrap=True)
     for sentence in words.say_how_long(answer):
         line(sentence)
-    line("\nCaveats:")
+    line("")
+    line("Caveats:")
     for caveat in words.list_caveats(answer):
         line(f"- {caveat}")
     measured = answer.measured

@@ -8,8 +8,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
-
 from attn_bench.model import units
 from attn_bench.model.row import Row
 from attn_bench.model.status import COUNTED
@@ -19,6 +17,7 @@ from attn_bench.store.info import RunInfo
 from attn_bench.view import remarks, summary, winners
 from attn_bench.view.console.plain import line, print_aligned
 from attn_bench.view.console.terminal import open_stdout, warn
+from attn_bench.view.markup import escape
 
 if TYPE_CHECKING:
     from attn_bench.jobs.run import Planned

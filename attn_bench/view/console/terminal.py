@@ -6,7 +6,8 @@ import sys
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
+
+from attn_bench.view.markup import escape
 
 PLAIN_WIDTH = 100
 

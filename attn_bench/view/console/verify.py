@@ -6,14 +6,13 @@ import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from rich.markup import escape
-
 from attn_bench.jobs.verify import VerifiedVariant
 from attn_bench.model import units
 from attn_bench.model.checks import CHECKS, Check, Checked, CheckVerdict
 from attn_bench.view import remarks
 from attn_bench.view.console.plain import line, width_of
 from attn_bench.view.console.terminal import open_stdout
+from attn_bench.view.markup import escape
 
 SIGNS: Mapping[CheckVerdict, str] = {
     "passed": "✓",

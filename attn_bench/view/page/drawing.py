@@ -19,6 +19,9 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+from attn_bench.model.text import printable
+from attn_bench.store.files import write_atomically
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -132,7 +135,7 @@ def short(label: str) -> str:
     >>> short("se")
     'se'
     """
-    shown = "".join(char if char.isprintable() else "?" for char in label)
+    shown = printable(label)
     return shown if len(shown) <= LONGEST else shown[: LONGEST - 1] + "…"
 
 
@@ -217,7 +220,9 @@ def write_png(picture: Picture, path: Path) -> None:
             panel.draw(axes)
         for axes in grid.flat[len(picture.panels) :]:
             axes.set_axis_off()
-        figure.savefig(path, dpi=DOTS_PER_INCH, format="png")
+        content = io.BytesIO()
+        figure.savefig(content, dpi=DOTS_PER_INCH, format="png")
+    write_atomically(path, content.getvalue())
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from attn_bench.model.errors import RequestError
 from attn_bench.store import runs
-from attn_bench.store.files import write_atomically
+from attn_bench.store.files import write_atomically, write_output
 from attn_bench.view.page import figures, page
 from attn_bench.view.page.drawing import Picture, write_png
 from attn_bench.view.remarks import name_baseline
@@ -25,7 +25,10 @@ def report(run: str, out: str | None = None, png: str | None = None) -> list[Pat
     file = Path(out) if out else stored.path / "report.html"
     content = page.render(stored, drawn).encode(errors="backslashreplace")
     try:
-        write_atomically(file, content)
+        if out:
+            write_output(file, content)
+        else:  # in the run folder, which others may have made: no link there is followed
+            write_atomically(file, content)
     except OSError as error:
         raise RequestError(f"{file}: cannot be written: {error.strerror}") from None
     return [file, *(_save_pngs(drawn, Path(png)) if png else ())]

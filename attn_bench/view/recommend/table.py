@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rich.markup import escape
 from rich.table import Table
 
 from attn_bench.jobs.recommend.choice import Candidate, Choice
@@ -12,6 +11,7 @@ from attn_bench.model.metrics import LIMITS, Metric
 from attn_bench.model.row import Row
 from attn_bench.model.status import COUNTED
 from attn_bench.papers.gains import Gain, Paper
+from attn_bench.view.markup import escape
 from attn_bench.view.recommend.words import show_ratio
 
 NARROW, PAPERS, PAPERS_IF_NARROW = 100, 4, 2

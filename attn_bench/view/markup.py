@@ -1,0 +1,16 @@
+"""Text of others in rich's markup."""
+
+from __future__ import annotations
+
+from rich import markup
+
+from attn_bench.model.text import printable
+
+
+def escape(text: str) -> str:
+    r"""`text` as rich shows it: nothing in it is markup, or acts on a terminal.
+
+    >>> print(escape("[bold]\x1b[31m"))
+    \[bold]\u001b[31m
+    """
+    return markup.escape(printable(text))
