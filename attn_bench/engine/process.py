@@ -16,12 +16,15 @@ from pathlib import Path
 
 from attn_bench.model import protocol
 from attn_bench.model.axes import Pages
-from attn_bench.model.errors import RequestError
+from attn_bench.model.errors import LONGEST_REASON, RequestError
 from attn_bench.model.paths import PACKAGE
 from attn_bench.model.protocol import Message, Reply
 from attn_bench.model.status import Status
+from attn_bench.model.text import printable
 
 START_TIMEOUT_S = 180.0
+PROFILER = "ActivityProfilerController"  # in the log lines of torch's profiler
+LONGEST_LINE = 2**26  # bytes of a reply
 PRINTS_BYTES = 2**16  # of what a worker prints, the end is kept
 PIPES_MOST_READS = 16  # a pipe holds 1 MiB at most
 # Bind each OpenMP thread to a separate core. A busy system may otherwise put two threads on one
@@ -111,9 +114,9 @@ class Worker:
         Raises RequestError if the device does not exist, or a user's file cannot be loaded.
         """
         try:
-            reply = self._reply(START_TIMEOUT_S)
+            reply = self._reply(protocol.Open, START_TIMEOUT_S)
             if isinstance(reply, protocol.Hello) and self._load:
-                self._reply(START_TIMEOUT_S)
+                self._reply(protocol.Load, START_TIMEOUT_S)
         except WorkerLost as lost:
             raise RequestError(f"a worker cannot be started: {lost}") from None
         if isinstance(reply, protocol.Failure):
@@ -147,15 +150,24 @@ class Worker:
             self._post(message)
         except OSError:
             raise self._died() from None
-        return self._reply(timeout_s)
+        return self._reply(type(message), timeout_s)
 
     def _post(self, message: Message) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(protocol.encode(message))
         self._process.stdin.flush()
 
-    def _reply(self, timeout_s: float) -> Reply:
-        return protocol.decode(self._line(timeout_s))  # type: ignore[return-value]
+    def _reply(self, to: type[Message], timeout_s: float) -> Reply:
+        """The reply to a request of this type. Ends the worker if anything else comes."""
+        line = self._line(timeout_s)
+        try:
+            reply = protocol.decode(line)
+        except ValueError:
+            reply = None
+        if isinstance(reply, protocol.ANSWER[to] | protocol.Failure):
+            return reply
+        self.end()
+        raise WorkerLost("failed", "the worker process sent something else than an answer")
 
     def end(self) -> None:
         """Kill the worker and its children; safe to call twice."""
@@ -191,6 +203,9 @@ class Worker:
             if not chunk:
                 raise self._died()
             self._unread += chunk
+            if len(self._unread) > LONGEST_LINE:
+                self.end()
+                raise WorkerLost("failed", "the worker process sent an answer without an end")
         line, _, self._unread = self._unread.partition(b"\n")
         return line
 
@@ -234,4 +249,5 @@ class Worker:
             if self._prints:
                 self._take_prints()
         lines = self._printed.decode(errors="replace").strip().splitlines()
-        return lines[-1][:300] if lines else ""
+        lines = [line for line in lines if PROFILER not in line]
+        return printable(lines[-1][:LONGEST_REASON]) if lines else ""

@@ -16,7 +16,7 @@ from attn_bench.engine.judges import Judge, Untimed
 from attn_bench.engine.progress import Progress
 from attn_bench.engine.session import OpenSession, modules_without_worker
 from attn_bench.engine.watch import Watch
-from attn_bench.model import machine, protocol
+from attn_bench.model import machine, protocol, units
 from attn_bench.model.axes import AUTO, EXECUTION, HOST, split_device
 from attn_bench.model.bounds import LEAST_MEMORY_GIB
 from attn_bench.model.case import PLAIN
@@ -31,7 +31,7 @@ from attn_bench.model.request import RunRequest
 from attn_bench.model.row import Row
 from attn_bench.model.run import Needs, Plan, Settings
 from attn_bench.model.status import COUNTED, FAULTS, Exit
-from attn_bench.model.suite import Suite
+from attn_bench.model.suite import Aim, Suite
 from attn_bench.plan import suite_file
 from attn_bench.plan.cases import make_plan, make_settings, only
 from attn_bench.store.info import Kind, RunInfo, State
@@ -87,19 +87,37 @@ class Finished:
 
 
 def complain_early(request: RunRequest, gone: Sequence[Entry] = ()) -> None:
-    """Raise RequestError for a wrong suite, `where` or `modules`, before a worker starts."""
+    """Raise RequestError for a wrong suite, `where` or `modules`, before a worker starts.
+
+    Whether the modules exist is not known here if a worker must find them.
+    """
     known = modules_without_worker(request.modules_from)
-    if known is None:
-        return
-    suite = load_suite(request, union(gone, known))
+    suite = load_suite(request, None if known is None else union(gone, known))
+    device = HOST if request.device == AUTO else split_device(request.device)[0]
+    if device == HOST and request.aim:
+        _complain_of_size(request.aim)
     if request.device == AUTO and "device" in (request.where or ""):
         return  # only a worker knows the device
-    device = HOST if request.device == AUTO else split_device(request.device)[0]
     make_plan(suite, device, modules=request.modules, where=request.where)  # type: ignore[arg-type]
 
 
-def load_suite(request: RunRequest, known: Registry) -> Suite:
-    """The suite of the request, with its aim. Raises RequestError."""
+def _complain_of_size(aim: Aim) -> None:
+    """Raise RequestError if an input is larger than this machine's memory."""
+    memory = machine.memory_bytes()
+    for shape in (*aim.shapes, *aim.images):
+        needed = 4 * shape.elements  # float32
+        if needed > memory:
+            raise RequestError(
+                f"an input of {shape.in_words} takes {units.bytes_(needed)}, and this machine has "
+                f"{units.bytes_(memory)} of memory"
+            )
+
+
+def load_suite(request: RunRequest, known: Registry | None) -> Suite:
+    """The suite of the request, with its aim. Raises RequestError.
+
+    known: the registered modules; None does not compare the suite with them.
+    """
     return suite_file.aim_suite(suite_file.load(request.suite, known), request.aim)
 
 

@@ -60,6 +60,10 @@ def software() -> dict[str, str]:
     return found
 
 
+def memory_bytes() -> int:
+    return int(psutil.virtual_memory().total)
+
+
 def free_memory_bytes() -> int:
     """The memory that new processes can have without swapping."""
     return int(psutil.virtual_memory().available)

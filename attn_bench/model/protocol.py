@@ -309,6 +309,19 @@ Reply = (
     | Verified
     | Failure
 )
+# What answers a request, besides Failure. Code under test may write to the pipe of its worker.
+ANSWER: Mapping[type[Message], type[Reply]] = {
+    Open: Hello,
+    Describe: Described,
+    Load: Loaded,
+    FindSources: SourcesFound,
+    FindNetwork: NetworkFound,
+    ShareMemory: MemoryShared,
+    MeasureRates: RatesMeasured,
+    Inspect: Inspected,
+    RunBlock: Timed,
+    Verify: Verified,
+}
 Line = Annotated[Message | Reply, Discriminator("kind")]
 
 

@@ -25,15 +25,15 @@ from attn_bench.plan.schema import TABLES, SuiteTable
 RENAMED = {"anchor": "baseline"}
 
 
-def check_against(suite: Suite, registry: Registry, text: str) -> None:
+def check_against(suite: Suite, registry: Registry | None, text: str) -> None:
     """Check what a schema cannot check: names, the extents of modules and maps, conditions.
 
+    registry: None leaves out the modules.
     Raises RequestError for the first error.
     """
     place = KeyLocator(suite.source, text)
-    labels = {variant.label for grid in suite.grids for variant in grid.variants()}
-    if suite.baseline not in labels:
-        registry.get(suite.baseline, place("", None, "baseline"))
+    if registry is not None:
+        _check_modules(suite, registry, place)
     for shapes, table, key in ((suite.shapes, "shapes", "stages"), (suite.images, "", "input")):
         for shape in shapes:
             if shape.elements > MOST_ELEMENTS:
@@ -43,14 +43,21 @@ def check_against(suite: Suite, registry: Registry, text: str) -> None:
         backbone(network.backbone, place("", None, "backbone"))
         if problem := Place.read(network.place).problem_in(network.backbone):
             raise RequestError(f"{place('', None, 'place')}: {problem}")
+    for rule in suite.leave_out:
+        Condition(rule, CASE_COLUMNS, place("", None, "leave_out"))
+
+
+def _check_modules(suite: Suite, registry: Registry, place: KeyLocator) -> None:
+    """Raise RequestError for an unknown module, or an extent that it cannot have here."""
+    labels = {variant.label for grid in suite.grids for variant in grid.variants()}
+    if suite.baseline not in labels:
+        registry.get(suite.baseline, place("", None, "baseline"))
     for number, grid in enumerate(suite.grids, start=1):
         for name in grid.modules:
             entry = registry.get(name, place("grid", number, "module"))
             for written in grid.extents or ():
                 if problem := _extent_problem(entry, written, suite):
                     raise RequestError(f"{place('grid', number, 'extent')}: {problem}")
-    for rule in suite.leave_out:
-        Condition(rule, CASE_COLUMNS, place("", None, "leave_out"))
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,10 @@ def available() -> dict[str, str]:
     }
 
 
-def load(name_or_path: str, registry: Registry) -> Suite:
+def load(name_or_path: str, registry: Registry | None) -> Suite:
     """Read a suite by its name or its file, and check it against the registered modules.
 
+    registry: None if they are not known yet; their names and extents are not checked then.
     Raises RequestError for an unknown name, an unreadable file or an error in the file.
     """
     try:
@@ -51,7 +52,7 @@ def load(name_or_path: str, registry: Registry) -> Suite:
     return parse(text, registry, name=path.stem, source=_shown(path))
 
 
-def parse(text: str, registry: Registry, *, name: str, source: str) -> Suite:
+def parse(text: str, registry: Registry | None, *, name: str, source: str) -> Suite:
     """A checked Suite from TOML `text`; errors call the file `source`."""
     try:
         raw = tomllib.loads(text)

@@ -140,9 +140,11 @@ def find(run: str, results: Path | None = None) -> Path:
     except OSError as error:
         raise RequestError(f"run {run!r} not found: {error.strerror}") from None
     base = results or Path(RESULTS)
-    begun = sorted(base.glob("*/run.json"), key=lambda file: (file.stat().st_mtime_ns, file))
+    begun = sorted(base.glob("*/run.json"), key=lambda file: (_written_ns(file), file))
     folders = [file.parent for file in begun]
-    if run == "latest" and folders:
+    if run == "latest":
+        if not folders:
+            raise RequestError(f"run 'latest' not found: {base}/ in this folder contains no run")
         return folders[-1]
     folders += sorted(path.parent for path in base.glob("reference/*/run.json"))
     if not folders:
@@ -155,6 +157,13 @@ def find(run: str, results: Path | None = None) -> Path:
         raise RequestError(f"{run!r} matches {len(matching)} runs: give a longer part of the name")
     names = ["latest", *(p.name for p in folders)]
     raise RequestError(f"run {run!r} not found{nearest(run, names)}")
+
+
+def _written_ns(file: Path) -> int:
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:  # removed meanwhile, or a link to nothing
+        return 0
 
 
 def load(path: Path) -> StoredRun:

@@ -33,6 +33,32 @@ class GivesUp(nn.Identity):
         os.write(2, b"a line\\nthe reason\\n")
         os._exit(3)
 
+def write_everywhere(content):
+    for file in range(3, 20):
+        try:
+            os.write(file, content)
+        except OSError:
+            pass
+
+@register("garbles")
+class Garbles(nn.Identity):
+    def forward(self, x):
+        write_everywhere(b'{"kind": "timed"}\\n')
+        return x.clone()
+
+@register("answers_something_else")
+class AnswersSomethingElse(nn.Identity):
+    def forward(self, x):
+        write_everywhere(b'{"kind": "loaded"}\\n')
+        return x.clone()
+
+@register("never_ends")
+class NeverEnds(nn.Identity):
+    def forward(self, x):
+        for _ in range(9):
+            write_everywhere(b"x" * 2**23)
+        return x.clone()
+
 @register("closes")
 class Closes(nn.Identity):
     def forward(self, x):
@@ -71,6 +97,22 @@ def test_a_module_that_closes_every_file_loses_its_worker(worker: Worker) -> Non
     with pytest.raises(WorkerLost) as lost:
         worker.ask(inspect("closes"), 300)
     assert lost.value.status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("module", "reason"),
+    [
+        ("garbles", "sent something else than an answer"),
+        ("answers_something_else", "sent something else than an answer"),
+        ("never_ends", "sent an answer without an end"),
+    ],
+)
+def test_what_a_module_writes_to_the_pipe_is_no_answer(
+    worker: Worker, module: str, reason: str
+) -> None:
+    """Only an answer to the request is taken for one; memory does not fill."""
+    with pytest.raises(WorkerLost, match=reason):
+        worker.ask(inspect(module), 30)
 
 
 def test_workers_that_live_at_once_share_the_memory(worker: Worker) -> None:
