@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
+import pandas as pd
 import pytest
 from pages import REFERENCE
 from program import ROOT, Cli, ProgramRun
@@ -168,6 +171,25 @@ def test_output_that_nobody_reads() -> None:
     assert full.returncode == 3
     assert "the output cannot be written: No space left on device" in full.stderr
     assert shell(f"{show} >&-").returncode == 0
+
+
+def test_an_answer_that_nobody_reads_keeps_its_status(tmp_path: Path) -> None:
+    """`compare … | head` ends with the status of its answer, and writes the files."""
+    shutil.copytree(REFERENCE, tmp_path / "new")
+    table = pd.read_parquet(tmp_path / "new" / "table.parquet")
+    table.assign(params=table["params"] + 1).to_parquet(tmp_path / "new" / "table.parquet")
+    command = f"{sys.executable} -m attn_bench compare {REFERENCE} new --json a.json | true"
+    done = subprocess.run(
+        ["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert done.stderr == ""
+    assert (tmp_path / "a.json").exists()
 
 
 def test_debug_shows_the_traceback(cli: Cli) -> None:
