@@ -2,7 +2,7 @@
 # make test     set everything up and run the tests
 # make check    what is quick: format, lint, types, import rules
 # make format   fix format and lint
-# make soak     what takes hours: 1,000 comparisons, 200 kills, 80 checks, 500 shapes, 41 evil modules, 61 families of backbones
+# make soak     what takes hours: 1,000 comparisons, 200 kills, 80 checks, 500 shapes, 41 evil modules, 61 families of backbones, 22,000 attacks
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -27,6 +27,9 @@ format: .venv/.ready
 
 soak: .venv/.ready
 	$(BIN)/python benchmarks/soak_gather_excite.py
+	$(BIN)/python benchmarks/sanitize_gather_excite.py --large
+	$(BIN)/python benchmarks/attack.py
+	ATTN_BENCH_EXAMPLES=50 $(BIN)/python -m pytest --numprocesses 2 tests/store/test_hostile.py
 	$(BIN)/python benchmarks/random_kills.py
 	$(BIN)/python benchmarks/check_rates.py
 	$(BIN)/python benchmarks/check_rates.py --planted 5
