@@ -30,7 +30,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pandas as pd
-from attack_faults import attack_caches, attack_faults, make_resumable
+from attack_cache import attack_caches
+from attack_faults import attack_faults, make_resumable
 from attack_sandbox import ACTS, COMMAND, WORKER, Sandbox, Section, show_words
 from hostile import TEXTS, command_line, copy_run, mutate_bytes, mutate_run, suite_text
 from markdown_it import MarkdownIt
