@@ -57,7 +57,7 @@ class Program:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                preexec_fn=limit,
+                preexec_fn=lambda: _begin(limit),
             )
 
     @property
@@ -91,6 +91,12 @@ class Program:
         if alive:
             return f"{len(alive)} workers live on"
         return None if status in expected else f"status {status}: {self.err[-200:]}"
+
+
+def _begin(limit: Callable[[], None] | None) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also if the campaign runs under nohup
+    if limit is not None:
+        limit()
 
 
 def prepare(cwd: Path) -> None:
@@ -247,9 +253,9 @@ def _others(cwd: Path) -> Iterator[tuple[str, str | None]]:
     first = Program(cwd, *words, *LONG, "--out", "run")
     first.wait_for(lambda: journal_of(cwd))
     second = Program(cwd, *words, *SHORT, "--out", "second")
-    yield "a second run beside the first", second.end(2)
+    refused = second.end(2)
     first.process.send_signal(signal.SIGINT)
-    yield "the first run beside the second", first.end(130)
+    yield "two runs at once", refused or first.end(130) or _whole(cwd)
     many = SUITE.replace('"mine", ', "").replace("batch = 1", f"batch = {list(range(1, 5001))}")
     (cwd / "many.toml").write_text(many)
     yield "10,000 cases", Program(cwd, "run", "--suite", "many.toml", "--dry-run").end(0)

@@ -13,20 +13,29 @@ class _Unread(io.FileIO):
     """A file whose reader may go away, as `head` does; what is written then is dropped.
 
     The command goes on to its end, and its exit status is its answer's.
+    dropped: the errors at which this begins.
     """
+
+    dropped: type[OSError] = BrokenPipeError
 
     def write(self, content: Any, /) -> int:
         try:
             return super().write(content) or 0
-        except BrokenPipeError:
+        except self.dropped:
             _drop(self.fileno())
             return len(content)
 
 
+class _LastResort(_Unread):
+    """Standard error: if it cannot be written, nothing is left that could report that."""
+
+    dropped = OSError
+
+
 def make_usable() -> None:
     """Replace closed streams by the null device, and characters that a terminal cannot show."""
-    sys.stdout = _usable(sys.stdout, sys.__stdout__)
-    sys.stderr = _usable(sys.stderr, sys.__stderr__)
+    sys.stdout = _usable(sys.stdout, sys.__stdout__, _Unread)
+    sys.stderr = _usable(sys.stderr, sys.__stderr__, _LastResort)
 
 
 def give_up_stdout() -> None:
@@ -40,7 +49,7 @@ def _drop(descriptor: int) -> None:
         os.dup2(nowhere.fileno(), descriptor)
 
 
-def _usable(stream: Any, original: Any) -> Any:
+def _usable(stream: Any, original: Any, kind: type[_Unread]) -> Any:
     if stream is None:
         return open(os.devnull, "w")  # noqa: PTH123 - open until the process ends
     if not isinstance(stream, io.TextIOWrapper):
@@ -50,7 +59,7 @@ def _usable(stream: Any, original: Any) -> Any:
         return stream
     stream.flush()
     return io.TextIOWrapper(
-        io.BufferedWriter(_Unread(stream.fileno(), "wb", closefd=False)),
+        io.BufferedWriter(kind(stream.fileno(), "wb", closefd=False)),
         encoding=stream.encoding,
         errors="backslashreplace",
         line_buffering=stream.line_buffering,

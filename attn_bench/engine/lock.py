@@ -20,6 +20,7 @@ from pathlib import Path
 from attn_bench.engine.progress import Progress
 from attn_bench.model.axes import AUTO, HOST, split_device
 from attn_bench.model.errors import RequestError
+from attn_bench.model.text import printable
 
 POLL_S = 0.2
 LONGEST_NOTE = 300  # characters of who holds it
@@ -109,4 +110,4 @@ def _write(file: int, note: str) -> None:
 
 def _read(file: int) -> str:
     text = os.pread(file, 4 * LONGEST_NOTE, 0).decode(errors="replace")
-    return "".join(c if c.isprintable() else " " for c in text)[:LONGEST_NOTE]
+    return printable(text[:LONGEST_NOTE])

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from attn_bench.model.errors import RequestError
 from attn_bench.store.files import write_atomically
+from attn_bench.store.reading import parse_json, read_bytes
 
 FILE = "answer.json"  # in the run folder that the command measured
 ANSWER_SCHEMA = 1
@@ -30,14 +32,14 @@ def as_json(kind: Kind, content: Mapping[str, Any]) -> str:
 
 def keep(folder: Path, text: str) -> None:
     """Keep the answer in a run folder, for its page. Raises OSError."""
-    write_atomically(folder / FILE, text.encode())
+    write_atomically(folder / FILE, text.encode(errors="backslashreplace"))
 
 
 def read_sentences(folder: Path) -> tuple[str, list[str]] | None:
     """The question of a kept recommendation and its sentences; None if there is none to read."""
     try:
-        answer = json.loads((folder / FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        answer = parse_json(read_bytes(folder / FILE))
+    except RequestError:
         return None
     if not isinstance(answer, dict) or answer.get("schema") != ANSWER_SCHEMA:
         return None

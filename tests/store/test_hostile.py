@@ -195,6 +195,9 @@ def test_a_pipe_is_not_waited_for(whole: Path, tmp_path: Path, name: str) -> Non
         runs.load_blocks(folder)
         runs.read_journal(folder)
 
+    (folder / "answer.json").unlink(missing_ok=True)
+    os.mkfifo(folder / "answer.json")
+    assert json_answer.read_sentences(folder) is None
     with pytest.raises(RequestError, match="it is not a regular file"):
         read_all()
 
