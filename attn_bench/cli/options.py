@@ -22,8 +22,16 @@ from attn_bench.store import files
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class WholeRange(click.IntRange):
+    """A range of whole numbers; `name` is the word of click's complaint."""
+
+    name = "whole number"
+
+
 class FiniteRange(click.FloatRange):
     """A range of numbers without inf and nan."""
+
+    name = "number"
 
     def convert(
         self, value: Any, parameter: click.Parameter | None, context: click.Context | None
@@ -74,7 +82,7 @@ def _click_type(fact: RunOption) -> Any:
     if fact.kind is float:
         return FiniteRange(low, fact.most, min_open=is_open)
     if fact.kind is int and (low, fact.most) != (None, None):
-        return click.IntRange(low, fact.most, min_open=is_open)  # type: ignore[arg-type]
+        return WholeRange(low, fact.most, min_open=is_open)  # type: ignore[arg-type]
     return fact.kind
 
 

@@ -134,6 +134,11 @@ def test_version(cli: Cli) -> None:
             "--modules-from no.py: file not found",
         ),
         (["run", "--suite", "smoke", "--device", "tpu"], "--device"),
+        (["run", "--suite", "smoke", "--modules", "se,nosuch"], "'nosuch' matches no module"),
+        (["run", "--suite", "smoke", "--sessions", "101"], "101 is not in the range 1<=x<=100"),
+        (["run", "--suite", "smoke", "--sessions", "x"], "'x' is not a valid whole number"),
+        (["recommend", "--backbone", "resnet50", "--batch", "999999"], "takes 602 GB"),
+        (["recommend", "--backbone", "resnet50", "--place", ""], "unknown place ''"),
         (["run", "--suite", "smoke", "--timeout", "inf"], "inf is not in the range"),
         (["run", "--suite", "smoke", "--precision", "nan"], "nan"),
         (

@@ -30,7 +30,7 @@ class Talks(nn.Identity):
 @register("gives_up")
 class GivesUp(nn.Identity):
     def forward(self, x):
-        os.write(2, b"a line\\nthe reason\\n")
+        os.write(2, b"a line\\nthe reason\\nUSDT:2026-11-24 ActivityProfilerController.cpp:45]\\n")
         os._exit(3)
 
 def write_everywhere(content):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 
 from attn_bench.model.condition import Condition
@@ -37,12 +39,14 @@ def test_conditions(text: str, holds: bool) -> None:
         "x := 3",
         "",
         "ratio is 3",
+        "1if ratio else 2",
         "(",
     ],
 )
 def test_nothing_else_is_a_condition(text: str) -> None:
-    """Calls, attributes, arithmetic and broken syntax are refused in one line."""
-    with pytest.raises(RequestError) as caught:
+    """Calls, attributes, arithmetic and broken syntax are refused in one line without warnings."""
+    with warnings.catch_warnings(), pytest.raises(RequestError) as caught:
+        warnings.simplefilter("error")
         Condition(text, ROW)
     assert "\n" not in str(caught.value)
 
