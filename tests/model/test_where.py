@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import pytest
 
 from attn_bench.model.condition import Condition
@@ -43,10 +41,10 @@ def test_conditions(text: str, holds: bool) -> None:
         "(",
     ],
 )
+@pytest.mark.filterwarnings("error")
 def test_nothing_else_is_a_condition(text: str) -> None:
     """Calls, attributes, arithmetic and broken syntax are refused in one line without warnings."""
-    with warnings.catch_warnings(), pytest.raises(RequestError) as caught:
-        warnings.simplefilter("error")
+    with pytest.raises(RequestError) as caught:
         Condition(text, ROW)
     assert "\n" not in str(caught.value)
 
