@@ -32,8 +32,6 @@ def check_against(suite: Suite, registry: Registry | None, text: str) -> None:
     Raises RequestError for the first error.
     """
     place = KeyLocator(suite.source, text)
-    if registry is not None:
-        _check_modules(suite, registry, place)
     for shapes, table, key in ((suite.shapes, "shapes", "stages"), (suite.images, "", "input")):
         for shape in shapes:
             if shape.elements > MOST_ELEMENTS:
@@ -43,6 +41,8 @@ def check_against(suite: Suite, registry: Registry | None, text: str) -> None:
         backbone(network.backbone, place("", None, "backbone"))
         if problem := Place.read(network.place).problem_in(network.backbone):
             raise RequestError(f"{place('', None, 'place')}: {problem}")
+    if registry is not None:
+        _check_modules(suite, registry, place)
     for rule in suite.leave_out:
         Condition(rule, CASE_COLUMNS, place("", None, "leave_out"))
 

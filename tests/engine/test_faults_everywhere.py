@@ -49,7 +49,9 @@ def interrupted_at(stage: str, number: int) -> RealFacts:
     return script
 
 
-@pytest.mark.parametrize(("stage", "number"), zip(STAGES, [*SIGNALS, SIGNALS[0]], strict=True))
+@pytest.mark.parametrize(
+    ("stage", "number"), list(zip(STAGES, [*SIGNALS, SIGNALS[0]], strict=True))
+)
 def test_a_signal_at_each_stage(tmp_path: Path, stage: str, number: int) -> None:
     """Status 130, a table of what there is, no worker left; --resume makes it whole."""
     script = interrupted_at(stage, number)
