@@ -80,14 +80,14 @@ def _load(kept: Kept, compiler: list[str]) -> ctypes.CDLL:
             with kept.new_file() as file:
                 _compile(compiler, file)
                 _try(file)
-                kept.keep(file)
+                problem = kept.keep(file)
         except (OSError, subprocess.SubprocessError) as error:
             raise kept.failed(
                 f"{shlex.join(compiler)} cannot compile it: {_reason(error)}"
             ) from None
         library = _open(kept)
         if library is None:
-            raise kept.failed("it cannot be loaded")
+            raise kept.failed(problem or "the compiled kernel cannot be loaded")
         return library
 
 

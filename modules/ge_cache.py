@@ -44,7 +44,8 @@ def open_folder() -> Path:
     if own.st_uid != os.geteuid() or own.st_mode & 0o022:
         raise Unusable(f"{folder} belongs to another user, or others can write into it")
     for facts, path in zip(above, folder.parents, strict=True):
-        is_open = facts.st_mode & stat.S_IWOTH and not facts.st_mode & stat.S_ISVTX
+        others = stat.S_IWOTH if facts.st_gid in (0, os.getegid()) else stat.S_IWOTH | stat.S_IWGRP
+        is_open = facts.st_mode & others and not facts.st_mode & stat.S_ISVTX
         if is_open or facts.st_uid not in (0, os.geteuid()):
             raise Unusable(f"{folder} lies in {path}, where another user could replace it")
     return folder
@@ -116,15 +117,20 @@ class Kept:
         finally:
             Path(name).unlink(missing_ok=True)
 
-    def keep(self, file: Path) -> None:
-        """Make `file` the library. Raises OSError."""
-        with file.open("rb+") as stream:
-            content = stream.read()
-            os.fsync(stream.fileno())
-        _remove(self.library)
-        self._write(self._digest, hashlib.sha256(content).hexdigest().encode())
-        file.replace(self.library)
-        self._failed.unlink(missing_ok=True)
+    def keep(self, file: Path) -> str | None:
+        """Make `file` the library. Returns why that cannot be; None if it is done."""
+        try:
+            with file.open("rb+") as stream:
+                content = stream.read()
+                os.fsync(stream.fileno())
+            _remove(self.library)
+            self._write(self._digest, hashlib.sha256(content).hexdigest().encode())
+            file.replace(self.library)
+        except OSError as error:
+            return f"the compiled kernel cannot be kept: {error.strerror}"
+        with suppress(OSError):
+            self._failed.unlink()
+        return None
 
     def _write(self, target: Path, content: bytes) -> None:
         descriptor, name = tempfile.mkstemp(

@@ -89,7 +89,7 @@ class Loaded:
         found = dict(self.digests)
         for name in set(names) - found.keys():
             if name.startswith(PACKAGE):
-                with suppress(metadata.PackageNotFoundError):
+                with suppress(metadata.PackageNotFoundError, ValueError):
                     found[name] = metadata.version(name.removeprefix(PACKAGE))
             elif (origin := find_origin(name)) is not None:
                 found[name] = _digest_file(Path(origin))

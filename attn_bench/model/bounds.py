@@ -25,11 +25,16 @@ Calls = Annotated[int, Ge(1), Le(10**9)]
 Time = Annotated[float, Ge(0), Le(1e9)]  # measured, in seconds
 Factor = Annotated[float, Gt(0), Le(1e18)]  # a ratio, or a rate by the second
 Number = Annotated[int, Ge(0), Le(2**63 - 1)]  # of bytes, operations, elements
+Amount = Annotated[float, Ge(0), Le(1e9)]  # cores, loads, shares
+Change = Annotated[float, Ge(-1), Le(1e9)]  # a growth as a fraction
 Title = Annotated[str, MaxLen(200)]
+# A fact of a device, as its driver reports it.
+Fact = str | bool | Annotated[int, Ge(-(2**63)), Le(2**63)] | Annotated[float, Le(1e18)] | None
 
 MOST_ELEMENTS = 2**40  # of an input
 # Of a file that is read: more is not a run's.
 MOST_BYTES = 2**30
-MOST_ROWS = 10**7
+MOST_CASES = 20_000
+MOST_BLOCKS = 2_000_000
 LONGEST_TEXT = 10_000
 DEEPEST = 30  # levels of nested JSON

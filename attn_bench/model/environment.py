@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from attn_bench.model.axes import DEVICE, DeviceName, Pages
+from attn_bench.model.bounds import Amount, Change, Fact, Number, Threads
 
 # The facts that identify a machine; its other facts change with time.
 FINGERPRINTED = ("cpu", "cores_physical", "cores_logical", "cores_usable", "machine", "system")
@@ -46,12 +47,12 @@ class Machine:
     """
 
     cpu: str | None = None
-    cores_physical: int | None = None
-    cores_logical: int | None = None
-    cores_usable: int | None = None
+    cores_physical: Number | None = None
+    cores_logical: Number | None = None
+    cores_usable: Number | None = None
     governor: str | None = None
-    memory_bytes: int = 0
-    swap_used_bytes: int | None = None
+    memory_bytes: Number = 0
+    swap_used_bytes: Number | None = None
     system: str | None = None
     os: str | None = None
     machine: str | None = None
@@ -77,21 +78,21 @@ class Environment(Machine):
     """
 
     device: DeviceName
-    device_facts: Mapping[str, Any] = field(default_factory=dict)
+    device_facts: Mapping[str, Fact] = field(default_factory=dict)
     software: Mapping[str, str] = field(default_factory=dict)
-    threads: int | None = None
+    threads: Threads | None = None
     worker_settings: Mapping[str, str] = field(default_factory=dict)
     fingerprint: str | None = None
     pages: Pages | None = None
-    other_cores_at_start: float | None = None
-    load_at_start: float | None = None
-    load_at_end: float | None = None
-    other_load_cores: float | None = None
-    stolen_share: float | None = None
-    throttle_events: int | None = None
-    swapped_in_bytes: int | None = None
-    warm_up_drift: float | None = None
-    throttled_blocks: int | None = None
+    other_cores_at_start: Amount | None = None
+    load_at_start: Amount | None = None
+    load_at_end: Amount | None = None
+    other_load_cores: Amount | None = None
+    stolen_share: Amount | None = None
+    throttle_events: Number | None = None
+    swapped_in_bytes: Number | None = None
+    warm_up_drift: Change | None = None
+    throttled_blocks: Number | None = None
     changed_by_files: tuple[str, ...] = ()
 
 
@@ -149,7 +150,7 @@ def find_disturbances(seen: Environment) -> tuple[Disturbance, ...]:
     gpu = seen.device_facts
     cores, threads = seen.cores_usable or 1, seen.threads or 1
     is_crowded = threads > cores
-    limit = gpu.get("power_limit_w")
+    limit, usual_limit = (_watts(gpu.get(f"power_limit{which}_w")) for which in ("", "_default"))
     found: dict[Disturbance, bool] = {
         "other_load": (seen.other_load_cores or 0.0) > BUSY_CORES,
         "stolen_time": (seen.stolen_share or 0.0) > STOLEN_SHARE,
@@ -163,8 +164,13 @@ def find_disturbances(seen: Environment) -> tuple[Disturbance, ...]:
         "no_huge_pages": seen.pages == "huge" and seen.huge_pages == "never",
         "hyper_threads": not is_crowded and threads > (seen.cores_physical or threads),
         "gpu_throttled": bool(seen.throttled_blocks),
-        "gpu_power_limit": 0 < (limit or 0) < (gpu.get("power_limit_default_w") or 0),
+        "gpu_power_limit": 0 < limit < usual_limit,
         "gpu_clocks_unknown": "gpu" in gpu and seen.throttled_blocks is None,
         "changed_by_files": bool(seen.changed_by_files),
     }
     return tuple(name for name, is_so in found.items() if is_so)
+
+
+def _watts(fact: Fact) -> float:
+    """A fact as a number; 0 if it is unknown."""
+    return float(fact) if isinstance(fact, int | float) else 0.0

@@ -5,10 +5,11 @@ from __future__ import annotations
 import html
 import re
 
-# GitHub takes a line that begins with ::name:: or ::name key=value::, and ##[name] anywhere in a
-# line, for a command to its runner. A long line may be wrapped, so no place in it is safe.
+# GitHub takes a line that begins with ::name:: or ::name key=value:: for a command to its runner. A
+# long line may be wrapped, so no place in it is safe. GitHub, Azure and TeamCity take ##[name],
+# ##vso[name] and ##teamcity[name] anywhere in a line.
 COMMAND = re.compile(r"::(?=[\w-]+(\s.*)?::)")
-OLD_COMMAND = "##["
+OLD_COMMAND = re.compile(r"##(?=\w*\[)")
 # What GitHub turns into links in Markdown: mentions, issues, addresses.
 ACTIVE = re.compile(r"(?<!\w)@(?=\w)|#(?=\d)|:(?=//)|\bwww(?=\.)|(?<=\w)@(?=\w+\.)", re.ASCII)
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -21,12 +22,12 @@ def printable(text: str) -> str:
 
     >>> print(printable("red \x1b[31m, a\nb, \u202e, \ud800"))
     red \u001b[31m, a\u000ab, \u202e, \ud800
-    >>> printable("::error::no, ##[error]no, aten::mul"), printable("注意力 ⊙ θ")
-    (': :error::no, ## [error]no, aten::mul', '注意力 ⊙ θ')
+    >>> printable("::error::no, ##[error]no, ##vso[x], aten::mul"), printable("注意力 ⊙ θ")
+    (': :error::no, ## [error]no, ## vso[x], aten::mul', '注意力 ⊙ θ')
     """
     if not text.isprintable():
         text = "".join(c if c.isprintable() else _escape(c) for c in text)
-    return COMMAND.sub(": :", text).replace(OLD_COMMAND, "## [")
+    return OLD_COMMAND.sub("## ", COMMAND.sub(": :", text))
 
 
 def markdown(text: str) -> str:

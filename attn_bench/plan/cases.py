@@ -9,6 +9,7 @@ from itertools import product
 from typing import Any
 
 from attn_bench.model.axes import AS_BASELINE, DeviceName
+from attn_bench.model.bounds import MOST_CASES
 from attn_bench.model.case import PLAIN, Case, Network, Variant
 from attn_bench.model.condition import Condition
 from attn_bench.model.errors import RequestError, nearest
@@ -48,6 +49,8 @@ def make_plan(
             continue
         if is_selected(columns):
             selected.append(case)
+        if len(selected) > MOST_CASES:
+            raise RequestError(f"{suite.source}: has more than {MOST_CASES} cases")
     if not selected:
         raise RequestError(_nothing_left(suite, modules, where))
     variants = {variant.label: variant for grid in suite.grids for variant in grid.variants()}

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
-from attn_bench.model.bounds import MOST_BYTES, MOST_ROWS
+from attn_bench.model.bounds import MOST_BYTES
 from attn_bench.model.errors import LONGEST_REASON, RequestError
 from attn_bench.model.row import Row
 from attn_bench.model.run import Block
@@ -46,8 +46,8 @@ def _typed_frame(records: list[dict[str, Any]], kind: type[Row] | type[Block]) -
     return frame
 
 
-def read_parquet(file: Path) -> Any:
-    """The data frame of a Parquet file. Raises RequestError for a damaged or a very large one."""
+def read_parquet(file: Path, most_rows: int) -> Any:
+    """The data frame of a Parquet file. Raises RequestError for a damaged or a larger one."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -56,7 +56,7 @@ def read_parquet(file: Path) -> Any:
         reader = pq.ParquetFile(io.BytesIO(content))
         facts = reader.metadata
         groups = [facts.row_group(number) for number in range(facts.num_row_groups)]
-        if facts.num_rows > MOST_ROWS or sum(g.total_byte_size for g in groups) > MOST_BYTES:
+        if facts.num_rows > most_rows or sum(g.total_byte_size for g in groups) > MOST_BYTES:
             raise RequestError(f"{file}: cannot be read: it is larger than any run's")
         return reader.read().to_pandas(ignore_metadata=True, types_mapper=_pandas_type)
     except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:

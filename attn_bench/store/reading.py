@@ -79,7 +79,8 @@ def read_record(values: Any, kind: type[T], *, whole: bool = False) -> T:
     from pydantic import ValidationError
 
     try:
-        found: T = _adapter(kind).validate_python(values)  # type: ignore[arg-type]
+        # From JSON, because a list of JSON is a tuple, while a word is no number there.
+        found: T = _adapter(kind).validate_json(json.dumps(values), strict=True)  # type: ignore[arg-type]
     except ValidationError as error:
         raise RequestError(_complain(error, getattr(kind, "__name__", str(kind)))) from None
     if whole and is_dataclass(found) and not isinstance(found, type):

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from attn_bench.model.bounds import MOST_BYTES
+from attn_bench.model.bounds import MOST_BLOCKS, MOST_BYTES, MOST_CASES
 from attn_bench.model.errors import CannotWrite, RequestError, nearest
 from attn_bench.model.row import COLUMNS, Row
 from attn_bench.model.run import Block, Outcome
@@ -28,7 +28,10 @@ JOURNAL = "journal.jsonl"
 # Columns of the samples before schema 3, and their names now.
 RENAMED_SAMPLES = {"first_call_seconds": "first_call_s", "device_seconds": "device_s"}
 # A table without one of these columns is not a run's table.
-NEEDED = ("case_id", "module", "variant", "status")
+NEEDED = (
+    *("case_id", "module", "variant", "status"),
+    *("channels", "height", "width", "batch"),
+)
 
 
 @dataclass(frozen=True)
@@ -46,15 +49,18 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         """Open the folder `path`, new or of a run to resume; an incomplete last line is removed.
 
-        Raises OSError if the journal cannot be written, or is a link or no regular file.
+        Raises RequestError if the journal cannot be written, or is a link or no regular file.
         """
         self.path = path
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        descriptor = os.open(path / JOURNAL, flags, 0o666)
+        try:
+            descriptor = os.open(path / JOURNAL, flags, 0o666)
+        except OSError as error:
+            raise RequestError(f"{path / JOURNAL}: cannot be written: {error.strerror}") from None
         self._journal = os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             self.close()
-            raise OSError(None, "it is not a regular file")
+            raise RequestError(f"{path / JOURNAL}: cannot be written: it is not a regular file")
         os.ftruncate(descriptor, _length_of_whole_lines(descriptor))
 
     @classmethod
@@ -173,7 +179,7 @@ def load(path: Path) -> StoredRun:
     if not table.exists():
         hint = "" if info.kind == "check" else f" (run --resume {path.name}?)"
         raise RequestError(f"{path}: the run was not finished{hint}")
-    frame = read_parquet(table)
+    frame = read_parquet(table, MOST_CASES)
     missing = [name for name in NEEDED if name not in frame.columns]
     if missing:
         raise RequestError(f"{table}: column {missing[0]!r} is missing: this is not a run's table")
@@ -195,7 +201,7 @@ def _upgrade(record: dict[str, Any]) -> dict[str, Any]:
     contained the arguments.
     """
     word = str(record.get("extent")).removesuffix(".0")  # versions before 0.2 wrote "2.0"
-    if word.isdigit():
+    if word.isascii() and word.isdecimal() and len(word) < 10:
         record["extent"] = int(word)
     if "arguments" not in record:
         _, _, inside = str(record["variant"]).removesuffix(")").partition("(")
@@ -207,7 +213,7 @@ def _upgrade(record: dict[str, Any]) -> dict[str, Any]:
 def load_blocks(path: Path) -> list[Block]:
     """Every block of a finished run. Raises RequestError if they cannot be read."""
     file = path / "samples.parquet"
-    frame = read_parquet(file).rename(columns=RENAMED_SAMPLES)
+    frame = read_parquet(file, MOST_BLOCKS).rename(columns=RENAMED_SAMPLES)
     try:
         return read_record(clean(as_records(frame)), list[Block])
     except RequestError as error:
@@ -236,7 +242,10 @@ def read_journal(path: Path) -> tuple[dict[str, Outcome], list[Block]]:
     blocks: list[Block] = []
     journal = path / JOURNAL
     whole, _, _ = read_bytes(journal).rpartition(b"\n")
-    for number, line in enumerate(whole.splitlines(), start=1):
+    lines = whole.splitlines()
+    if len(lines) > MOST_BLOCKS:
+        raise RequestError(f"{journal}: cannot be read: it is larger than any run's")
+    for number, line in enumerate(lines, start=1):
         try:
             match parse_json(line):
                 case {"outcome": values}:

@@ -156,7 +156,7 @@ def _shape_table(summary: Summary, baseline: str) -> Table:
     for line in summary.lines:
         extent = "" if line.row.extent is None else str(line.row.extent)
         cells = map(_mark, line.cells) if line.cells else [f"[dim]{line.row.status}[/]"]
-        table.add_row(escape(line.name), extent, *cells)
+        table.add_row(escape(line.name), escape(extent), *cells)
     return table
 
 

@@ -13,6 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -120,6 +123,14 @@ DAMAGES: dict[str, tuple[Callable[[Any], object], str]] = {
     "long title": (lambda d: d["suite"].update(title="x" * 201), "suite.title"),
     "share": (lambda d: d.update(calling_share="a word"), "calling_share must be"),
     "copy": (lambda d: d["rates"]["float32"].update(copy=[1]), "rates.float32.copy.0 must be"),
+    "quoted": (
+        lambda d: d["environment"].update(other_load_cores="nan"),
+        "environment.other_load_cores must be a valid number",
+    ),
+    "cores": (
+        lambda d: d["environment"].update(cores_usable=10**400),
+        "environment.cores_usable",
+    ),
     "unknown": (lambda d: d["settings"].update(colour="red"), "unknown key 'settings.colour'"),
     "request": (lambda d: d["request"].update(memory_gib=0.001), "request.memory_gib must be"),
     "text": (lambda d: d.update(start="x" * 20_000), "a text is longer than 10000 characters"),
@@ -202,6 +213,48 @@ def test_a_pipe_is_not_waited_for(whole: Path, tmp_path: Path, name: str) -> Non
         read_all()
 
 
+@pytest.mark.parametrize("extent", ["²", "9" * 5000, "[/bold]", "٣"])
+def test_an_extent_of_others_is_a_text(whole: Path, tmp_path: Path, cli: Cli, extent: str) -> None:
+    """What is no number of this program is shown as it is."""
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    frame = pd.read_parquet(folder / "table.parquet")
+    frame["extent"] = extent
+    frame.to_parquet(folder / "table.parquet")
+    done = cli("show", "run")
+    assert done.returncode == 0, done.stderr
+    assert extent[:5] in done.stdout
+
+
+@pytest.mark.parametrize("column", ["channels", "height", "width", "batch", "status"])
+def test_a_table_without_a_needed_column(whole: Path, tmp_path: Path, column: str) -> None:
+    """It is no run's table."""
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    frame = pd.read_parquet(folder / "table.parquet").drop(columns=column)
+    frame.to_parquet(folder / "table.parquet")
+    with pytest.raises(RequestError, match=f"column '{column}' is missing"):
+        runs.load(folder)
+
+
+@pytest.mark.parametrize(("file", "times"), [("table.parquet", 3_000), ("samples.parquet", 20_000)])
+def test_a_small_file_of_many_rows_is_refused(
+    whole: Path, tmp_path: Path, file: str, times: int
+) -> None:
+    """A file that is small only because all its rows are alike is not unpacked."""
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    one = pq.read_table(folder / file)
+    pq.write_table(pa.concat_tables([one] * times), folder / file, compression="zstd")
+
+    def read_all() -> None:
+        runs.load(folder)
+        runs.load_blocks(folder)
+
+    with pytest.raises(RequestError, match="larger than any run's"):
+        read_all()
+
+
 def test_control_characters_of_a_run_are_escaped(whole: Path, tmp_path: Path, cli: Cli) -> None:
     """A title cannot colour the terminal, reverse the line, or begin another."""
     folder = tmp_path / "run"
@@ -235,7 +288,7 @@ def test_a_journal_that_is_a_link_is_not_appended_to(whole: Path, tmp_path: Path
     (folder / "journal.jsonl").rename(canary)
     (folder / "journal.jsonl").symlink_to(canary)
     before = canary.read_bytes()
-    with pytest.raises(OSError, match="symbolic links"):
+    with pytest.raises(RequestError, match=r"journal\.jsonl: cannot be written: .*symbolic links"):
         runs.RunFolder(folder)
     assert canary.read_bytes() == before
 

@@ -116,7 +116,7 @@ def _cells(
     row, baseline = candidate.row, choice.baseline
     sign = TAKEN if candidate is choice.chosen else " "
     extent = "" if row.extent is None else f" {row.extent}"
-    name = f"{sign} {escape(row.module if choice.replaces else row.name)}{extent}"
+    name = f"{sign} {escape(row.module if choice.replaces else row.name)}{escape(extent)}"
     if row.status not in COUNTED:
         return [name, f"[dim]{row.status}[/]"]
     costs = [
