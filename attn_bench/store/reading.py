@@ -79,7 +79,7 @@ def read_record(values: Any, kind: type[T], *, whole: bool = False) -> T:
     from pydantic import ValidationError
 
     try:
-        # From JSON, because a list of JSON is a tuple, while a word is no number there.
+        # From JSON: there a list may be a tuple, and a quoted number is refused.
         found: T = _adapter(kind).validate_json(json.dumps(values), strict=True)  # type: ignore[arg-type]
     except ValidationError as error:
         raise RequestError(_complain(error, getattr(kind, "__name__", str(kind)))) from None
