@@ -26,7 +26,7 @@ from attn_bench.engine.run import (
 from attn_bench.engine.session import OpenSession, open_session
 from attn_bench.model.environment import Environment, find_difference
 from attn_bench.model.errors import RequestError
-from attn_bench.model.request import RunRequest
+from attn_bench.model.request import RunRequest, show_resume
 from attn_bench.model.run import Needs, Plan, Settings
 from attn_bench.model.status import Exit
 from attn_bench.papers import reproduction
@@ -144,10 +144,9 @@ def _complain_of_files(path: Path, info: RunInfo, named: Sequence[str]) -> None:
         return
     if more := sorted(set(named) - set(wanted)):
         raise RequestError(f"--modules-from {more[0]}: the run {path} did not use it")
-    again = " ".join(f"--modules-from {word}" for word in wanted)
     raise RequestError(
         f"{path}: the run loads code from {', '.join(wanted)}; if you trust it, name it again: "
-        f"run --resume {path} {again}"
+        f"{show_resume(path, wanted)}"
     )
 
 

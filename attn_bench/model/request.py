@@ -6,8 +6,10 @@ A field of `RunRequest` made by `option` is an option of the command line and a 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
+from itertools import chain
 from math import inf, isfinite
 from numbers import Real
 from operator import index
@@ -265,3 +267,13 @@ def check_request(request: RunRequest) -> None:
         value = getattr(request, option.field)
         if value is not None and option.kind in (int, float):
             option.read(value * option.per)
+
+
+def show_resume(path: str | PathLike[str], modules_from: Sequence[str]) -> str:
+    """The command that resumes a run, as a shell takes it.
+
+    >>> show_resume("my run", ["my_attn.py"])
+    "attn-bench run --resume 'my run' --modules-from my_attn.py"
+    """
+    words = ["attn-bench", "run", "--resume", fspath(path)]
+    return shlex.join([*words, *chain.from_iterable(("--modules-from", w) for w in modules_from)])

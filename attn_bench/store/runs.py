@@ -153,9 +153,11 @@ def find(run: str, results: Path | None = None) -> Path:
             raise RequestError(f"run 'latest' not found: {base}/ in this folder contains no run")
         return folders[-1]
     folders += sorted(path.parent for path in base.glob("reference/*/run.json"))
+    matching = [p for p in folders if p.name.startswith(run)]
+    if run and not matching and (Path(run).is_dir() or (base / run).is_dir()):
+        raise RequestError(f"{run}: its {run_json.FILE} is missing, or is not a regular file")
     if not folders:
         raise RequestError(f"run {run!r} not found: {base}/ in this folder contains no run")
-    matching = [p for p in folders if p.name.startswith(run)]
     exact = [p for p in matching if p.name == run] if run else []
     if len(exact or matching) == 1:
         return (exact or matching)[0]
@@ -177,6 +179,8 @@ def load(path: Path) -> StoredRun:
     info = run_json.read(path)
     table = path / "table.parquet"
     if not table.exists():
+        if info.state == "finished":
+            raise RequestError(f"{table}: is missing, although the run was finished")
         hint = "" if info.kind == "check" else f" (run --resume {path.name}?)"
         raise RequestError(f"{path}: the run was not finished{hint}")
     frame = read_parquet(table, MOST_CASES)

@@ -18,6 +18,11 @@ ONE_SESSION = (
     "for ratios. Use --sessions 3 or more."
 )
 MOST_NOTES = 8
+# Warnings that tell authors about later versions, and users nothing about these figures.
+QUIET = tuple(
+    f"warned: {name}"
+    for name in ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning")
+)
 FEW = 4  # up to this number, cases with the same reason are named; more are counted
 
 
@@ -37,12 +42,12 @@ def list_remarks(rows: Sequence[Row], info: RunInfo) -> list[str]:
 def list_notes(rows: Sequence[Row], info: RunInfo) -> list[str]:
     """What a run noted on its cases, for people: each note once, with the variants it is about.
 
-    What a module warned of is left out.
+    What its code will change in later versions (QUIET) is left out.
     """
     about: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         for note in info.notes.get(row.case_id, ()):
-            if not note.startswith("warned: ") and row.variant not in about[note]:
+            if not note.startswith(QUIET) and row.variant not in about[note]:
                 about[note].append(row.variant)
     shown = list(about.items())[:MOST_NOTES]
     found = [f"note: {', '.join(labels[:FEW])}: {note}" for note, labels in shown if labels]

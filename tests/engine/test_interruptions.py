@@ -107,7 +107,7 @@ def test_another_code_or_setting_is_not_resumed(cli: Cli, tmp_path: Path) -> Non
     assert cli(*words, script=script).returncode == 130
     before = (tmp_path / "run/journal.jsonl").read_bytes()
     unnamed = cli("run", "--resume", "run")
-    assert "name it again: run --resume run --modules-from mine.py" in unnamed.stderr
+    assert "name it again: attn-bench run --resume run --modules-from mine.py" in unnamed.stderr
     other = cli("run", "--resume", "run", "--modules-from", "my.toml")
     assert "--modules-from my.toml: the run run did not use it" in other.stderr
     assert (unnamed.returncode, other.returncode) == (2, 2)

@@ -511,7 +511,7 @@ def test_an_unreadable_baseline(stored: Path) -> None:
     assert "table.parquet: cannot be read" in broken.stderr
     assert broken.returncode == 2
     (stored / "table.parquet").unlink()
-    assert "was not finished" in against(stored)[0].stderr
+    assert "table.parquet: is missing, although the run was finished" in against(stored)[0].stderr
 
 
 def test_a_baseline_of_another_suite(stored: Path) -> None:

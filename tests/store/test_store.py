@@ -86,7 +86,7 @@ def test_an_extent_stays_a_whole_number_beside_a_gap(smoke: ProgramRun, tmp_path
         ("run.json", '{"schema": 99}', "run.json: schema 99, but this version reads 1 to 3"),
         ("run.json", "[]", "run.json: schema None"),
         ("table.parquet", "no parquet", "table.parquet: cannot be read"),
-        ("table.parquet", None, "the run was not finished"),
+        ("table.parquet", None, "is missing, although the run was finished"),
     ],
 )
 def test_a_damaged_run_is_refused(
@@ -147,3 +147,15 @@ def test_run_json_of_schema_1_is_read(tmp_path: Path) -> None:
     assert info.rates["float32"].macs_per_s > 0
     run_json.write(tmp_path, info)
     assert run_json.read(tmp_path) == replace(info, schema=SCHEMA)
+
+
+def test_what_is_missing_in_a_folder_is_named(smoke: ProgramRun, tmp_path: Path) -> None:
+    """A finished run without its table cannot be resumed; a folder without run.json is no run."""
+    folder = tmp_path / "run"
+    shutil.copytree(smoke.folder, folder)
+    (folder / "table.parquet").unlink()
+    with pytest.raises(RequestError, match=r"table\.parquet: is missing, although the run was fin"):
+        runs.load(folder)
+    (folder / "run.json").unlink()
+    with pytest.raises(RequestError, match=r"its run\.json is missing"):
+        runs.find(str(folder), tmp_path)

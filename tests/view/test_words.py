@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import get_args
 
 import pytest
+from test_ci import INFO
 
 from attn_bench.jobs.check.notes import Note, NoteKind, note
+from attn_bench.jobs.check.stored import find_changed_code
+from attn_bench.model.row import Row
 from attn_bench.view.console.plain import print_aligned
 from attn_bench.view.notes import WORDS, describe
+from attn_bench.view.remarks import list_notes
 
 
 def test_every_note_has_words() -> None:
@@ -51,3 +56,21 @@ def test_wide_letters_are_aligned(capsys: pytest.CaptureFixture[str]) -> None:
     """A column is as wide as its letters are on a terminal, also where they take two cells."""
     print_aligned([["注意", "1"], ["se", "22"]], [False, True])
     assert capsys.readouterr().out == "注意   1\nse    22\n"
+
+
+def test_a_warning_of_a_module_is_shown() -> None:
+    """That the kernel is missing changes the figures; what will change later is left out."""
+    row = Row(case_id="a", module="ge_theta_minus", variant="ge_theta_minus")
+    lost = "warned: RuntimeWarning: Gather-Excite runs on PyTorch's operators: no compiler"
+    later = "warned: FutureWarning: gone in 3.0"
+    info = replace(INFO, notes={"a": (lost, later)})
+    assert list_notes([row], info) == [f"note: ge_theta_minus: {lost}"]
+
+
+def test_packages_count_as_code_only_where_both_runs_know_them() -> None:
+    """A run without users' files keeps none, which is no difference."""
+    alone = replace(INFO, sources={"attn_bench.modules": "1"})
+    own = replace(INFO, sources={"attn_bench.modules": "1", "mine": "2", "package torch": "2.9"})
+    newer = replace(own, sources={**own.sources, "package torch": "2.10"})
+    assert find_changed_code(alone, own) == ["mine"]
+    assert find_changed_code(own, newer) == ["package torch"]

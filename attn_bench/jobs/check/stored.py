@@ -56,11 +56,19 @@ def find_obstacle(old: RunInfo, new: RunInfo) -> Note | None:
 
 
 def find_changed_code(old: RunInfo, new: RunInfo) -> list[str] | None:
-    """The modules whose code differs between two runs, for people; None if it is not known."""
+    """The modules whose code differs between two runs, for people; None if it is not known.
+
+    A run without users' code keeps no packages: only those that both have are compared.
+    """
     then, now = old.sources, new.sources
     if not then or not now:
         return None
-    return [code.shown(n) for n in sorted(then.keys() | now.keys()) if then.get(n) != now.get(n)]
+    names = [
+        name
+        for name in sorted(then.keys() | now.keys())
+        if not name.startswith(code.PACKAGE) or (name in then and name in now)
+    ]
+    return [code.shown(name) for name in names if then.get(name) != now.get(name)]
 
 
 @dataclass(frozen=True)

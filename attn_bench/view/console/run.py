@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attn_bench.model import units
+from attn_bench.model.request import show_resume
 from attn_bench.model.row import Row
 from attn_bench.model.status import COUNTED
 from attn_bench.papers import reproduction
@@ -68,8 +69,8 @@ def show(path: Path, rows: Sequence[Row], info: RunInfo) -> None:
     line(f"run folder: {path}")
     if info.kind == "run" and info.state == "interrupted":
         files = info.request.modules_from if info.request else ()
-        again = "".join(f" --modules-from {file}" for file in files)
-        line(f"attn-bench run --resume {path}{again} continues it.")
+        line("This command resumes it:")
+        line(f"    {show_resume(path, files)}")
 
 
 def show_published(rows: Sequence[Row], info: RunInfo) -> None:

@@ -44,7 +44,7 @@ def render(run: StoredRun, pictures: Sequence[Picture]) -> str:
             machine=remarks.name_machine(run.info),
             answer=read_sentences(run.path),
             warnings=remarks.list_warnings(run.info),
-            remarks=[*name_winners(run.rows), *remarks.list_remarks(run.rows, run.info)],
+            remarks=_remarks(run),
             counts=_counts(run.rows),
             figures=[(picture, _panels(picture)) for picture in pictures],
             legend=" ".join(make_legends(run.rows)),
@@ -70,7 +70,7 @@ def fragment(run: StoredRun) -> str:
             info=run.info,
             machine=remarks.name_machine(run.info),
             warnings=remarks.list_warnings(run.info),
-            remarks=[*name_winners(run.rows), *remarks.list_remarks(run.rows, run.info)],
+            remarks=_remarks(run),
             summaries=list(summarise(run.rows, baseline)),
             baseline=baseline,
             legend=" ".join(make_legends(run.rows)),
@@ -96,6 +96,12 @@ def _panels(picture: Picture) -> list[tuple[str, Markup]]:
         (panel.title, Markup(svg(panel, f"{picture.name}-{number}")))
         for number, panel in enumerate(picture.panels)
     ]
+
+
+def _remarks(run: StoredRun) -> list[str]:
+    """The sentences around the table, as the console has them."""
+    found = [*name_winners(run.rows), *remarks.list_remarks(run.rows, run.info)]
+    return [*found, *remarks.list_notes(run.rows, run.info)]
 
 
 def _counts(rows: Sequence[Row]) -> str:
