@@ -4,30 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-from attack_faults import ROOT, TIMEOUT_S
 from attack_sandbox import Sandbox, Section
+from kernel_cache import Cache, result_of
 
-from attn_bench.modules.ge_build import SYMBOL
-
-COMPILER = shutil.which("c++") or shutil.which("g++")
-QUICK = f"""#!/bin/sh
-echo x >> "$(dirname "$0")/calls"
-while [ "$1" != -o ]; do shift; done
-echo 'extern "C" int {SYMBOL}() {{ return 7; }}' | {COMPILER} -x c++ -shared -fPIC -o "$2" -
-"""
-LOAD = """
-import warnings
-from attn_bench.modules.ge_build import load_library
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    library = load_library()
-print(library.gather_excite() if library else "operators", len(caught))
-"""
+WARNING = "Gather-Excite runs on PyTorch's operators"
 ENDINGS = ("so", "sha256", "lock", "failed")
 Change = Callable[[Path], object]
 CHANGES: dict[str, Change] = {
@@ -67,59 +50,39 @@ def attack_caches(box: Sandbox, section: Section) -> None:
         section.note(f"compiler: {name}", _try_compiler(box.cwd, body) or box.trespass())
 
 
-def _cache(cwd: Path) -> tuple[Path, dict[str, str]]:
-    base = cwd / "cache"
+def _open_cache(cwd: Path) -> Cache:
+    base = cwd / "kernel"
     shutil.rmtree(base, ignore_errors=True)
     base.mkdir(mode=0o700)
-    compiler = base / "c++"
-    compiler.write_text(QUICK)
-    compiler.chmod(0o755)
-    return base, {"XDG_CACHE_HOME": str(base), "CXX": str(compiler)}
+    return Cache(base)
 
 
-def _start(environment: dict[str, str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", LOAD],
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def _calls(base: Path) -> int:
-    file = base / "calls"
-    return len(file.read_text()) // 2 if file.exists() else 0
-
-
-def _ends(processes: Sequence[subprocess.Popen[str]]) -> list[str]:
-    return [process.communicate(timeout=TIMEOUT_S)[0].strip() for process in processes]
-
-
-def _judge(base: Path, environment: dict[str, str], most_calls: int) -> str | None:
-    found = [*_ends([_start(environment)]), *_ends([_start(environment), _start(environment)])]
-    if wrong := [text for text in found if text not in ("7 0", "operators 1")]:
-        return f"printed {wrong[0][-200:]!r}"
-    if (calls := _calls(base)) > most_calls:
-        return f"compiled {calls} times"
-    left = [file.name for file in base.rglob("*.part")]
+def _judge(cache: Cache, most_compilations: int) -> str | None:
+    found = [cache.load(), *(result_of(each) for each in [cache.start(), cache.start()])]
+    for text in found:
+        if text != "7" and not (text.startswith("None") and text.count(WARNING) == 1):
+            return f"printed {text[-200:]!r}"
+    if cache.compilations > most_compilations:
+        return f"compiled {cache.compilations} times"
+    left = [file.name for file in cache.folder.rglob("*.part")]
     return f"left {left[0]}" if left else None
 
 
 def _try_cache(cwd: Path, ending: str, change: Change) -> str | None:
-    base, environment = _cache(cwd)
-    if (first := _ends([_start(environment)])) != ["7 0"]:
-        return f"the first process printed {first[0][-200:]!r}"
-    (library,) = base.rglob("*.so")
-    target = library.with_suffix(f".{ending}")
+    cache = _open_cache(cwd)
+    if (first := cache.load()) != "7":
+        return f"the first process printed {first[-200:]!r}"
+    target = cache.library.with_suffix(f".{ending}")
     if ending == "failed":
         target.touch()
     change(target)
-    return _judge(base, environment, most_calls=2)
+    return _judge(cache, most_compilations=2)
 
 
 def _try_compiler(cwd: Path, body: str | None) -> str | None:
-    base, environment = _cache(cwd)
-    text = "" if body is None else f'#!/bin/sh\necho x >> "$(dirname "$0")/calls"\n{body}\n'
-    (base / "c++").write_text(text)
-    return _judge(base, environment, most_calls=1)
+    cache = _open_cache(cwd)
+    if body is None:
+        cache.compiler.write_text("")
+    else:
+        cache.compile_by(body)
+    return _judge(cache, most_compilations=1)

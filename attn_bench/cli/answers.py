@@ -88,6 +88,8 @@ def strictness_of(options: Mapping[str, Any]) -> Strictness:
     """Read the options of `strictness`. Raises RequestError."""
     files = {name: file for name in FORMATS if (file := options[_parameter(name)])}
     check_writable(files.values())
+    if len({Path(file).resolve() for file in files.values()}) < len(files):
+        raise RequestError(f"{' and '.join(f'--{name}' for name in files)} name the same file")
     must_see = options["must_see"]
     return Strictness(
         (*_tolerances("fail", options["tolerance"]), *_tolerances("warn", options["warn"])),

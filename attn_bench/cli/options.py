@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +14,6 @@ import click
 from click.core import ParameterSource
 
 from attn_bench.model.axes import is_offered
-from attn_bench.model.errors import RequestError
 from attn_bench.model.request import RUN_OPTIONS, RunOption, RunRequest, make_request
 from attn_bench.store import files
 
@@ -120,32 +118,24 @@ def check_writable(wanted: Iterable[str | None]) -> None:
     """Raise RequestError, before measuring, for a file that cannot be written."""
     for file in (*wanted, os.environ.get("GITHUB_STEP_SUMMARY")):
         if file:
-            with _naming(Path(file)):
+            with files.naming(Path(file)):
                 files.check_writable(Path(file))
 
 
 def write_file(file: Path, content: str) -> Path:
     """Write text where the user asked for it. Raises RequestError if that is not possible."""
-    with _naming(file):
+    with files.naming(file):
         files.write_output(file, content.encode(errors="backslashreplace"))
     return file
 
 
 def write_inside(file: Path, content: str) -> None:
     """Write a file of a run folder, through no link. Raises RequestError."""
-    with _naming(file):
+    with files.naming(file):
         files.write_atomically(file, content.encode(errors="backslashreplace"))
 
 
 def append_to_file(file: Path, content: str) -> None:
     """Append text. Raises RequestError."""
-    with _naming(file), file.open("a", encoding="utf-8", errors="backslashreplace") as stream:
+    with files.naming(file), file.open("a", encoding="utf-8", errors="backslashreplace") as stream:
         stream.write(content)
-
-
-@contextmanager
-def _naming(file: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as problem:
-        raise RequestError(f"{file}: cannot be written: {problem.strerror}") from None

@@ -45,7 +45,9 @@ def command(
     """Measure a suite: live progress, a summary, and a run folder."""
     from attn_bench.jobs import run as job
 
-    if (options["suite"] is None) == (resume is None):
+    if options["suite"] and resume:
+        raise RequestError("give --suite NAME for a new run or --resume RUN, not both")
+    if options["suite"] is None and resume is None:
         raise RequestError("run needs --suite NAME, or --resume RUN for an interrupted run")
     if resume is not None:
         _refuse_other_settings(context)

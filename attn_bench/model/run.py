@@ -22,6 +22,13 @@ from attn_bench.model.case import Case
 from attn_bench.model.metrics import Exact, Interval, Timing
 from attn_bench.model.status import Status
 
+WARNED = "warned: "  # begins a note that is a warning of the module
+# Warnings that tell authors about later versions, and users nothing about these figures.
+QUIET = tuple(
+    f"{WARNED}{name}"
+    for name in ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning")
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:

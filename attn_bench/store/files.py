@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
+
+from attn_bench.model.errors import RequestError
 
 Content = bytes | Callable[[IO[bytes]], object]
 
@@ -48,6 +50,15 @@ def write_output(file: Path, content: bytes) -> None:
                 raise
     with file.open("wb") as stream:
         stream.write(content)
+
+
+@contextmanager
+def naming(what: Path | str) -> Iterator[None]:
+    """Turn an OSError into the RequestError that `what` cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise RequestError(f"{what}: cannot be written: {error.strerror}") from None
 
 
 def check_writable(file: Path) -> None:

@@ -61,7 +61,7 @@ def read_parquet(file: Path, most_rows: int) -> Any:
         return reader.read().to_pandas(ignore_metadata=True, types_mapper=_pandas_type)
     except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
         reason = printable((str(error).splitlines() or [""])[0][:LONGEST_REASON])
-        raise RequestError(f"{file}: cannot be read: {reason}") from None
+        raise RequestError(f"{file}: is damaged, or is not Parquet ({reason})") from None
 
 
 def _pandas_type(kind: Any) -> Any:

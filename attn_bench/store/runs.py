@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from errno import ELOOP
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from attn_bench.model.run import Block, Outcome
 from attn_bench.store import info as run_json
 from attn_bench.store.files import Content, write_atomically
 from attn_bench.store.frames import as_records, read_parquet, samples_frame, table_frame
-from attn_bench.store.info import RunInfo
+from attn_bench.store.info import SCHEMA, RunInfo
 from attn_bench.store.reading import clean, parse_json, read_bytes, read_record
 from attn_bench.store.tables import as_csv, as_markdown
 
@@ -27,7 +28,7 @@ RESULTS = "results"
 JOURNAL = "journal.jsonl"
 # Columns of the samples before schema 3, and their names now.
 RENAMED_SAMPLES = {"first_call_seconds": "first_call_s", "device_seconds": "device_s"}
-# A table without one of these columns is not a run's table.
+# The columns that the tables of all schemas have.
 NEEDED = (
     *("case_id", "module", "variant", "status"),
     *("channels", "height", "width", "batch"),
@@ -56,7 +57,8 @@ class RunFolder:
         try:
             descriptor = os.open(path / JOURNAL, flags, 0o666)
         except OSError as error:
-            raise RequestError(f"{path / JOURNAL}: cannot be written: {error.strerror}") from None
+            reason = "it is a symbolic link" if error.errno == ELOOP else error.strerror
+            raise RequestError(f"{path / JOURNAL}: cannot be written: {reason}") from None
         self._journal = os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             self.close()
@@ -184,9 +186,10 @@ def load(path: Path) -> StoredRun:
         hint = "" if info.kind == "check" else f" (run --resume {path.name}?)"
         raise RequestError(f"{path}: the run was not finished{hint}")
     frame = read_parquet(table, MOST_CASES)
-    missing = [name for name in NEEDED if name not in frame.columns]
+    needed = COLUMNS if info.schema == SCHEMA else NEEDED
+    missing = [name for name in needed if name not in frame.columns]
     if missing:
-        raise RequestError(f"{table}: column {missing[0]!r} is missing: this is not a run's table")
+        raise RequestError(f"{table}: the column {missing[0]!r} of a run's table is missing")
     known = [name for name in COLUMNS if name in frame.columns]
     try:
         records = clean(as_records(frame[known]))

@@ -54,12 +54,15 @@ def _time_not_compared(facts: Facts) -> str:
 def _obstacle(facts: Facts) -> str:
     cause = facts["cause"]
     if cause == "other_load":
-        which = "the baseline's run" if facts["run"] == "baseline" else "this run"
-        return f"other processes used {facts['cores']:.1f} cores during {which}"
+        return f"other processes used {facts['cores']:.1f} cores during {_name_run(facts['run'])}"
     if cause == "baseline":
         return "the runs have different baselines"
     key = f"{facts['key']}: " if facts["key"] else ""
     return f"{CONDITIONS[cause]} ({key}{facts['then']}, now {facts['now']})"
+
+
+def _name_run(run: str) -> str:
+    return "the baseline's run" if run == "baseline" else "this run"
 
 
 def _code(facts: Facts) -> str:
@@ -81,6 +84,10 @@ WORDS: Mapping[NoteKind, Callable[[Facts], str]] = {
     ),
     "cut_off": lambda facts: f"{facts['run']} was {facts['state']}",
     "code": _code,
+    "warned": lambda facts: (
+        f"only {_name_run(facts['run'])} warned, in {units.number(facts['cases'], 'case')}: "
+        f"{facts['warning']}"
+    ),
     "time_compared": _time_compared,
     "time_not_compared": _time_not_compared,
     "blind": lambda facts: (

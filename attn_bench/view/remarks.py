@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from attn_bench.model import units
 from attn_bench.model.case import BASELINE, PLAIN
 from attn_bench.model.row import Row
-from attn_bench.model.run import Needs, Settings
+from attn_bench.model.run import QUIET, Needs, Settings
 from attn_bench.model.status import COUNTED
 from attn_bench.store.info import RunInfo
 from attn_bench.view.advice import advise
@@ -18,11 +18,6 @@ ONE_SESSION = (
     "for ratios. Use --sessions 3 or more."
 )
 MOST_NOTES = 8
-# Warnings that tell authors about later versions, and users nothing about these figures.
-QUIET = tuple(
-    f"warned: {name}"
-    for name in ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning")
-)
 FEW = 4  # up to this number, cases with the same reason are named; more are counted
 
 
@@ -42,7 +37,7 @@ def list_remarks(rows: Sequence[Row], info: RunInfo) -> list[str]:
 def list_notes(rows: Sequence[Row], info: RunInfo) -> list[str]:
     """What a run noted on its cases, for people: each note once, with the variants it is about.
 
-    What its code will change in later versions (QUIET) is left out.
+    What concerns later versions (QUIET) is left out.
     """
     about: dict[str, list[str]] = defaultdict(list)
     for row in rows:

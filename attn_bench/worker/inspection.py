@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from attn_bench.model.errors import in_one_line
-from attn_bench.model.run import Facts
+from attn_bench.model.run import WARNED, Facts
 from attn_bench.worker import behaviour
 from attn_bench.worker.attempt import attempt
 from attn_bench.worker.build import Built
@@ -40,7 +40,7 @@ def inspect_case(built: Built, device: Device) -> Facts:
             found = dict(measure(called))
             notes += found.pop("notes", ())
             facts |= found
-    notes = [f"warned: {text}" for text in _texts(warned)] + notes
+    notes = [f"{WARNED}{text}" for text in _texts(warned)] + notes
     return Facts(**facts, notes=tuple(notes))
 
 

@@ -147,6 +147,11 @@ def test_version(cli: Cli) -> None:
         ),
         (["run", "--suite", "x" * 300], "File name too long"),
         (["show", "x" * 5000], "not found"),
+        (["run", "--suite", "smoke", "--resume", "latest"], "not both"),
+        (
+            ["compare", "a", "b", "--json", "x", "--junit", "./x"],
+            "name the same file",
+        ),
         (["show", ""], "run '' not found"),
         (["show", "latest"], "run 'latest' not found"),
         (["list", "module"], "'module' is not one of"),

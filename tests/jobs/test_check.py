@@ -508,7 +508,7 @@ def test_an_unreadable_baseline(stored: Path) -> None:
     (stored / "run.json").write_text(info)
     (stored / "table.parquet").write_bytes((stored / "table.parquet").read_bytes()[:500])
     broken, _ = against(stored)
-    assert "table.parquet: cannot be read" in broken.stderr
+    assert "table.parquet: is damaged" in broken.stderr
     assert broken.returncode == 2
     (stored / "table.parquet").unlink()
     assert "table.parquet: is missing, although the run was finished" in against(stored)[0].stderr

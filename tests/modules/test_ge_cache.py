@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,64 +12,9 @@ from pathlib import Path
 import pytest
 
 from attn_bench.modules import ge_build, ge_cache
-from attn_bench.modules.ge_build import SYMBOL
+from benchmarks.kernel_cache import COMPILER, QUICK, Cache, result_of
 
-COMPILER = shutil.which("c++") or shutil.which("g++")
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
-# Compiles a kernel of one line in place of the real one, and counts how often.
-QUICK = f"""#!/bin/sh
-echo compiled >> "$(dirname "$0")/calls"
-while [ "$1" != -o ]; do shift; done
-echo 'extern "C" int {SYMBOL}() {{ return 7; }}' | {COMPILER} -x c++ -shared -fPIC -o "$2" -
-"""
-LOADS = """
-import warnings
-from attn_bench.modules.ge_build import load_library
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    library = load_library()
-print(library.gather_excite() if library else None, *[str(each.message) for each in caught])
-"""
-
-
-class Cache:
-    """A cache of its own, and a compiler that is quick and counts its calls."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder / "cache"
-        self.folder.mkdir(mode=0o700)
-        self.calls = folder / "calls"
-        self.compiler = self.script("c++", QUICK)
-        self.environment = {"XDG_CACHE_HOME": str(self.folder), "CXX": str(self.compiler)}
-
-    def script(self, name: str, text: str) -> Path:
-        file = self.folder.parent / name
-        file.write_text(text)
-        file.chmod(0o755)
-        return file
-
-    def start(self, **environment: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-c", LOADS],
-            env={**os.environ, **self.environment, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def load(self, **environment: str) -> str:
-        """What another process prints that uses the kernel: 7, or None and a warning."""
-        out, _ = self.start(**environment).communicate(timeout=120)
-        return out.strip()
-
-    @property
-    def compilations(self) -> int:
-        return len(self.calls.read_text().splitlines()) if self.calls.exists() else 0
-
-    @property
-    def library(self) -> Path:
-        (found,) = self.folder.rglob("*.so")
-        return found
 
 
 @pytest.fixture
@@ -87,9 +31,9 @@ def test_a_kernel_is_compiled_once(cache: Cache) -> None:
 
 def test_first_uses_at_once_compile_once(cache: Cache) -> None:
     """Four processes that start together wait for the one that compiles."""
-    cache.script("c++", QUICK.replace("while", "sleep 1; while"))
+    cache.compile_by(f"sleep 1\n{QUICK}")
     started = [cache.start() for _ in range(4)]
-    assert [process.communicate(timeout=120)[0].strip() for process in started] == ["7"] * 4
+    assert [result_of(process) for process in started] == ["7"] * 4
     assert cache.compilations == 1
 
 
@@ -132,7 +76,8 @@ def test_a_damaged_kernel_is_compiled_anew(cache: Cache, damage: Callable[[Path]
 def test_a_wrong_library_of_the_right_digest_is_compiled_anew(cache: Cache) -> None:
     """A library without the kernel is not used, whoever kept it."""
     cache.load()
-    other = cache.script("other.c", "int other() { return 0; }")
+    other = cache.base / "other.c"
+    other.write_text("int other() { return 0; }")
     subprocess.run([str(COMPILER), "-shared", "-o", cache.library, other], check=True)
     kept = ge_cache.Kept(cache.library.parent, cache.library.stem)
     kept.keep(cache.library)
@@ -154,8 +99,7 @@ FAILING = {
 @pytest.mark.parametrize("body", FAILING.values(), ids=FAILING)
 def test_a_compiler_that_fails_or_lies_is_tried_once(cache: Cache, body: str) -> None:
     """The operators serve, with a warning that names compiler and file; the next process knows."""
-    counts = 'echo compiled >> "$(dirname "$0")/calls"\n'
-    cache.script("c++", f"#!/bin/sh\n{counts}{body}\n")
+    cache.compile_by(body)
     first, second = cache.load(), cache.load()
     for said in (first, second):
         assert said.startswith("None Gather-Excite runs on PyTorch's operators:")
@@ -167,12 +111,12 @@ def test_a_compiler_that_fails_or_lies_is_tried_once(cache: Cache, body: str) ->
 
 def test_after_a_day_a_failed_compiler_is_tried_again(cache: Cache) -> None:
     """So is another compiler at the same place, at once."""
-    cache.script("c++", "#!/bin/sh\nexit 1\n")
+    cache.compile_by("exit 1")
     assert cache.load().startswith("None")
     (failed,) = cache.folder.rglob("*.failed")
     os.utime(failed, (0, 0))
     assert "try again" not in cache.load()
-    cache.script("c++", QUICK)
+    cache.compile_by(QUICK)
     assert cache.load() == "7"
 
 
@@ -186,8 +130,8 @@ def test_a_compiler_that_does_not_exist_is_named(cache: Cache, written: str) -> 
 
 def test_a_compiler_that_hangs_is_ended(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the time limit the operators serve, and the compiler's process is gone."""
-    pid = cache.folder.parent / "pid"
-    cache.script("c++", f"#!/bin/sh\necho $$ > {shlex.quote(str(pid))}\nexec sleep 60\n")
+    pid = cache.base / "pid"
+    cache.compile_by(f"echo $$ > {shlex.quote(str(pid))}\nexec sleep 60")
     for name, value in cache.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(ge_build, "TIMEOUT_S", 1)

@@ -85,7 +85,7 @@ def test_an_extent_stays_a_whole_number_beside_a_gap(smoke: ProgramRun, tmp_path
         ("run.json", "{", "run.json: cannot be read"),
         ("run.json", '{"schema": 99}', "run.json: schema 99, but this version reads 1 to 3"),
         ("run.json", "[]", "run.json: schema None"),
-        ("table.parquet", "no parquet", "table.parquet: cannot be read"),
+        ("table.parquet", "no parquet", "table.parquet: is damaged, or is not Parquet"),
         ("table.parquet", None, "is missing, although the run was finished"),
     ],
 )

@@ -237,7 +237,10 @@ def test_pngs_are_written(tmp_path: Path) -> None:
     ("words", "expected"),
     [
         (["report", "no-such"], "run 'no-such' not found"),
-        (["report", "a-run", "--out", "no/such/page.html"], "no/such/page.html: cannot be written"),
+        (
+            ["report", "a-run", "--out", "no/such/page.html"],
+            "no/such/page.html: cannot be written: the f",
+        ),
         (["report", "a-run", "--png", "a-run/run.json"], "--png a-run/run.json: cannot be written"),
     ],
 )

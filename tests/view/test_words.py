@@ -9,7 +9,7 @@ import pytest
 from test_ci import INFO
 
 from attn_bench.jobs.check.notes import Note, NoteKind, note
-from attn_bench.jobs.check.stored import find_changed_code
+from attn_bench.jobs.check.stored import find_changed_code, list_own_warnings
 from attn_bench.model.row import Row
 from attn_bench.view.console.plain import print_aligned
 from attn_bench.view.notes import WORDS, describe
@@ -74,3 +74,15 @@ def test_packages_count_as_code_only_where_both_runs_know_them() -> None:
     newer = replace(own, sources={**own.sources, "package torch": "2.10"})
     assert find_changed_code(alone, own) == ["mine"]
     assert find_changed_code(own, newer) == ["package torch"]
+
+
+def test_a_warning_that_only_one_run_has_is_told() -> None:
+    """Without its kernel, Gather-Excite is other code: a comparison of two runs says so."""
+    lost = "warned: RuntimeWarning: Gather-Excite runs on PyTorch's operators: no compiler"
+    later = "warned: FutureWarning: gone in 3.0"
+    without = replace(INFO, notes={"a": (lost, later), "b": (lost,)})
+    (said,) = list_own_warnings(INFO, without)
+    assert describe(said) == f"only this run warned, in 2 cases: {lost.removeprefix('warned: ')}"
+    (said,) = list_own_warnings(without, INFO)
+    assert describe(said).startswith("only the baseline's run warned")
+    assert list_own_warnings(without, without) == []

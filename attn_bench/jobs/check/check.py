@@ -135,6 +135,7 @@ def _time_notes(old: StoredRun, new: StoredRun) -> tuple[tuple[Note, ...], float
         if run.info.state != "finished"
     ]
     notes.append(note("code", changed=stored.find_changed_code(old.info, new.info)))
+    notes += stored.list_own_warnings(old.info, new.info)
     if obstacle := stored.find_obstacle(old.info, new.info):
         return (*notes, obstacle), None
     known = stored.find_run_to_run(new.info.environment.fingerprint)

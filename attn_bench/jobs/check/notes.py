@@ -13,6 +13,7 @@ NoteKind = Literal[
     "one_version_only",  # modules: those that only one version has
     "cut_off",  # run, state: a run that did not finish
     "code",  # changed: modules whose code differs between the runs; None if it is not known
+    "warned",  # run, warning, cases: a warning of the modules that only this run has
     "time_compared",  # baseline, sd, is_measured: ratios to the baseline decide
     "time_not_compared",  # cause, and what belongs to it: see `stored.find_obstacle`
     "blind",  # fraction, cases: in how many cases --must-see is not met

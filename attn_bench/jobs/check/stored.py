@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from math import sqrt
 from typing import Any
@@ -22,6 +23,7 @@ from attn_bench.model.axes import AS_BASELINE, AXES
 from attn_bench.model.case import PLAIN
 from attn_bench.model.environment import find_difference
 from attn_bench.model.row import Row
+from attn_bench.model.run import QUIET, WARNED
 from attn_bench.model.status import BROKEN
 from attn_bench.store import runs
 from attn_bench.store.info import RunInfo
@@ -69,6 +71,29 @@ def find_changed_code(old: RunInfo, new: RunInfo) -> list[str] | None:
         if not name.startswith(code.PACKAGE) or (name in then and name in now)
     ]
     return [code.shown(name) for name in names if then.get(name) != now.get(name)]
+
+
+def list_own_warnings(old: RunInfo, new: RunInfo) -> list[Note]:
+    """The warnings of the modules that only one of the runs has: its figures may be of other code.
+
+    Gather-Excite without its kernel is such a case.
+    """
+    before, after = _count_warnings(old), _count_warnings(new)
+    return [
+        note("warned", run=run, warning=warning, cases=own[warning])
+        for run, own, others in (("baseline", before, after), ("current", after, before))
+        for warning in sorted(own.keys() - others.keys())
+    ]
+
+
+def _count_warnings(info: RunInfo) -> Counter[str]:
+    """The number of cases with each warning. Warnings of later versions are left out."""
+    return Counter(
+        note.removeprefix(WARNED)
+        for notes in info.notes.values()
+        for note in notes
+        if note.startswith(WARNED) and not note.startswith(QUIET)
+    )
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from attn_bench.model.errors import RequestError
 from attn_bench.store import runs
-from attn_bench.store.files import write_atomically, write_output
+from attn_bench.store.files import check_writable, naming, write_atomically, write_output
 from attn_bench.view.page import figures, page
 from attn_bench.view.page.drawing import Picture, write_png
 from attn_bench.view.remarks import name_baseline
@@ -21,27 +20,25 @@ def report(run: str, out: str | None = None, png: str | None = None) -> list[Pat
     Raises RequestError if the run is missing or unfinished, or a file cannot be written.
     """
     stored = runs.load(runs.find(run))
-    drawn = figures.make_pictures(stored.rows, name_baseline(stored.rows, stored.info))
     file = Path(out) if out else stored.path / "report.html"
+    with naming(file):
+        check_writable(file)
+    drawn = figures.make_pictures(stored.rows, name_baseline(stored.rows, stored.info))
     content = page.render(stored, drawn).encode(errors="backslashreplace")
-    try:
+    with naming(file):
         if out:
             write_output(file, content)
         else:  # in the run folder, which others may have made: no link there is followed
             write_atomically(file, content)
-    except OSError as error:
-        raise RequestError(f"{file}: cannot be written: {error.strerror}") from None
     return [file, *(_save_pngs(drawn, Path(png)) if png else ())]
 
 
 def _save_pngs(pictures: Sequence[Picture], folder: Path) -> list[Path]:
     written = []
-    try:
+    with naming(f"--png {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
         for picture in pictures:
             if picture.panels:
                 written.append(folder / f"{picture.name}.png")
                 write_png(picture, written[-1])
-    except OSError as error:
-        raise RequestError(f"--png {folder}: cannot be written: {error.strerror}") from None
     return written
