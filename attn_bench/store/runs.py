@@ -20,7 +20,7 @@ from attn_bench.model.run import Block, Outcome
 from attn_bench.store import info as run_json
 from attn_bench.store.files import Content, write_atomically
 from attn_bench.store.frames import as_records, read_parquet, samples_frame, table_frame
-from attn_bench.store.info import SCHEMA, RunInfo
+from attn_bench.store.info import RunInfo
 from attn_bench.store.reading import clean, parse_json, read_bytes, read_record
 from attn_bench.store.tables import as_csv, as_markdown
 
@@ -28,10 +28,11 @@ RESULTS = "results"
 JOURNAL = "journal.jsonl"
 # Columns of the samples before schema 3, and their names now.
 RENAMED_SAMPLES = {"first_call_seconds": "first_call_s", "device_seconds": "device_s"}
-# The columns that the tables of all schemas have.
-NEEDED = (
-    *("case_id", "module", "variant", "status"),
-    *("channels", "height", "width", "batch"),
+# The columns that came after the first table. A table without another one is damaged.
+LATER = (
+    *("arguments", "backbone", "place", "device_clock"),
+    *("queued_us", "queued_lo_us", "queued_hi_us"),
+    *("over_fastest", "over_fastest_lo", "over_fastest_hi"),
 )
 
 
@@ -186,8 +187,7 @@ def load(path: Path) -> StoredRun:
         hint = "" if info.kind == "check" else f" (run --resume {path.name}?)"
         raise RequestError(f"{path}: the run was not finished{hint}")
     frame = read_parquet(table, MOST_CASES)
-    needed = COLUMNS if info.schema == SCHEMA else NEEDED
-    missing = [name for name in needed if name not in frame.columns]
+    missing = [name for name in COLUMNS if name not in (*frame.columns, *LATER)]
     if missing:
         raise RequestError(f"{table}: the column {missing[0]!r} of a run's table is missing")
     known = [name for name in COLUMNS if name in frame.columns]

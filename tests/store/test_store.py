@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from program import DATA, ProgramRun
+from program import DATA, ROOT, ProgramRun
 
 from attn_bench.model.errors import RequestError
 from attn_bench.model.row import Row
@@ -129,6 +129,13 @@ def test_the_samples_of_an_older_schema_are_read() -> None:
         "identity",
         ("eager",),
     )
+
+
+def test_the_reference_run_is_read() -> None:
+    """The run that README quotes has rows and blocks for this version."""
+    reference = ROOT / "results" / "reference" / "ge_extents-cpu"
+    assert len(runs.load(reference).rows) > 50
+    assert len(runs.load_blocks(reference)) > 1000
 
 
 def test_run_json_of_schema_1_is_read(tmp_path: Path) -> None:
