@@ -50,6 +50,7 @@ READERS: tuple[tuple[str, ...], ...] = (
     ("show", "run", "--columns", "all"),
     ("show", "run", "--format", "csv"),
     ("show", "run", "--format", "md"),
+    ("show", "run", "--format", "latex"),
     ("show", "run", "--format", "json"),
     ("show", "run", "--format", "pytest-benchmark"),
     ("show", "run", "--sort", "-latency_us", "--where", "channels > 64"),

@@ -326,13 +326,13 @@ def show(cases: int) -> None:
 
 FORMAT = Change(
     most=1,
-    probes=(("show ge_extents-cpu --format latex --columns variant,params", "cbam & 132260"),),
+    probes=(("show ge_extents-cpu --format tex --columns variant,params", "cbam & 132260"),),
     edits={
-        f"{A}store/formats.py": (
+        f"{A}view/run_formats.py": (
             (
                 "FORMATS: Mapping[str, Format] = {\n",
                 """FORMATS: Mapping[str, Format] = {
-    "latex": lambda run, columns: "".join(
+    "tex": lambda run, columns: "".join(
         " & ".join(str(getattr(row, name)) for name in columns) + " \\\\\\\\\\n" for row in run.rows
     ),
 """,

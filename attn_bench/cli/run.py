@@ -80,12 +80,13 @@ def _show_plan(request: RunRequest) -> int:
 
 def _show(job: Callable[[Progress], Finished], format_: str | None) -> int:
     """Do the job with a progress line, and show the result. Returns the exit status."""
+    from attn_bench.store.runs import StoredRun
     from attn_bench.view.console import run as view
     from attn_bench.view.console.progress import LiveProgress
 
     with closing(LiveProgress()) as progress:
         finished = job(progress)
-    view.show(finished.path, finished.rows, finished.info)
+    view.show(StoredRun(finished.path, finished.info, finished.rows))
     if format_ is not None:
         from attn_bench.store import pytest_benchmark, runs
 

@@ -9,10 +9,9 @@ import click
 
 from attn_bench.model.errors import RequestError
 from attn_bench.model.request import WHERE
-from attn_bench.model.row import COLUMNS
 from attn_bench.model.status import Exit
-from attn_bench.store.formats import FORMATS
 from attn_bench.view.console import plain
+from attn_bench.view.run_formats import FORMATS
 
 if TYPE_CHECKING:
     from attn_bench.store.runs import StoredRun
@@ -36,7 +35,7 @@ TABLE = "table"
     "format_",
     type=click.Choice([TABLE, *FORMATS]),
     default=TABLE,
-    help="The format; csv, md and json contain all columns unless --columns is given.",
+    help="The format; csv and json have all columns unless --columns is given.",
 )
 def command(
     run: str, where: str | None, sort: str | None, columns: str | None, format_: str
@@ -54,7 +53,7 @@ def command(
         raise RequestError(f"--where {where!r}: matches no row of {stored.path.name}")
     selected, names = replace(stored, rows=tuple(rows)), read_columns(columns)
     if format_ != TABLE:
-        plain.text(FORMATS[format_](selected, names or COLUMNS))
+        plain.text(FORMATS[format_](selected, names))
     else:
         _show_table(selected, names, is_sorted=bool(sort))
     return Exit.GOOD
@@ -67,4 +66,4 @@ def _show_table(run: StoredRun, columns: list[str], *, is_sorted: bool) -> None:
     if columns or is_sorted:
         show_columns(run.rows, columns or SHOWN_BY_DEFAULT)
     else:
-        show(run.path, run.rows, run.info)
+        show(run)

@@ -12,6 +12,26 @@ COMMAND = re.compile(r"::(?=[\w-]+(\s.*)?::)")
 OLD_COMMAND = re.compile(r"##(?=\w*\[)")
 # What GitHub turns into links in Markdown: mentions, issues, addresses.
 ACTIVE = re.compile(r"(?<!\w)@(?=\w)|#(?=\d)|:(?=//)|\bwww(?=\.)|(?<=\w)@(?=\w+\.)", re.ASCII)
+# The commands of LaTeX, and letters that the fonts of a plain document lack.
+LATEX = {
+    **{char: f"\\{char}" for char in "_%&#${}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
+    "|": "$|$",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "…": r"\dots{}",
+    "–": "--",
+    "µ": r"$\mu$",
+    "θ": r"$\theta$",
+    "⁻": "$^{-}$",
+    "⁺": "$^{+}$",
+    "−": "$-$",
+    "·": r"$\cdot$",
+}
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -39,6 +59,15 @@ def markdown(text: str) -> str:
     text = html.escape(printable(text), quote=False)
     text = re.sub(r"[\\`*\[\]|~]", r"\\\g<0>", text)
     return ACTIVE.sub(r"\g<0><!-- -->", text)
+
+
+def latex(text: str) -> str:
+    r"""`text` in LaTeX: no character of it is a command.
+
+    >>> print(latex("ge_theta 2 ± 0.1 %, 8×56, θ⁻ {x} \\end"))
+    ge\_theta 2 $\pm$ 0.1 \%, 8$\times$56, $\theta$$^{-}$ \{x\} \textbackslash{}end
+    """
+    return "".join(LATEX.get(char, char) for char in printable(text))
 
 
 def spreadsheet(text: str) -> str:

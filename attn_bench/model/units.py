@@ -151,7 +151,7 @@ def with_interval(interval: tuple[float, float, float] | None) -> str:
     if half_width <= 0:
         return f"{value:.4g}"
     if half_width > WIDE * value or max(hi - value, value - lo) > LOPSIDED * half_width:
-        return f"{_significant(lo, 2)} … {_significant(hi, 2)}"
+        return f"{significant(lo, 2)} … {significant(hi, 2)}"
     places = _places(half_width)
     shown = max(places, 0)
     return f"{round(value, places):.{shown}f} ± {round(half_width, places):.{shown}f}"
@@ -192,7 +192,12 @@ def _places(half_width: float) -> int:
     return places + 1 if half_width * 10**places < 1.95 else places
 
 
-def _significant(value: float, digits: int) -> str:
+def significant(value: float, digits: int) -> str:
+    """A value in so many digits.
+
+    >>> significant(3.061, 2), significant(1234.0, 2)
+    ('3.1', '1200')
+    """
     if math.isinf(value):
         return "∞"
     places = digits - 1 - math.floor(math.log10(value)) if value > 0 else 0

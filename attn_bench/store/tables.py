@@ -36,15 +36,19 @@ def as_json(rows: Iterable[Row], columns: Sequence[str]) -> str:
     return json.dumps(records, indent=2, ensure_ascii=False) + "\n"
 
 
-def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown_table(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], *, right: int = 0
+) -> str:
     """A table of cells that are Markdown, and contain no bar.
+
+    right: how many of the last columns are aligned to the right.
 
     >>> print(markdown_table(["a", "b"], [["1", "`x`"]]), end="")
     | a | b |
     |---|---|
     | 1 | `x` |
     """
-    lines = [f"| {' | '.join(headings)} |", f"|{'---|' * len(headings)}"]
+    lines = [f"| {' | '.join(headings)} |", f"|{'---|' * (len(headings) - right)}{'---:|' * right}"]
     lines += [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join(lines) + "\n"
 

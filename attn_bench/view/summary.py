@@ -1,4 +1,4 @@
-"""Makes the tables of the console from rows.
+"""Makes the tables that people read from rows.
 
 A table of one shape marks the best of each column. A table of one backbone shows changes against
 the plain backbone.
@@ -10,16 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from rich import box
-from rich.table import Table
-
 from attn_bench.model import units
 from attn_bench.model.axes import unusual_words
 from attn_bench.model.case import BASELINE, PLAIN
-from attn_bench.model.metrics import METRIC, METRICS, Metric
+from attn_bench.model.metrics import EXACT, METRIC, METRICS, Metric
 from attn_bench.model.row import Row
 from attn_bench.model.status import COUNTED
-from attn_bench.view.markup import escape
 
 LEGEND = (
     "* best of its column at this shape, without the baseline; for time, by direct comparison with "
@@ -49,7 +45,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A row with a figure for each column; without figures unless its case was counted."""
+    """A row with a figure for each column; without figures if none of its case is known."""
 
     row: Row
     name: str
@@ -67,6 +63,10 @@ class Summary:
     unit: Literal["µs", "ms"]
     columns: tuple[Metric, ...]
     lines: tuple[Line, ...]
+
+    def headings(self, baseline: str) -> list[str]:
+        """The headings of the whole table, whose first columns are module and extent."""
+        return ["module", "extent", *(self.heading(column, baseline) for column in self.columns)]
 
     def heading(self, metric: Metric, baseline: str) -> str:
         """The heading of `metric`."""
@@ -89,12 +89,6 @@ def summarise(rows: Sequence[Row], baseline: str) -> Iterator[Summary]:
         yield _network_summary(title, group) if of_networks else _summary(title, group, baseline)
 
 
-def make_tables(rows: Sequence[Row], baseline: str) -> Iterator[Table]:
-    """The summaries as tables for the console."""
-    for summary in summarise(rows, baseline):
-        yield _shape_table(summary, baseline)
-
-
 def make_legends(rows: Sequence[Row]) -> list[str]:
     """The explanations that the tables of `rows` need."""
     has_networks = {row.backbone is not None for row in rows}
@@ -108,6 +102,11 @@ def group_title(row: Row) -> str:
     return " ".join(word for word in words if word)
 
 
+def has_figures(row: Row) -> bool:
+    """Whether any figure of the case is known: one without a time may have exact metrics."""
+    return row.status in COUNTED or any(getattr(row, name) is not None for name in EXACT)
+
+
 def is_known(metric: Metric, rows: Sequence[Row]) -> bool:
     """Whether any row has a figure of `metric`; a column without figures is not shown."""
     return any(getattr(row, metric.name) is not None for row in rows)
@@ -116,7 +115,8 @@ def is_known(metric: Metric, rows: Sequence[Row]) -> bool:
 def _summary(title: str, rows: Sequence[Row], baseline: str) -> Summary:
     longest_us = max((row.latency_us or 0.0 for row in rows), default=0.0)
     unit: Literal["µs", "ms"] = "ms" if longest_us >= 1000 else "µs"
-    columns = tuple(m for m in SHOWN if is_known(m, rows))
+    has_gaps = any(row.status not in COUNTED for row in rows)
+    columns = tuple(m for m in SHOWN if is_known(m, rows) or (m is LATENCY and has_gaps))
     competitors = [row for row in rows if row.variant != baseline and row.status in COUNTED]
     if baseline == BASELINE:
         competitors = []  # versions of a case are compared with each other, not with other cases
@@ -124,6 +124,8 @@ def _summary(title: str, rows: Sequence[Row], baseline: str) -> Summary:
     def cell(row: Row, metric: Metric) -> Cell:
         if metric.kind == "exact":
             return Cell(_exact(row, metric), _is_least(row, metric, competitors))
+        if row.status not in COUNTED:
+            return Cell(row.status if metric is columns[0] else "")
         interval = row.interval(metric.name)
         factor = 1e-3 if metric.unit == "µs" and unit == "ms" else 1.0
         shown = units.with_interval(interval.times(factor) if interval else None)
@@ -132,7 +134,7 @@ def _summary(title: str, rows: Sequence[Row], baseline: str) -> Summary:
         return Cell(shown, metric is LATENCY and row in competitors and is_among_fastest(row))
 
     def line(row: Row) -> Line:
-        if row.status not in COUNTED:
+        if not has_figures(row):
             return Line(row, row.name)
         return Line(row, row.name, tuple(cell(row, metric) for metric in columns))
 
@@ -144,20 +146,6 @@ def _exact(row: Row, metric: Metric) -> str:
     if not metric.per_input:
         return metric.show(value)
     return units.multiple(None if value is None else value / row.input_bytes)
-
-
-def _shape_table(summary: Summary, baseline: str) -> Table:
-    table = Table(
-        title=escape(summary.title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
-    )
-    table.add_column("module", no_wrap=True)
-    for heading in ["extent", *(summary.heading(column, baseline) for column in summary.columns)]:
-        table.add_column(heading, justify="right", no_wrap=True)
-    for line in summary.lines:
-        extent = "" if line.row.extent is None else str(line.row.extent)
-        cells = map(_mark, line.cells) if line.cells else [f"[dim]{line.row.status}[/]"]
-        table.add_row(escape(line.name), escape(extent), *cells)
-    return table
 
 
 def _network_summary(title: str, rows: Sequence[Row]) -> Summary:
@@ -201,7 +189,3 @@ def _is_least(row: Row, metric: Metric, competitors: Sequence[Row]) -> bool:
     values = [v for other in competitors if (v := getattr(other, metric.name)) is not None]
     mine = getattr(row, metric.name)
     return row in competitors and bool(values) and mine == min(values) < max(values)
-
-
-def _mark(cell: Cell) -> str:
-    return f"[bold green]{cell.text}*[/]" if cell.best else f"{cell.text} "

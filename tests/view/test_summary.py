@@ -8,8 +8,7 @@ from rich.console import Console
 
 from attn_bench.model.case import BASELINE
 from attn_bench.model.row import Row
-from attn_bench.view.summary import make_tables
-from attn_bench.view.winners import name_winners
+from attn_bench.view.console.run import show_tables
 
 
 def row(module: str, latency: float, half: float, **others: object) -> Row:
@@ -45,8 +44,7 @@ def over(value: float | None, lo: float, hi: float) -> dict[str, object]:
 
 def rendered(*rows: Row, baseline: str = "identity") -> dict[str, str]:
     console = Console(file=io.StringIO(), width=100)
-    for table in make_tables(rows, baseline):
-        console.print(table)
+    show_tables(console, rows, baseline)
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     return {line.split()[0]: line for line in lines if line.strip()}
 
@@ -82,22 +80,6 @@ def test_an_unclear_time_is_not_shown_as_a_figure() -> None:
     assert lines["b"].split()[1:] == ["unclear", "unclear", "10", "20", "1.00"]
 
 
-def test_the_winner_is_named() -> None:
-    """One sentence: who is the fastest at how many shapes, and how much longer others take."""
-    rows = [
-        row("a", 200, 8, **over(1, 1, 1)),
-        row("b", 300, 9, **over(1.5, 1.42, 1.58)),
-        row("a", 20, 1, height=28, **over(1, 1, 1)),
-        row("b", 21, 1, height=28, **over(1.05, 1.01, 1.09)),
-        row("a", 20, 1, height=14, **over(1, 1, 1)),
-        row("b", 20, 1, height=14, **over(1.0, 0.9, 1.1)),
-    ]
-    assert name_winners(rows) == [
-        "a is the fastest at 2 of 3 shapes; b takes 1.01 to 1.58 times as long.",
-        "a and b cannot be told apart at 8×256×14×56: they are the fastest.",
-    ]
-
-
 def test_no_more_digits_than_the_interval_supports() -> None:
     """The half-width decides where a figure ends."""
     lines = rendered(row("a", 40345.2, 915), row("b", 312.3, 0.66))
@@ -120,7 +102,7 @@ def test_a_check_of_two_versions_compares_no_modules() -> None:
         baseline=BASELINE,
     )
     assert "× @base" in lines["module"]
-    assert "*" not in "".join(lines.values())
+    assert "*" not in lines["se"] + lines["cbam"]
 
 
 def test_a_metric_without_figures_has_no_column() -> None:

@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attn_bench.model import units
 from attn_bench.model.request import show_resume
 from attn_bench.model.row import Row
-from attn_bench.model.status import COUNTED
 from attn_bench.papers import reproduction
 from attn_bench.papers.reproduction import Comparison
 from attn_bench.store.info import RunInfo
-from attn_bench.view import remarks, summary, winners
+from attn_bench.store.runs import StoredRun
+from attn_bench.view import answer, remarks, summary
+from attn_bench.view.answer import Answer
 from attn_bench.view.console.plain import line, print_aligned
-from attn_bench.view.console.terminal import open_stdout, warn
+from attn_bench.view.console.tables import Column, print_table
+from attn_bench.view.console.terminal import open_stdout, paragraph, warn
 from attn_bench.view.markup import escape
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from attn_bench.jobs.run import Planned
 
 
@@ -47,30 +50,58 @@ def show_plan(planned: Planned) -> None:
         line(words)
 
 
-def show(path: Path, rows: Sequence[Row], info: RunInfo) -> None:
-    """Show a run: its summary, unmeasured cases, warnings, and its folder."""
-    console = open_stdout()
+def show(run: StoredRun) -> None:
+    """Show a run: its answer, its tables, unmeasured cases, warnings, and its folder."""
+    console, info, rows = open_stdout(), run.info, run.rows
     console.print(f"[bold]{escape(info.suite.title)}[/]")
     console.print(f"{escape(remarks.name_machine(info))}\n")
+    if (found := answer.find_answer(run)) is not None:
+        show_answer(console, found)
     if info.suite.published:
         show_published(rows, info)
-    elif any(row.status in COUNTED for row in rows):
-        for table in summary.make_tables(rows, remarks.name_baseline(rows, info)):
-            console.print(table)
-        console.print("[dim]" + "\n".join(summary.make_legends(rows)) + "[/]\n")
-        for words in winners.name_winners(rows):
-            console.print(escape(words), highlight=False)
+    elif any(map(summary.has_figures, rows)):
+        show_tables(console, rows, remarks.name_baseline(rows, info))
     for words in remarks.list_remarks(rows, info):
-        line(words)
+        paragraph(words)
     for words in remarks.list_notes(rows, info):
-        line(words)
+        paragraph(words)
     for words in remarks.list_warnings(info):
         warn(words)
-    line(f"run folder: {path}")
+    line(f"run folder: {run.path}")
     if info.kind == "run" and info.state == "interrupted":
         files = info.request.modules_from if info.request else ()
         line("This command resumes it:")
-        line(f"    {show_resume(path, files)}")
+        line(f"    {show_resume(run.path, files)}")
+
+
+def show_answer(console: Console, found: Answer) -> None:
+    """Show the sentences of an answer, and its small table."""
+    if found.title:
+        console.print(f"[bold]{escape(found.title)}[/]")
+    for sentence in found.sentences:
+        console.print(f"[bold]{escape(sentence)}[/]")
+    console.print()
+    if found.lines:
+        columns = [Column(heading, "left") for heading in found.headings]
+        print_table(console, columns, [list(map(escape, cells)) for cells in found.lines])
+
+
+def show_tables(console: Console, rows: Sequence[Row], baseline: str) -> None:
+    """Show a table for each shape, with the best of each column, and what the signs mean."""
+    for each in summary.summarise(rows, baseline):
+        module, *others = each.headings(baseline)
+        columns = [Column(module, "left"), *(Column(heading) for heading in others)]
+        body = [_cells(one) for one in each.lines]
+        print_table(console, columns, body, title=each.title, repeated=2)
+    for legend in summary.make_legends(rows):
+        console.print(f"[dim]{legend}[/]")
+    console.print()
+
+
+def _cells(shown: summary.Line) -> list[str]:
+    extent = "" if shown.row.extent is None else str(shown.row.extent)
+    figures = [f"[bold green]{c.text}*[/]" if c.best else f"{c.text} " for c in shown.cells]
+    return [escape(shown.name), escape(extent), *(figures or [f"[dim]{shown.row.status}[/]"])]
 
 
 def show_published(rows: Sequence[Row], info: RunInfo) -> None:

@@ -1,8 +1,10 @@
-"""Opens rich consoles: coloured on a terminal, plain text of a fixed width elsewhere."""
+"""Opens rich consoles: coloured on a terminal, plain text elsewhere."""
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 from rich.console import Console
@@ -21,10 +23,25 @@ def open_stderr() -> Console:
 
 
 def _open(stream: Any) -> Console:
-    width = None if stream.isatty() else PLAIN_WIDTH
-    return Console(file=stream, width=width, highlight=False, emoji=False)
+    return Console(file=stream, width=_width(stream), highlight=False, emoji=False)
+
+
+def _width(stream: Any) -> int | None:
+    """None for a terminal, whose width rich finds; else that of the terminal behind the pipe."""
+    if stream.isatty():
+        return None
+    for other in (sys.stderr, sys.stdin):
+        with suppress(OSError, ValueError, AttributeError):
+            return os.get_terminal_size(other.fileno()).columns or PLAIN_WIDTH
+    return PLAIN_WIDTH
+
+
+def paragraph(message: str, style: str | None = None) -> None:
+    """Print a sentence: wrapped on a terminal, and in one line elsewhere."""
+    open_stdout().print(escape(message), style=style, soft_wrap=not sys.stdout.isatty())
 
 
 def warn(message: str) -> None:
     """Print a warning on standard output, because it belongs to the figures."""
-    open_stdout().print(f"[yellow]warning:[/] {escape(message)}")
+    is_piped = not sys.stdout.isatty()
+    open_stdout().print(f"[yellow]warning:[/] {escape(message)}", soft_wrap=is_piped)

@@ -20,11 +20,10 @@ from attn_bench.model.run import Rates
 from attn_bench.store.info import RunInfo
 from attn_bench.store.runs import StoredRun
 from attn_bench.view import remarks
-from attn_bench.view.json_answer import read_sentences
+from attn_bench.view.answer import find_answer
 from attn_bench.view.page.drawing import PALETTE, Picture, svg
 from attn_bench.view.page.table import find_filters, make_table
 from attn_bench.view.summary import make_legends, summarise
-from attn_bench.view.winners import name_winners
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -42,7 +41,7 @@ def render(run: StoredRun, pictures: Sequence[Picture]) -> str:
             info=run.info,
             version=__version__,
             machine=remarks.name_machine(run.info),
-            answer=read_sentences(run.path),
+            answer=find_answer(run),
             warnings=remarks.list_warnings(run.info),
             remarks=_remarks(run),
             counts=_counts(run.rows),
@@ -69,6 +68,7 @@ def fragment(run: StoredRun) -> str:
         .render(
             info=run.info,
             machine=remarks.name_machine(run.info),
+            answer=find_answer(run),
             warnings=remarks.list_warnings(run.info),
             remarks=_remarks(run),
             summaries=list(summarise(run.rows, baseline)),
@@ -100,7 +100,7 @@ def _panels(picture: Picture) -> list[tuple[str, Markup]]:
 
 def _remarks(run: StoredRun) -> list[str]:
     """The sentences around the table, as the console has them."""
-    found = [*name_winners(run.rows), *remarks.list_remarks(run.rows, run.info)]
+    found = remarks.list_remarks(run.rows, run.info)
     return [*found, *remarks.list_notes(run.rows, run.info)]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rich.table import Table
+from dataclasses import dataclass
 
 from attn_bench.jobs.recommend.choice import Candidate, Choice
 from attn_bench.jobs.recommend.limits import Fit
@@ -14,7 +14,6 @@ from attn_bench.papers.gains import Gain, Paper
 from attn_bench.view.markup import escape
 from attn_bench.view.recommend.words import show_ratio
 
-NARROW, PAPERS, PAPERS_IF_NARROW = 100, 4, 2
 USUAL = ("latency", "params", "memory")  # metrics that are always shown
 TRAINED = ("latency", "memory")  # metrics that are shown of training, beside inference
 FRONT = "◆"
@@ -23,39 +22,50 @@ MARKS: dict[Fit, str] = {"yes": "", "unclear": "?", "no": "!", "unknown": ""}
 BRACKETS = {"read": (" ", " "), "secondary": ("(", ")"), "recalled": ("[", "]")}
 
 
-def make_table(choice: Choice, width: int, share_of_us: float | None = None) -> Table:
-    """A line for the baseline, then one for each candidate, in the order of the choice.
+@dataclass(frozen=True)
+class Shown:
+    """The table of a choice: headings, and lines of markup.
 
-    In a narrow terminal, names are folded and fewer papers are shown. No figure is cut.
+    words: the columns that are words, and not figures.
+    chosen: the number of the recommended line, if any.
     """
-    shown = Table(box=None, padding=(0, 1, 0, 0), header_style="underline")
-    shown.add_column("  candidate", overflow="fold")
+
+    headings: tuple[str, ...]
+    lines: tuple[tuple[str, ...], ...]
+    words: tuple[str, ...] = ("candidate", "fits")
+    chosen: int | None = None
+
+
+def make_table(choice: Choice, share_of_us: float | None = None) -> Shown:
+    """A line for the baseline, then one for each candidate, in the order of the choice."""
     metrics = _metrics(choice)
     trained = TRAINED if choice.training_baseline else ()
-    headings = [str(LIMITS[name].heading) for name in trained]
-    headings = [*(str(metric.heading) for metric in metrics), *(f"training {h}" for h in headings)]
+    headings = [str(metric.heading) for metric in metrics]
+    headings += [f"training {LIMITS[name].heading}" for name in trained]
     if not _is_network(choice):
         headings[:0] = ["ms", "share"] if share_of_us else ["ms"]
-    for heading in [*headings, "fits"]:
-        is_word = heading == "fits"
-        shown.add_column(heading, justify="left" if is_word else "right", no_wrap=True)
-    for letter in _letters(choice, width):
-        shown.add_column(letter, justify="center", no_wrap=True)
-    if (baseline := choice.baseline) is not None:
-        name = "as it is" if choice.replaces else baseline.variant
-        absolute = [_absolute(baseline, metric) for metric in metrics]
-        if not _is_network(choice):
-            absolute = [*_alone(baseline, share_of_us), "1 ×", *absolute[1:]]
-        if choice.training_baseline is not None:
-            absolute += [_absolute(choice.training_baseline, LIMITS[name]) for name in TRAINED]
-        shown.add_row(f"  {escape(name)}", *absolute)
-    for candidate in choice.candidates:
-        style = "bold green" if candidate is choice.chosen else None
-        shown.add_row(*_cells(candidate, choice, width, share_of_us), style=style)
-    return shown
+    lines = [] if choice.baseline is None else [_baseline(choice, choice.baseline, share_of_us)]
+    lines += [_cells(candidate, choice, share_of_us) for candidate in choice.candidates]
+    places = [n for n, c in enumerate(choice.candidates) if c is choice.chosen]
+    return Shown(
+        ("candidate", *headings, "fits", *_letters(choice)),
+        tuple(map(tuple, lines)),
+        chosen=places[0] + len(lines) - len(choice.candidates) if places else None,
+    )
 
 
-def make_legend(choice: Choice, width: int) -> list[str]:
+def _baseline(choice: Choice, baseline: Row, share_of_us: float | None) -> list[str]:
+    metrics = _metrics(choice)
+    name = "as it is" if choice.replaces else baseline.variant
+    absolute = [_absolute(baseline, metric) for metric in metrics]
+    if not _is_network(choice):
+        absolute = [*_alone(baseline, share_of_us), "1 ×", *absolute[1:]]
+    if choice.training_baseline is not None:
+        absolute += [_absolute(choice.training_baseline, LIMITS[name]) for name in TRAINED]
+    return [f"  {escape(name)}", *absolute]
+
+
+def make_legend(choice: Choice) -> list[str]:
     """The meaning of the signs and letters of the table."""
     is_network = _is_network(choice)
     costs = "costs are changes against" if is_network else "× means times"
@@ -71,13 +81,12 @@ def make_legend(choice: Choice, width: int) -> list[str]:
             f"by a secondary source, [ ] recalled from memory; {FRONT} on the Pareto front of "
             "latency and gain, among the candidates that fit."
         )
-        lines += [f"  {letter}  {paper}" for letter, paper in _letters(choice, width).items()]
+        lines += [f"  {letter}  {paper}" for letter, paper in _letters(choice).items()]
     return lines
 
 
-def _letters(choice: Choice, width: int) -> dict[str, Paper]:
-    room = PAPERS if width >= NARROW else PAPERS_IF_NARROW
-    return {chr(ord("A") + i): paper for i, paper in enumerate(choice.papers[:room])}
+def _letters(choice: Choice) -> dict[str, Paper]:
+    return {chr(ord("A") + i): paper for i, paper in enumerate(choice.papers)}
 
 
 def _metrics(choice: Choice) -> list[Metric]:
@@ -110,9 +119,7 @@ def _milliseconds(row: Row) -> str:
     return units.with_interval(found.times(1e-3) if found else None)
 
 
-def _cells(
-    candidate: Candidate, choice: Choice, width: int, share_of_us: float | None
-) -> list[str]:
+def _cells(candidate: Candidate, choice: Choice, share_of_us: float | None) -> list[str]:
     row, baseline = candidate.row, choice.baseline
     sign = TAKEN if candidate is choice.chosen else " "
     extent = "" if row.extent is None else f" {row.extent}"
@@ -129,7 +136,7 @@ def _cells(
         costs += _training_costs(candidate, choice.training_baseline)
     gains = [
         _gain(candidate.gains.get(paper), paper in candidate.on_front)
-        for paper in _letters(choice, width).values()
+        for paper in _letters(choice).values()
     ]
     return [name, *costs, candidate.fits, *gains]
 

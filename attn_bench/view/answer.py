@@ -1,0 +1,226 @@
+"""The answer of a run: two or three sentences and a small table, which stand before all figures."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from attn_bench.analysis.verdicts import Finding
+from attn_bench.model import units
+from attn_bench.model.case import PLAIN
+from attn_bench.model.row import Row
+from attn_bench.model.run import CheckAnswer
+from attn_bench.model.status import COUNTED
+from attn_bench.store.reading import read_record
+from attn_bench.store.runs import StoredRun
+from attn_bench.view import findings
+from attn_bench.view.json_answer import read_sentences
+from attn_bench.view.remarks import name_baseline
+from attn_bench.view.summary import group_title, is_among_fastest
+
+MOST_WINNERS = 2  # sentences
+MOST_SLOWER = 4  # modules in one sentence
+MOST_NAMED = 3  # variants in one cell or sentence
+MOST_CHANGES = 8  # findings of a check
+Groups = Mapping[str, Sequence[Row]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a run found.
+
+    title: the question; empty if the title of the suite is the question.
+    headings, lines: a small table; empty if the sentences are the whole answer.
+    """
+
+    sentences: tuple[str, ...]
+    title: str = ""
+    headings: tuple[str, ...] = ()
+    lines: tuple[tuple[str, ...], ...] = ()
+
+
+def find_answer(run: StoredRun) -> Answer | None:
+    """The answer of a run; None for a run whose figures are its answer.
+
+    Raises RequestError if the kept answer of a check is damaged.
+    """
+    info = run.info
+    if (kept := read_sentences(run.path)) is not None:
+        return Answer(tuple(kept[1]), kept[0])
+    if info.check is not None:
+        return _of_check(info.check)
+    if info.suite.published or info.kind != "run":
+        return None
+    if not info.suite.timed:
+        return None
+    groups: dict[str, list[Row]] = defaultdict(list)
+    for row in run.rows:
+        if row.status != "unsupported":
+            groups[group_title(row)].append(row)
+    if any(row.backbone for row in run.rows):
+        return _of_networks(groups)
+    return _of_modules(groups, name_baseline(run.rows, info))
+
+
+def name_variant(row: Row) -> str:
+    """The variant as the tables name it: name and extent."""
+    return row.name if row.extent is None else f"{row.name}({row.extent})"
+
+
+# --- modules --------------------------------------------------------------------------------------
+
+
+def _of_modules(groups: Groups, baseline: str) -> Answer | None:
+    competing = {title: _competitors(members) for title, members in groups.items()}
+    known = {title: members for title, members in competing.items() if members}
+    if not known:
+        several = any(sum(r.variant != baseline for r in rows) > 1 for rows in groups.values())
+        words = "No latency is known well enough to name the fastest module."
+        return Answer((words,)) if several else None
+    winners = {title: list(filter(is_among_fastest, members)) for title, members in known.items()}
+    lines = [_line_of_shape(title, winners[title], rows) for title, rows in known.items()]
+    return Answer(
+        tuple(_name_winners(known, winners)),
+        headings=("shape", "fastest", "latency", "next", "takes"),
+        lines=tuple(lines) if len(lines) > 1 else (),
+    )
+
+
+def _competitors(rows: Sequence[Row]) -> list[Row]:
+    """The rows that were compared with the fastest, the fastest first."""
+    found = [row for row in rows if row.over_fastest_lo is not None and row.latency_us]
+    return sorted(found, key=lambda row: row.over_fastest or row.over_fastest_lo or 0.0)
+
+
+def _name_winners(groups: Groups, winners: Groups) -> list[str]:
+    """The fastest variants, and how much longer the best variants of other modules take."""
+    alone = Counter(name_variant(found[0]) for found in winners.values() if len(found) == 1)
+    words = []
+    for winner, count in alone.most_common(MOST_WINNERS):
+        titles = [t for t, found in winners.items() if list(map(name_variant, found)) == [winner]]
+        where = f"at {titles[0]}" if count == 1 and len(groups) > 1 else _of(count, len(groups))
+        others = _name_others([groups[title] for title in titles], winner)
+        words.append(f"{winner} is the fastest{where and ' ' + where}{others}.")
+    tied = {title: found for title, found in winners.items() if len(found) > 1}
+    if len(tied) == 1:
+        ((title, found),) = tied.items()
+        where = f" at {title}" if len(groups) > 1 else ""
+        words.append(f"{_list(found)} cannot be told apart{where}: they are the fastest.")
+    elif tied:
+        where = _of(len(tied), len(groups))
+        words.append(f"Several modules are the fastest within the measurement error {where}.")
+    return words
+
+
+def _of(count: int, groups: int) -> str:
+    if groups == 1:
+        return ""
+    return f"at all {groups} shapes" if count == groups else f"at {count} of {groups} shapes"
+
+
+def _list(rows: Sequence[Row]) -> str:
+    names = [name_variant(row) for row in rows]
+    more = len(names) - MOST_NAMED
+    if more > 0:
+        names[MOST_NAMED:] = [f"{more} more"]
+    return units.listing(names)
+
+
+def _name_others(groups: Sequence[Sequence[Row]], winner: str) -> str:
+    """How many times as long the best variant of each other module takes there."""
+    best: dict[str, list[Row]] = defaultdict(list)
+    for group in groups:
+        mine = next(row.module for row in group if name_variant(row) == winner)
+        by_module: dict[str, list[Row]] = defaultdict(list)
+        for row in group:
+            if row.module != mine and row.over_fastest is not None:
+                by_module[row.module].append(row)
+        for module, rows in by_module.items():
+            best[module].append(min(rows, key=lambda row: row.over_fastest or 0.0))
+    ordered = sorted(best.values(), key=lambda rows: min(row.over_fastest or 0.0 for row in rows))
+    return "".join(f"; {_say_range(rows)}" for rows in ordered[:MOST_SLOWER])
+
+
+def _say_range(rows: Sequence[Row]) -> str:
+    """From the lowest lower end to the highest upper end of the intervals."""
+    names = {name_variant(row) for row in rows}
+    name = names.pop() if len(names) == 1 else f"the best {rows[0].module}"
+    intervals = [over for row in rows if (over := row.interval("over_fastest"))]
+    lo, hi = min(over.lo for over in intervals), max(over.hi for over in intervals)
+    return f"{name} takes {units.between(lo, hi)} times as long"
+
+
+def _line_of_shape(title: str, winners: Sequence[Row], rows: Sequence[Row]) -> tuple[str, ...]:
+    """The fastest at a shape, its latency, and the best variant of another module."""
+    fastest = winners[0]
+    modules = {row.module for row in winners}
+    slower = [row for row in rows if row not in winners and row.module not in modules]
+    following = next((row for row in slower if row.over_fastest is not None), None)
+    over = following.interval("over_fastest") if following else None
+    return (
+        title,
+        _list(winners),
+        _latency(fastest),
+        name_variant(following) if following else "",
+        f"{units.with_interval(over.times(1))} ×" if over else "",
+    )
+
+
+def _latency(row: Row) -> str:
+    latency = row.interval("latency_us")
+    return f"{units.with_interval(latency.times(1e-3) if latency else None)} ms"
+
+
+# --- networks -------------------------------------------------------------------------------------
+
+
+def _of_networks(groups: Groups) -> Answer:
+    """The module that adds the least latency to each network, and the one that adds the most."""
+    lines, sentences = [], []
+    for title, rows in groups.items():
+        plain = next((r for r in rows if r.variant == PLAIN and r.status in COUNTED), None)
+        others = [row for row in rows if row is not plain and row.ratio is not None]
+        others.sort(key=lambda row: row.ratio or 0.0)
+        if plain is None or not others:
+            continue
+        least, *alike = list(filter(is_among_fastest, others)) or others[:1]
+        most = others[-1] if others[-1] not in (least, *alike) else None
+        ends = (name_variant(most), _change(most)) if most else ("", "")
+        lines.append((title, _latency(plain), _list([least, *alike]), _change(least), *ends))
+        error = f"; {_list(alike)} may add as little" if alike else ""
+        sentences.append(
+            f"{name_variant(least)} adds the least latency to {title}: {_change(least)}{error}."
+        )
+    if not lines:
+        return Answer(("No change of a network's latency is known well enough to compare.",))
+    if len(sentences) > MOST_WINNERS:
+        sentences = ["The table names the module that adds the least latency to each network."]
+    headings = ("network", "plain", "adds least", "latency", "adds most", "latency")
+    return Answer(tuple(sentences), headings=headings, lines=tuple(lines))
+
+
+def _change(row: Row) -> str:
+    ratio = row.interval("ratio")
+    return units.change_with_interval(ratio.times(1) if ratio else None)
+
+
+# --- a check --------------------------------------------------------------------------------------
+
+
+def _of_check(kept: CheckAnswer) -> Answer:
+    found = read_record(kept.findings, tuple[Finding, ...])
+    notable = findings.find_notable(found)
+    seen = findings.describe_visibility(found)
+    cells = [findings.make_cells(finding) for finding in notable[:MOST_CHANGES]]
+    more = len(notable) - len(cells)
+    return Answer(
+        (
+            f"{findings.summarise(found)}.",
+            *([seen] if seen else []),
+            *([f"{units.number(more, 'more changed case')} below."] if more > 0 else []),
+        ),
+        f"Against {kept.baseline}",
+        findings.HEADINGS if cells else (),
+        tuple(tuple(each) for each in cells),
+    )

@@ -1,0 +1,64 @@
+"""A run as LaTeX tables for a paper; they need the package booktabs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from attn_bench._version import __version__
+from attn_bench.model.text import latex
+from attn_bench.store.runs import StoredRun
+from attn_bench.view import remarks
+from attn_bench.view.sheets import Sheet, make_sheets
+from attn_bench.view.summary import Cell
+
+
+def write(run: StoredRun, columns: Sequence[str]) -> str:
+    r"""One table for each shape, or with `columns` one table of these.
+
+    The best of a column is bold where the measurement decides it. A caption names the machine and
+    the method. A label is tab:SUITE, or tab:SUITE-SHAPE where there are several.
+    """
+    sheets = list(make_sheets(run, columns))
+    head = f"% attn-bench {__version__}, {latex(run.path.name)}: needs \\usepackage{{booktabs}}\n"
+    return head + "\n".join(_table(run, sheet, single=len(sheets) == 1) for sheet in sheets)
+
+
+def _table(run: StoredRun, sheet: Sheet, *, single: bool) -> str:
+    label = run.info.suite.name if single else f"{run.info.suite.name}-{sheet.title}"
+    figures = len(sheet.headings) - sheet.words
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{_caption(run, sheet)}}}",
+        rf"\label{{tab:{re.sub('[^A-Za-z0-9]+', '-', label).strip('-')}}}",
+        rf"\begin{{tabular}}{{{'l' * sheet.words}{'r' * figures}}}",
+        r"\toprule",
+        _line([Cell(heading) for heading in sheet.headings]),
+        r"\midrule",
+        *map(_line, sheet.lines),
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _caption(run: StoredRun, sheet: Sheet) -> str:
+    info = run.info
+    words = [f"{info.suite.title}{f', at {sheet.title}' if sheet.title else ''}."]
+    words.append(f"Measured with attn-bench {__version__} on {remarks.name_machine(info)}.")
+    if info.suite.timed:
+        words.append(
+            f"Times are means over {info.settings.sessions} processes, interleaved in short "
+            "blocks, with 95 % confidence intervals."
+        )
+    if sheet.title:
+        words.append("Bold: the best of a column, where the measurement decides it.")
+    return latex(" ".join(words))
+
+
+def _line(cells: Sequence[Cell]) -> str:
+    shown = [latex(cell.text) for cell in cells]
+    bold = [rf"\textbf{{{t}}}" if c.best else t for c, t in zip(cells, shown, strict=True)]
+    return " & ".join(bold) + r" \\"

@@ -1,0 +1,154 @@
+"""The answer of a run, and the formats that a paper or a README takes."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from program import ROOT
+from rich.console import Console
+from test_ci import FINDINGS, INFO
+from test_summary import over, row
+
+from attn_bench.model.case import PLAIN
+from attn_bench.model.row import Row
+from attn_bench.model.run import CheckAnswer
+from attn_bench.model.text import latex
+from attn_bench.store import runs
+from attn_bench.store.runs import StoredRun
+from attn_bench.view.answer import Answer, find_answer
+from attn_bench.view.console.tables import Column, print_table
+from attn_bench.view.run_formats import FORMATS
+
+REFERENCE = ROOT / "results" / "reference" / "ge_extents-cpu"
+TIED = [
+    row("a", 200, 8, **over(1, 1, 1)),
+    row("b", 300, 9, **over(1.5, 1.42, 1.58)),
+    row("a", 20, 1, height=28, **over(1, 1, 1)),
+    row("b", 21, 1, height=28, **over(1.05, 1.01, 1.09)),
+    row("a", 20, 1, height=14, **over(1, 1, 1)),
+    row("b", 20, 1, height=14, **over(1.0, 0.9, 1.1)),
+]
+
+
+def answer(*rows: Row) -> Answer:
+    found = find_answer(StoredRun(Path("nowhere"), INFO, rows))
+    assert found is not None
+    return found
+
+
+def test_the_winner_is_named() -> None:
+    """Sentences tell who is the fastest at how many shapes, and how much longer others take."""
+    assert answer(*TIED).sentences == (
+        "a is the fastest at 2 of 3 shapes; b takes 1.01 to 1.58 times as long.",
+        "a and b cannot be told apart at 8×256×14×56: they are the fastest.",
+    )
+
+
+def test_the_small_table_has_a_line_for_each_shape() -> None:
+    """It names the fastest, its latency, and the next module with its interval."""
+    assert answer(*TIED).lines == (
+        ("8×256×56×56", "a", "0.200 ± 0.008 ms", "b", "1.50 ± 0.08 ×"),
+        ("8×256×28×56", "a", "0.0200 ± 0.0010 ms", "b", "1.05 ± 0.04 ×"),
+        ("8×256×14×56", "a and b", "0.0200 ± 0.0010 ms", "", ""),
+    )
+
+
+def test_many_ties_are_one_sentence() -> None:
+    """A run with ties at several shapes does not list them in sentences."""
+    rows = [replace(each, height=height) for height in (7, 14) for each in TIED[4:]]
+    assert answer(*rows).sentences == (
+        "Several modules are the fastest within the measurement error at all 2 shapes.",
+    )
+
+
+def test_a_run_without_known_latencies_says_so() -> None:
+    """Where no latency is known, the answer is that there is none."""
+    unknown = {"latency_us": None, "ratio": None, "status": "unclear"}
+    found = answer(row("a", 200, 90, **unknown), row("b", 200, 90, **unknown))
+    assert found.sentences == ("No latency is known well enough to name the fastest module.",)
+
+
+def test_the_answer_of_networks_is_a_change() -> None:
+    """Networks are compared by what a module adds to the plain one."""
+    network = {"backbone": "resnet18", "place": "block"}
+    found = answer(
+        row(PLAIN, 40_000, 400, **network),
+        row("se", 41_000, 400, **network, **{"ratio": 1.02, "ratio_lo": 1.01, "ratio_hi": 1.03}),
+        row("cbam", 46_000, 400, **network, **{"ratio": 1.2, "ratio_lo": 1.19, "ratio_hi": 1.21}),
+    )
+    (sentence,) = found.sentences
+    assert sentence.startswith("se adds the least latency to resnet18 8×256×56×56: +2.0 ± 1.0 %")
+    assert found.lines[0][-2:] == ("cbam", "+20.0 ± 1.0 %")
+
+
+def test_the_answer_of_a_check_is_its_findings() -> None:
+    """A kept check begins with its verdicts, and its table is of what changed."""
+    kept = CheckAnswer("main", 1, (), tuple(asdict(each) for each in FINDINGS))
+    found = find_answer(StoredRun(Path("nowhere"), replace(INFO, check=kept), ()))
+    assert found is not None
+    assert found.title == "Against main"
+    assert found.sentences[0] == "5 cases: 1 slower, 1 failed, 1 undecided, 1 new, 1 same."
+    assert found.lines[0][0] == "slower"
+
+
+@pytest.mark.parametrize("width", [40, 80, 100, 140])
+def test_a_wide_table_is_printed_in_parts(width: int) -> None:
+    """Each part repeats the first column; nothing is cut, and no line is wider than the console."""
+    console = Console(file=io.StringIO(), width=width)
+    columns = [Column("module", "left"), *(Column(f"metric {i}") for i in range(12))]
+    body = [["se", *(f"{i}.123 ± 0.001" for i in range(12))]]
+    print_table(console, columns, body)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert all(len(line.rstrip()) <= width for line in text.splitlines())
+    for i in range(12):
+        assert f"metric {i}" in text
+        assert f"{i}.123 ± 0.001" in text
+    assert text.count("module") == text.count("se ") > 0
+
+
+def test_markdown_begins_with_the_answer() -> None:
+    """Sentences first, then the small table, then the tables with intervals, then the remarks."""
+    text = FORMATS["markdown"](runs.load(REFERENCE), [])
+    places = [
+        text.index(words)
+        for words in (
+            "**ge_theta_minus(global) is",
+            "| shape | fastest |",
+            "#### 8×256",
+            "- For nine",
+        )
+    ]
+    assert places == sorted(places)
+    assert "| se |  | 1.10 ± 0.03 |" in text
+    assert text == FORMATS["md"](runs.load(REFERENCE), [])
+
+
+def test_chosen_columns_have_the_digits_of_their_interval() -> None:
+    """A chosen column of Markdown or LaTeX is an estimate with its interval, not four digits."""
+    run = runs.load(REFERENCE)
+    text = FORMATS["markdown"](run, ["variant", "latency_us", "ratio_hi"])
+    assert text.splitlines()[2] == "| ge_theta_minus(extent=2) | 1430 ± 40 | 3.1 |"
+    assert r"ge\_theta\_minus(extent=2) & 1430 $\pm$ 40 \\" in FORMATS["latex"](
+        run, ["variant", "latency_us"]
+    )
+
+
+def test_latex_has_a_table_for_each_shape() -> None:
+    """With booktabs' rules, a label, a caption that names machine and method, the best in bold."""
+    text = FORMATS["latex"](runs.load(REFERENCE), [])
+    assert text.count(r"\begin{table}") == text.count(r"\bottomrule") == 4
+    assert r"\label{tab:ge-extents-8-256-56-56}" in text
+    assert "AMD EPYC" in text
+    assert "95 \\% confidence intervals" in text
+    assert r"ge\_theta\_minus & global & \textbf{0.79 $\pm$ 0.03} & 1.63" in text
+
+
+def test_hostile_words_are_letters_in_latex() -> None:
+    """No name of a module is a command of LaTeX."""
+    assert latex(r"\input{/etc/passwd} a_b$ #1 100% {x}~^") == (
+        r"\textbackslash{}input\{/etc/passwd\} a\_b\$ \#1 100\% \{x\}"
+        r"\textasciitilde{}\textasciicircum{}"
+    )
