@@ -4,25 +4,40 @@ from __future__ import annotations
 
 import click
 
+from attn_bench.model.request import WHERE
 from attn_bench.model.status import Exit
 from attn_bench.view.console import plain
 
 
 @click.command()
-@click.argument("run", metavar="RUN")
+@click.argument("runs", metavar="RUN…", nargs=-1, required=True)
 @click.option(
     "--out", metavar="FILE", help="The file of the page, instead of report.html in the run folder."
 )
-@click.option("--png", metavar="DIR", help="Also write the figures as pictures into this folder.")
-def command(run: str, out: str | None, png: str | None) -> int:
-    """Write one self-contained HTML page of a run.
+@click.option("--png", metavar="DIR", help="Also write each figure as a PNG into this folder.")
+@click.option("--svg", metavar="DIR", help="As SVG, light or dark as the reader likes it.")
+@click.option("--pdf", metavar="DIR", help="As PDF, for one column of a paper.")
+@click.option("--where", metavar="EXPR", help=f"Only these cases: {WHERE}.")
+@click.option("--modules", metavar="GLOB,…", help="Only these modules.")
+def command(
+    runs: tuple[str, ...],
+    out: str | None,
+    png: str | None,
+    svg: str | None,
+    pdf: str | None,
+    where: str | None,
+    modules: str | None,
+) -> int:
+    """Write one self-contained HTML page of a run, or of several.
 
-    The page has figures and a table.
+    The page has the answer, a table and figures. Of several runs, it also has what changed from the
+    first to the last.
 
     RUN is a folder, its name under ./results/, the beginning of its name, or 'latest'.
     """
     from attn_bench.view.page import report as job
 
-    for file in job.report(run, out, png):
+    files = job.report(runs, out, png, svg=svg, pdf=pdf, where=where, modules=modules)
+    for file in files:
         plain.line(f"written: {file}")
     return Exit.GOOD

@@ -7,6 +7,8 @@ from typing import Any
 
 UNKNOWN = "–"
 LOPSIDED = 1.25  # half-widths: where one side is longer, ± would mislead as well
+UNCLEAR = "unclear"
+HOPELESS = 1.0  # half-widths as a share of the value: the figure is not known at all
 WIDE = 0.25  # of the value: a wider interval is rarely symmetric, so ± would mislead
 
 
@@ -95,8 +97,8 @@ def change_with_interval(interval: tuple[float, float, float] | None) -> str:
     ('+2.3 ± 0.5 %', '-2 ± 2 %')
     >>> change_with_interval((1.0, 1.0, 1.0)), change_with_interval(None)
     ('0', '–')
-    >>> change_with_interval((1.2, 0.43, 3.17))
-    '-57 … +217 %'
+    >>> change_with_interval((1.2, 0.73, 1.97)), change_with_interval((1.2, 0.1, 9.0))
+    ('-27 … +97 %', 'unclear')
     """
     if interval is None:
         return UNKNOWN
@@ -104,6 +106,8 @@ def change_with_interval(interval: tuple[float, float, float] | None) -> str:
     half_width = (hi - lo) / 2
     if half_width <= 0:
         return change(interval[0])
+    if is_hopeless(interval):
+        return UNCLEAR
     if half_width > 100 * WIDE * interval[0]:
         return f"{lo:+.0f} … {hi:+.0f} %"
     places = _places(half_width)
@@ -141,8 +145,8 @@ def with_interval(interval: tuple[float, float, float] | None) -> str:
     ('40300 ± 900', '1.234 ± 0.012')
     >>> with_interval((4.71, 4.04, 12.35)), with_interval((0.013, 0.009, 0.018))
     ('4.0 … 12', '0.0090 … 0.018')
-    >>> with_interval((1.0, 1.0, 1.0)), with_interval(None)
-    ('1', '–')
+    >>> with_interval((1.0, 1.0, 1.0)), with_interval(None), with_interval((1.0, 0.01, 80.0))
+    ('1', '–', 'unclear')
     """
     if interval is None:
         return UNKNOWN
@@ -150,11 +154,19 @@ def with_interval(interval: tuple[float, float, float] | None) -> str:
     half_width = (hi - lo) / 2
     if half_width <= 0:
         return f"{value:.4g}"
+    if is_hopeless(interval):
+        return UNCLEAR
     if half_width > WIDE * value or max(hi - value, value - lo) > LOPSIDED * half_width:
         return f"{significant(lo, 2)} … {significant(hi, 2)}"
     places = _places(half_width)
     shown = max(places, 0)
     return f"{round(value, places):.{shown}f} ± {round(half_width, places):.{shown}f}"
+
+
+def is_hopeless(interval: tuple[float, float, float]) -> bool:
+    """Whether the interval is so wide that its ends say nothing."""
+    value, lo, hi = interval
+    return hi - lo > 2 * HOPELESS * value
 
 
 def between(lo: float, hi: float) -> str:

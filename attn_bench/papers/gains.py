@@ -79,6 +79,19 @@ def gains_of(variant: str, backbone: str = BACKBONE, place: str | None = None) -
 
 
 @cache
+def has_gains(backbone: str) -> bool:
+    """Whether any paper has a gain of one of our variants in `backbone`.
+
+    >>> has_gains("resnet50"), has_gains("convnext_tiny")
+    (True, False)
+    """
+    return any(
+        gain is not None and published.our_backbone(row) == backbone and published.ours(row)
+        for row, gain in _gains().items()
+    )
+
+
+@cache
 def published_place(variant: str, backbone: str = BACKBONE) -> str:
     """The place where the papers put the variant in `backbone`.
 

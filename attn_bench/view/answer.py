@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from attn_bench.analysis.verdicts import Finding
 from attn_bench.model import units
 from attn_bench.model.case import PLAIN
+from attn_bench.model.errors import RequestError
 from attn_bench.model.row import Row
 from attn_bench.model.run import CheckAnswer
 from attn_bench.model.status import COUNTED
 from attn_bench.store.reading import read_record
 from attn_bench.store.runs import StoredRun
 from attn_bench.view import findings
-from attn_bench.view.json_answer import read_sentences
+from attn_bench.view.json_answer import read_kept
+from attn_bench.view.notes import describe
 from attn_bench.view.remarks import name_baseline
 from attn_bench.view.summary import group_title, is_among_fastest
 
@@ -46,8 +48,8 @@ def find_answer(run: StoredRun) -> Answer | None:
     Raises RequestError if the kept answer of a check is damaged.
     """
     info = run.info
-    if (kept := read_sentences(run.path)) is not None:
-        return Answer(tuple(kept[1]), kept[0])
+    if (kept := read_kept(run.path)) is not None:
+        return Answer(kept.sentences, kept.question)
     if info.check is not None:
         return _of_check(info.check)
     if info.suite.published or info.kind != "run":
@@ -74,6 +76,8 @@ def name_variant(row: Row) -> str:
 def _of_modules(groups: Groups, baseline: str) -> Answer | None:
     competing = {title: _competitors(members) for title, members in groups.items()}
     known = {title: members for title, members in competing.items() if members}
+    if not known and any(row.latency_us for rows in groups.values() for row in rows):
+        return None  # one module alone, or a run from before cases were compared with the fastest
     if not known:
         several = any(sum(r.variant != baseline for r in rows) > 1 for rows in groups.values())
         words = "No latency is known well enough to name the fastest module."
@@ -208,8 +212,24 @@ def _change(row: Row) -> str:
 # --- a check --------------------------------------------------------------------------------------
 
 
+def compare_runs(old: StoredRun, new: StoredRun) -> Answer | None:
+    """What changed from one run to another; None if they have no case in common."""
+    from attn_bench.jobs.check.check import compare
+
+    try:
+        found = compare(str(old.path), str(new.path), ())
+    except RequestError:
+        return None
+    answer = _of_findings(found.findings, f"From {old.path.name} to {new.path.name}")
+    notes = tuple(f"{describe(note)[:1].upper()}{describe(note)[1:]}." for note in found.notes)
+    return replace(answer, sentences=(*answer.sentences, *notes))
+
+
 def _of_check(kept: CheckAnswer) -> Answer:
-    found = read_record(kept.findings, tuple[Finding, ...])
+    return _of_findings(read_record(kept.findings, tuple[Finding, ...]), f"Against {kept.baseline}")
+
+
+def _of_findings(found: Sequence[Finding], title: str) -> Answer:
     notable = findings.find_notable(found)
     seen = findings.describe_visibility(found)
     cells = [findings.make_cells(finding) for finding in notable[:MOST_CHANGES]]
@@ -220,7 +240,7 @@ def _of_check(kept: CheckAnswer) -> Answer:
             *([seen] if seen else []),
             *([f"{units.number(more, 'more changed case')} below."] if more > 0 else []),
         ),
-        f"Against {kept.baseline}",
+        title,
         findings.HEADINGS if cells else (),
         tuple(tuple(each) for each in cells),
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from attn_bench.model.errors import RequestError
 from attn_bench.store.files import write_atomically
-from attn_bench.store.reading import parse_json, read_bytes
+from attn_bench.store.reading import parse_json, read_bytes, read_record
 
 FILE = "answer.json"  # in the run folder that the command measured
 ANSWER_SCHEMA = 1
@@ -35,15 +36,53 @@ def keep(folder: Path, text: str) -> None:
     write_atomically(folder / FILE, text.encode(errors="backslashreplace"))
 
 
-def read_sentences(folder: Path) -> tuple[str, list[str]] | None:
-    """The question of a kept recommendation and its sentences; None if there is none to read."""
+@dataclass(frozen=True)
+class Kept:
+    """A kept recommendation.
+
+    sentences: the reasons, and what would decide the rest.
+    limits: as they were asked for (`latency +5%`).
+    chosen: the case that is recommended.
+    fits: whether each case keeps the limits.
+    """
+
+    question: str
+    sentences: tuple[str, ...]
+    limits: tuple[str, ...]
+    chosen: str | None
+    fits: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    label: str
+    fits: Literal["yes", "no", "unclear", "unknown"]
+    row: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Stored:
+    schema: Literal[1]
+    question: str
+    reasons: tuple[str, ...]
+    to_decide: tuple[str, ...]
+    limits: tuple[str, ...]
+    chosen: str | None
+    candidates: tuple[_Candidate, ...]
+
+
+def read_kept(folder: Path) -> Kept | None:
+    """The kept recommendation of a run folder; None if there is none to read."""
     try:
-        answer = parse_json(read_bytes(folder / FILE))
+        stored = read_record(parse_json(read_bytes(folder / FILE)), _Stored)
     except RequestError:
         return None
-    if not isinstance(answer, dict) or answer.get("schema") != ANSWER_SCHEMA:
-        return None
-    question, reasons, more = (answer.get(key) for key in ("question", "reasons", "to_decide"))
-    if not (isinstance(question, str) and isinstance(reasons, list) and isinstance(more, list)):
-        return None
-    return question, [str(sentence) for sentence in (*reasons, *more)]
+    cases = {str(each.row.get("case_id")): each for each in stored.candidates}
+    chosen = [case for case, each in cases.items() if each.label == stored.chosen]
+    return Kept(
+        stored.question,
+        (*stored.reasons, *stored.to_decide),
+        stored.limits,
+        chosen[0] if chosen else None,
+        {case: each.fits for case, each in cases.items()},
+    )

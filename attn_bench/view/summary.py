@@ -28,7 +28,7 @@ NETWORK_LEGEND = (
 )
 # The metrics with a heading; timed metrics come first.
 SHOWN = tuple(sorted((m for m in METRICS if m.heading), key=lambda m: m.kind == "exact"))
-UNCLEAR = "unclear"
+Unit = Literal["µs", "ms"]
 LATENCY, DEVICE, RATIO = METRIC["latency_us"], METRIC["device_us"], METRIC["ratio"]
 
 
@@ -60,7 +60,7 @@ class Summary:
     """
 
     title: str
-    unit: Literal["µs", "ms"]
+    unit: Unit
     columns: tuple[Metric, ...]
     lines: tuple[Line, ...]
 
@@ -75,10 +75,12 @@ class Summary:
         return f"{metric.heading} {self.unit}" if metric.unit == "µs" else str(metric.heading)
 
 
-def summarise(rows: Sequence[Row], baseline: str) -> Iterator[Summary]:
+def summarise(rows: Sequence[Row], baseline: str, unit: Unit | None = None) -> Iterator[Summary]:
     """A summary for each backbone, shape and condition, in the order of `rows`.
 
     Unsupported cases are left out.
+
+    unit: of all latencies; None chooses one for each shape.
     """
     groups: dict[str, list[Row]] = {}
     for row in rows:
@@ -86,7 +88,16 @@ def summarise(rows: Sequence[Row], baseline: str) -> Iterator[Summary]:
             groups.setdefault(group_title(row), []).append(row)
     for title, group in groups.items():
         of_networks = group[0].backbone is not None
-        yield _network_summary(title, group) if of_networks else _summary(title, group, baseline)
+        if of_networks:
+            yield _network_summary(title, group)
+        else:
+            yield _summary(title, group, baseline, unit or choose_unit(group))
+
+
+def choose_unit(rows: Sequence[Row]) -> Unit:
+    """The unit of the latencies of `rows`."""
+    longest_us = max((row.latency_us or 0.0 for row in rows), default=0.0)
+    return "ms" if longest_us >= 1000 or any(row.backbone for row in rows) else "µs"
 
 
 def make_legends(rows: Sequence[Row]) -> list[str]:
@@ -112,9 +123,7 @@ def is_known(metric: Metric, rows: Sequence[Row]) -> bool:
     return any(getattr(row, metric.name) is not None for row in rows)
 
 
-def _summary(title: str, rows: Sequence[Row], baseline: str) -> Summary:
-    longest_us = max((row.latency_us or 0.0 for row in rows), default=0.0)
-    unit: Literal["µs", "ms"] = "ms" if longest_us >= 1000 else "µs"
+def _summary(title: str, rows: Sequence[Row], baseline: str, unit: Unit) -> Summary:
     has_gaps = any(row.status not in COUNTED for row in rows)
     columns = tuple(m for m in SHOWN if is_known(m, rows) or (m is LATENCY and has_gaps))
     competitors = [row for row in rows if row.variant != baseline and row.status in COUNTED]
@@ -130,7 +139,7 @@ def _summary(title: str, rows: Sequence[Row], baseline: str) -> Summary:
         factor = 1e-3 if metric.unit == "µs" and unit == "ms" else 1.0
         shown = units.with_interval(interval.times(factor) if interval else None)
         if interval is None and row.status == "unclear":
-            return Cell(UNCLEAR)
+            return Cell(units.UNCLEAR)
         return Cell(shown, metric is LATENCY and row in competitors and is_among_fastest(row))
 
     def line(row: Row) -> Line:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 from pages import altered
+from program import ROOT
 
 from attn_bench.view.page.report import report
 
@@ -88,7 +90,7 @@ def watched(browser: Any, address: str) -> Iterator[Watched]:
 
 def test_it_opens_and_all_is_there(watched: Watched) -> None:
     """Four figures, the table of 60 cases and the environment are on the page and seen."""
-    for place in ("latency", "cost-against-gain", "bound", "memory", "table", "environment"):
+    for place in ("costs", "latency", "cost-against-gain", "bound", "table", "environment"):
         assert watched.page.locator(f"#{place}").is_visible()
     assert watched.page.locator("svg").count() == 11
     assert all(watched.page.locator("svg").nth(i).bounding_box()["height"] > 150 for i in range(11))
@@ -152,6 +154,89 @@ def test_columns_are_chosen(watched: Watched) -> None:
     assert watched.heading("macs_fvcore").is_visible()
     assert watched.heading("peak_memory_bytes_shown").is_hidden()
     assert watched.page.locator("tbody tr").first.locator("td:visible").count() == 9
+
+
+def test_the_address_keeps_the_state(watched: Watched, browser: Any, address: str) -> None:
+    """Who opens the address of a sorted and filtered table sees the same rows and columns."""
+    watched.page.select_option("[data-filter=module]", "cbam")
+    watched.page.fill("#search", "cbam")
+    watched.heading("latency_us_shown").locator("span").click()
+    watched.heading("latency_us_shown").locator("span").click()
+    watched.page.click("#controls summary")
+    watched.page.get_by_label("params", exact=True).first.uncheck()
+    again = Watched(browser, watched.page.url)
+    assert again.shown("shape") == watched.shown("shape")
+    assert len(again.shown("shape")) == 4
+    assert again.heading("params_shown").is_hidden()
+    assert again.heading("latency_us_shown").get_attribute("aria-sort") == "descending"
+    assert again.said == []
+    again.page.click("button[type=reset]")
+    again.page.wait_for_function("!location.hash")
+    assert len(again.shown("shape")) == 60
+    again.context.close()
+
+
+def test_the_csv_has_what_is_shown(watched: Watched, tmp_path: Path) -> None:
+    """The file has the headings and cells of the shown columns in the rows that are left."""
+    watched.page.select_option("[data-filter=module]", "se")
+    with watched.page.expect_download() as caught:
+        watched.page.click("#csv")
+    caught.value.save_as(tmp_path / "table.csv")
+    heading, *lines = csv.reader((tmp_path / "table.csv").open(encoding="utf-8-sig"))
+    assert heading[:4] == ["module", "extent", "shape", "latency, ms"]
+    assert lines[0][:3] == ["se", "", "8×256×56×56"]
+    assert [line[3] for line in lines] == watched.shown("latency_us_shown")
+
+
+def test_a_click_shows_the_samples(watched: Watched) -> None:
+    """A row opens to a strip of blocks for each session, and closes again; sorting closes it."""
+    row = watched.page.locator("tr[data-case]").first
+    row.click()
+    strip = watched.page.locator("td.samples svg")
+    assert strip.is_visible()
+    assert strip.locator("circle").count() > 20
+    assert "session 1" in strip.text_content()
+    row.click()
+    assert watched.page.locator("td.samples").count() == 0
+    row.focus()
+    watched.page.keyboard.press("Enter")
+    assert strip.is_visible()
+    watched.heading("name").locator("span").click()
+    assert watched.page.locator("td.samples").count() == 0
+
+
+def test_a_phone_shows_latency_at_first_view(browser: Any, address: str) -> None:
+    """At 390 pixels the module, its extent and shape, and its latency need no sideways scroll."""
+    phone = Watched(browser, address, viewport={"width": 390, "height": 844})
+    row = phone.page.locator("tr[data-case]").first
+    for cell in row.locator("td:visible").all()[:2]:
+        box = cell.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+    below = row.locator("td").first.evaluate("cell => getComputedStyle(cell, '::after').content")
+    assert "8×256×56×56" in below
+    phone.context.close()
+
+
+def test_a_phone_shows_the_answer_first(browser: Any, tmp_path: Path) -> None:
+    """The small table of the answer has shape, module and latency within 390 pixels."""
+    (file,) = report(str(ROOT / "results/reference/ge_extents-cpu"), str(tmp_path / "page.html"))
+    phone = Watched(browser, file.as_uri(), viewport={"width": 390, "height": 844})
+    latency = phone.page.locator(".answer td").nth(2)
+    assert latency.inner_text() == "0.79 ± 0.03 ms"
+    box = latency.bounding_box()
+    assert box["x"] + box["width"] <= 390
+    assert box["y"] < 844
+    phone.context.close()
+
+
+def test_a_wide_window_is_used(browser: Any, address: str) -> None:
+    """At 1440 pixels the table and the figures fill the page."""
+    window = Watched(browser, address, viewport={"width": 1440, "height": 900})
+    assert window.page.locator("#cases").bounding_box()["width"] > 1350
+    last = window.page.locator("#costs figure").nth(2).bounding_box()
+    assert last["x"] + last["width"] > 1300
+    window.context.close()
 
 
 def test_a_phone_shows_it(browser: Any, address: str) -> None:

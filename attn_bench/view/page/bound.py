@@ -21,7 +21,7 @@ from attn_bench.view.page.drawing import (
     short,
     styles,
 )
-from attn_bench.view.page.lines import draw_intervals, height_of, name_row
+from attn_bench.view.page.lines import Mark, draw_intervals, height_of, name_row
 from attn_bench.view.summary import group_title
 
 if TYPE_CHECKING:
@@ -71,17 +71,17 @@ def _name_condition(row: Row) -> str:
 
 
 def _list_panel(title: str, rows: Sequence[Row]) -> Panel:
-    found = [
-        (name_row(row), row.bounded.times(1 / row.bound_us))
-        for row in rows
-        if row.bounded and row.bound_us
-    ]
-    words = "; ".join(f"{name} {units.with_interval(times)}" for name, times in found)
+    found = []
+    for row in rows:
+        if row.bounded and row.bound_us:
+            times = row.bounded.times(1 / row.bound_us)
+            found.append(Mark(name_row(row), times, units.with_interval(times)))
+    words = "; ".join(f"{mark.name} {mark.figure}" for mark in found)
     return Panel(
         title,
         f"{_clock(rows).capitalize()} at {title}, × bound: {words}.",
         height_of(len(found)),
-        partial(draw_intervals, found=found, axis=f"{_clock(rows)}, × bound"),
+        partial(draw_intervals, marks=found, axis=f"{_clock(rows)}, × bound"),
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from attn_bench.model import units
 from attn_bench.model.row import Row
-from attn_bench.papers.gains import Paper
+from attn_bench.papers.gains import Paper, has_gains
 from attn_bench.view.page.drawing import (
     HEIGHT,
     MUTED,
@@ -64,22 +64,32 @@ def draw_points(points: Sequence[Point]) -> Picture:
         _gain_panel(paper, condition if has_several else "", members)
         for (paper, condition), members in groups.items()
     ]
-    shown = {point.gain.provenance for members in groups.values() for point in members}
-    caption = (
+    drawn = [point for members in groups.values() for point in members]
+    return Picture(NAME, TITLE, _caption(drawn), panels)
+
+
+def _caption(points: Sequence[Point]) -> str:
+    """Where gains and costs come from, and what the signs mean."""
+    shown = {point.gain.provenance for point in points}
+    others = sorted({p.backbone for p in points if p.backbone and not has_gains(p.backbone)})
+    borrowed = f"No paper has gains in {', '.join(others)}: those in ResNet-50 are shown."
+    is_network = all(point.backbone for point in points)
+    cost = "the latency added to the plain network" if is_network else "the ratio to the baseline"
+    sentences = [
+        *([borrowed] if others else []),
         "Gains are the papers' and were not measured here: points of top-1 over the plain network "
-        "of the same paper. Compare them only within a panel. Cost is the ratio to the baseline, "
-        f"as geometric mean over {', '.join(points[0].shapes)}, with its 95 % interval. The line "
-        "is the Pareto front: no cheaper module has a higher gain. "
-        + " ".join(words for kind, words in MARKED.items() if kind in shown)
-    )
-    return Picture(NAME, TITLE, caption, panels)
+        "of the same paper.",
+        "Compare them only within a panel.",
+        f"Cost is {cost}, as geometric mean over {', '.join(points[0].shapes)}, with its 95 % "
+        "interval.",
+        "The line is the Pareto front: no cheaper module has a higher gain.",
+        *(words for kind, words in MARKED.items() if kind in shown),
+    ]
+    return " ".join(sentences)
 
 
 def _gain_panel(paper: Paper, condition: str, points: Sequence[Point]) -> Panel:
-    words = "; ".join(
-        f"{p.name} {p.gain.points:+.2f} points at {units.with_interval(p.cost.times(1))} ×"
-        for p in points
-    )
+    words = "; ".join(f"{p.name} {p.gain.points:+.2f} points at {_say_cost(p)}" for p in points)
     front = ", ".join(p.name for p in find_front(points))
     return Panel(
         f"{paper}, {condition}" if condition else str(paper),
@@ -89,11 +99,25 @@ def _gain_panel(paper: Paper, condition: str, points: Sequence[Point]) -> Panel:
     )
 
 
+def _say_cost(point: Point) -> str:
+    if point.backbone:
+        return units.change_with_interval(point.cost.times(1))
+    return f"{units.with_interval(point.cost.times(1))} ×"
+
+
+def _place(point: Point) -> tuple[float, float, float]:
+    """The cost with its interval on the axis: a multiple, or in percent added to a network."""
+    value, lo, hi = point.cost.times(1)
+    if point.backbone:
+        value, lo, hi = (100 * (end - 1) for end in (value, lo, hi))
+    return value, lo, hi
+
+
 def _draw_gain(axes: Axes, points: Sequence[Point]) -> None:
     looks = styles([p.module for p in points])
     front = find_front(points)
     axes.plot(
-        [p.cost.value for p in front],
+        [_place(p)[0] for p in front],
         [p.gain.points for p in front],
         color=MUTED,
         ls="--",
@@ -101,10 +125,11 @@ def _draw_gain(axes: Axes, points: Sequence[Point]) -> None:
         zorder=1,
     )
     for p in points:
+        value, lo, hi = _place(p)
         axes.errorbar(
-            p.cost.value,
+            value,
             p.gain.points,
-            xerr=[[p.cost.value - p.cost.lo], [p.cost.hi - p.cost.value]],
+            xerr=[[value - lo], [hi - value]],
             color=SERIES[0],
             marker=looks[p.module].marker,
             markersize=7,
@@ -116,19 +141,26 @@ def _draw_gain(axes: Axes, points: Sequence[Point]) -> None:
             zorder=2,
         )
     _set_limits(axes, points)
-    axes.set_xlabel("measured cost, × baseline")
     axes.set_ylabel("published top-1 gain, points")
-    plain_numbers(axes.xaxis)
+    if points[0].backbone:
+        axes.set_xlabel("added latency, %")
+    else:
+        axes.set_xlabel("measured cost, × baseline")
+        plain_numbers(axes.xaxis)
     _label_points(axes, points)
 
 
 def _set_limits(axes: Axes, points: Sequence[Point]) -> None:
     """Set the limits so that all intervals are inside, with some room around them."""
-    axes.set_xscale("log")
-    low = min(p.cost.lo for p in points)
-    high = max(p.cost.hi for p in points)
-    margin = max(1.01, (high / low) ** 0.08)
-    axes.set_xlim(low / margin, high * margin)
+    low = min(_place(p)[1] for p in points)
+    high = max(_place(p)[2] for p in points)
+    if points[0].backbone:
+        room = 0.08 * (high - low or 1)
+        axes.set_xlim(low - room, high + room)
+    else:
+        axes.set_xscale("log")
+        margin = max(1.01, (high / low) ** 0.08)
+        axes.set_xlim(low / margin, high * margin)
     gains = [p.gain.points for p in points]
     room = 0.12 * (max(gains) - min(gains) or 1)
     axes.set_ylim(min(gains) - room, max(gains) + room)
@@ -141,7 +173,7 @@ def _label_points(axes: Axes, points: Sequence[Point]) -> None:
     for place, p in zip(spread(places, 0.056), points, strict=True):
         axes.annotate(
             short(p.name),
-            (p.cost.value, p.gain.points),
+            (_place(p)[0], p.gain.points),
             (1.05, place),
             textcoords="axes fraction",
             va="center",

@@ -1,4 +1,4 @@
-"""Draws a picture as SVG for a page, or as a PNG: the only home of colours, markers and sizes.
+"""Draws a picture as SVG for a page, or as files: the only home of colours, markers and sizes.
 
 A picture is a title, a caption and panels. A panel draws itself on a matplotlib axes. In a page,
 each panel is a separate SVG, so that a phone shows them below one another. Its colours are CSS
@@ -14,16 +14,18 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from math import log
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from attn_bench.model.text import printable
 from attn_bench.store.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # CSS variable: colour on a light and on a dark page. All colours of a column differ, and those of
 # text have a contrast of at least 4.5 to their page.
@@ -48,8 +50,11 @@ DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (
 HEIGHT = 270
 WIDTH = 360  # points: a phone shows this width, with letters of 11 points, at nearly full size
 LONGEST = 28  # letters of a label; the table shows the full label
-TITLE_LETTERS = 42  # of a line above a panel in a PNG
+TITLE_LETTERS = 42  # of a line above a panel in a file
+TITLE_HEIGHT = 26  # points: of that line
+LEAST_GAP = 3  # points: between labels of an axis
 DOTS_PER_INCH = 160
+FileFormat = Literal["png", "svg", "pdf"]
 SETTINGS: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": MUTED,
@@ -61,6 +66,7 @@ SETTINGS: dict[Any, Any] = {
     "font.size": 11,
     "grid.color": GRID,
     "grid.linewidth": 0.7,
+    "pdf.fonttype": 42,
     "legend.edgecolor": GRID,
     "legend.fontsize": 10,
     "legend.frameon": False,
@@ -97,7 +103,7 @@ class Panel:
 class Picture:
     """The panels under one title.
 
-    name: the name of the PNG file, without the suffix.
+    name: begins the names of its files.
     missing: the reason if the picture has no panels.
     """
 
@@ -195,34 +201,63 @@ def svg(panel: Panel, key: str) -> str:
     with _drawing():
         figure = Figure(figsize=(WIDTH / 72, panel.height / 72), layout="constrained")
         panel.draw(figure.subplots())
+        _thin_ticks(figure)
         file = io.BytesIO()
         figure.savefig(file, format="svg", transparent=True)
     return _inline(file.getvalue(), panel.alt, key)
 
 
-def write_png(picture: Picture, path: Path) -> None:
-    """Write all panels of a picture into one file, two in a row. Raises OSError."""
+def write_panel(panel: Panel, path: Path, format_: FileFormat) -> None:
+    """Write a panel with its title as a file. Raises OSError.
+
+    An SVG follows the light or dark setting of who looks at it. A PDF contains its fonts.
+    """
     from matplotlib.figure import Figure
 
-    columns = min(2, len(picture.panels))
-    lines = -(-len(picture.panels) // columns)
-    heights = [
-        max(panel.height for panel in picture.panels[line * columns : (line + 1) * columns])
-        for line in range(lines)
-    ]
     with _drawing():
-        size = (columns * WIDTH / 72, (sum(heights) + 22 * lines + 30) / 72)
+        size = (WIDTH / 72, (panel.height + TITLE_HEIGHT) / 72)
         figure = Figure(figsize=size, layout="constrained")
-        figure.suptitle(picture.title, fontweight="bold", fontsize=12)
-        grid = figure.subplots(lines, columns, squeeze=False, height_ratios=heights)
-        for axes, panel in zip(grid.flat, picture.panels, strict=False):
-            axes.set_title(fill(panel.title, TITLE_LETTERS), fontsize=11, loc="left")
-            panel.draw(axes)
-        for axes in grid.flat[len(picture.panels) :]:
-            axes.set_axis_off()
-        content = io.BytesIO()
-        figure.savefig(content, dpi=DOTS_PER_INCH, format="png")
-    write_atomically(path, content.getvalue())
+        axes = figure.subplots()
+        axes.set_title(fill(panel.title, TITLE_LETTERS), fontsize=11, loc="left")
+        panel.draw(axes)
+        _thin_ticks(figure)
+        file = io.BytesIO()
+        # Without the time of writing, so that the same figures are the same file.
+        metadata = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[format_]
+        figure.savefig(
+            file,
+            dpi=DOTS_PER_INCH,
+            format=format_,
+            transparent=format_ == "svg",
+            metadata=metadata,
+        )
+    content = file.getvalue()
+    write_atomically(path, _with_dark_colours(content) if format_ == "svg" else content)
+
+
+def _with_dark_colours(file: bytes) -> bytes:
+    """matplotlib's SVG with a style sheet that replaces its colours where the reader likes dark."""
+    rules = "".join(
+        f'[style*="{what}: {light}"]{{{what}:{dark} !important}}'
+        for light, dark in PALETTE.values()
+        for what in ("fill", "stroke")
+    )
+    sheet = f"<style>@media (prefers-color-scheme: dark){{{rules}}}</style></svg>"
+    return file.rstrip().removesuffix(b"</svg>") + sheet.encode() + b"\n"
+
+
+def _thin_ticks(figure: Figure) -> None:
+    """Remove labels of the horizontal axes that would touch: every second one, until none does."""
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        low, high = axes.get_xlim()
+        pairs = zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
+        shown = [(tick, label) for tick, label in pairs if low <= tick <= high]
+        boxes = [label.get_window_extent() for _, label in shown if label.get_text()]
+        gap = LEAST_GAP * figure.dpi / 72
+        while len(shown) > 2 and any(b.x0 - a.x1 < gap for a, b in pairwise(boxes)):
+            shown, boxes = shown[::2], boxes[::2]
+            axes.set_xticks([t for t, _ in shown], [label.get_text() for _, label in shown])
 
 
 @contextmanager

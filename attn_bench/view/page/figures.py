@@ -1,22 +1,36 @@
-"""The figures of a run, in the order of the page: a figure is one entry of FIGURES."""
+"""The figures of a page, in its order: a figure is one entry of FIGURES."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from attn_bench.model.row import Row
-from attn_bench.view.page import bound, cost_against_gain, latency, memory
+from attn_bench.view.page import bound, cost_against_gain, forest, latency
 from attn_bench.view.page.drawing import Picture
+from attn_bench.view.page.shown import Shown
 
-# From rows and the suite's baseline to a picture; a picture without panels states the reason.
-FIGURES: tuple[Callable[[Sequence[Row], str], Picture], ...] = (
-    lambda rows, _: latency.make_picture(rows),
-    cost_against_gain.make_picture,
-    lambda rows, _: bound.make_picture(rows),
-    lambda rows, _: memory.make_picture(rows),
+# From a run to a picture. One without panels states the reason, or is left out.
+Figure = Callable[[Shown], Picture]
+FIGURES: tuple[Figure, ...] = (
+    lambda each: latency.make_picture(each.run.rows),
+    lambda each: cost_against_gain.make_picture(each.run.rows, each.baseline),
+    lambda each: bound.make_picture(each.run.rows),
 )
 
 
-def make_pictures(rows: Sequence[Row], baseline: str) -> list[Picture]:
-    """All figures of a run."""
-    return [make_picture(rows, baseline) for make_picture in FIGURES]
+def make_pictures(shown: Sequence[Shown]) -> list[Picture]:
+    """All figures: one of all runs together, then those of each run."""
+    pictures = [forest.make_picture(shown), *(_join(shown, figure) for figure in FIGURES)]
+    return [picture for picture in pictures if picture.panels or picture.missing]
+
+
+def _join(shown: Sequence[Shown], figure: Figure) -> Picture:
+    """The panels of all runs in one picture."""
+    pictures = [figure(each) for each in shown]
+    panels = [
+        replace(panel, title=f"{panel.title} · {each.label}" if each.label else panel.title)
+        for each, picture in zip(shown, pictures, strict=True)
+        for panel in picture.panels
+    ]
+    first = next((picture for picture in pictures if picture.panels), pictures[0])
+    return replace(first, panels=panels)

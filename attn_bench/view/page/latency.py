@@ -1,4 +1,4 @@
-"""The figure of latency: against the extent if modules have several, else a line for each case."""
+"""The figure of latency against the extent, of modules that have several."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from attn_bench.view.page.drawing import (
     spread,
     styles,
 )
-from attn_bench.view.page.lines import choose_unit, draw_intervals, height_of, name_row
-from attn_bench.view.summary import group_title
+from attn_bench.view.page.lines import name_row
+from attn_bench.view.summary import choose_unit, group_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,28 +35,19 @@ LEFT = -0.4  # of the first extent: where the axes begin
 
 
 def make_picture(rows: Sequence[Row]) -> Picture:
-    """A panel for each shape and condition."""
-    timed = [row for row in rows if row.latency_us is not None]
-    if not timed:
-        return Picture("latency", "Latency", missing="No case was timed.")
+    """A panel for each shape and condition at which a module has several extents."""
+    timed = [row for row in rows if row.latency_us is not None and row.backbone is None]
     looks = styles([row.name for row in timed])
-    panels = []
-    over_extent = False
-    for title, group in groupby(timed, group_title):
-        members = list(group)
-        several = members[0].backbone is None and _has_several_extents(members)
-        over_extent |= several
-        panels.append(
-            _extent_panel(title, members, looks) if several else _time_panel(title, members)
-        )
-    title = "Latency against extent, stage by stage" if over_extent else "Latency, shape by shape"
-    caption = "Time of one call, with its 95 % interval, on a logarithmic axis. "
-    if over_extent:
-        caption += (
-            "A line with markers is one module at several extents; a line across is a module "
-            "without an extent."
-        )
-    return Picture("latency", title, caption, panels)
+    panels = [
+        _extent_panel(title, members, looks)
+        for title, group in groupby(timed, group_title)
+        if _has_several_extents(members := list(group))
+    ]
+    caption = (
+        "Time of one call, with its 95 % interval, on a logarithmic axis. A line with markers is "
+        "one module at several extents; a line across is a module without an extent."
+    )
+    return Picture("latency", "Latency against extent", caption, panels)
 
 
 def _has_several_extents(rows: Sequence[Row]) -> bool:
@@ -72,7 +63,8 @@ def _series(rows: Sequence[Row]) -> dict[str, dict[Extent | str | None, Row]]:
 
 
 def _extent_panel(title: str, rows: Sequence[Row], looks: dict[str, Style]) -> Panel:
-    unit, scale = choose_unit(rows)
+    unit = choose_unit(rows)
+    scale = 1e-3 if unit == "ms" else 1.0
     return Panel(
         title,
         f"Latency at {title}: {_in_words(rows, scale, unit)}.",
@@ -157,21 +149,6 @@ def _label_at_right(axes: Axes, labels: Sequence[tuple[float, float, str, Style]
             annotation_clip=False,
             arrowprops={"arrowstyle": "-", "lw": 0.6, "color": MUTED, "shrinkA": 1, "shrinkB": 4},
         )
-
-
-def _time_panel(title: str, rows: Sequence[Row]) -> Panel:
-    unit, scale = choose_unit(rows)
-    found = [
-        (name_row(row), interval.times(scale))
-        for row in rows
-        if (interval := row.interval("latency_us")) is not None
-    ]
-    return Panel(
-        title,
-        f"Latency at {title}: {_in_words(rows, scale, unit)}.",
-        height_of(len(found)),
-        partial(draw_intervals, found=found, axis=f"latency, {unit}"),
-    )
 
 
 def _in_words(rows: Sequence[Row], scale: float, unit: str) -> str:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from attn_bench.model import units
 from attn_bench.model.row import Row
-from attn_bench.view.page.drawing import INK, SERIES, plain_numbers, short
+from attn_bench.view.page.drawing import INK, MUTED, SERIES, plain_numbers, short
+from attn_bench.view.page.shown import Role
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# The colour and the marker of a row.
+LOOKS: Mapping[Role, tuple[str, str]] = {
+    "usual": (SERIES[0], "o"),
+    "own": (SERIES[1], "s"),
+    "chosen": (SERIES[2], "D"),
+    "baseline": (MUTED, "o"),
+}
 LINE_HEIGHT, MARGIN = 16, 54  # points: of a labelled row, and of the axis below it
 
 
@@ -31,26 +40,58 @@ def name_row(row: Row) -> str:
     return name if row.extent is None else f"{name} {row.extent}"
 
 
-def choose_unit(rows: Sequence[Row]) -> tuple[str, float]:
-    """The unit of the latencies, and the factor from µs to it."""
-    return ("ms", 1e-3) if max(row.latency_us or 0 for row in rows) >= 1000 else ("µs", 1.0)
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A labelled line of a panel.
+
+    interval: (value, lo, hi) on the axis.
+    figure: the value in words.
+    is_known: whether the value is precise enough for a marker; else the bar stands alone.
+    """
+
+    name: str
+    interval: tuple[float, float, float]
+    figure: str
+    role: Role = "usual"
+    is_known: bool = True
 
 
 def draw_intervals(
-    axes: Axes, found: Sequence[tuple[str, tuple[float, float, float]]], axis: str
+    axes: Axes,
+    marks: Sequence[Mark],
+    axis: str,
+    *,
+    log: bool = True,
+    limit: float | None = None,
 ) -> None:
-    """Draw a line for each row: its name, a dot with its interval, and the figure.
+    """Draw a line for each mark: its name, a dot with its interval, and the figure.
 
     axis: the title of the axis.
+    limit: where a dashed line stands.
     """
-    for place, (_, (value, lo, hi)) in enumerate(found):
+    for place, mark in enumerate(marks):
+        if mark.figure == units.UNCLEAR:
+            continue  # its bar would hide all others
+        value, lo, hi = mark.interval
+        colour, marker = LOOKS[mark.role]
         axes.errorbar(
-            value, place, xerr=[[value - lo], [hi - value]], color=SERIES[0], marker="o", capsize=2
+            value,
+            place,
+            xerr=[[value - lo], [hi - value]],
+            color=colour,
+            marker=marker if mark.is_known else "",
+            capsize=2,
         )
-    axes.set_xscale("log")
+    if limit is not None:
+        axes.axvline(limit, color=INK, ls="--", lw=1, zorder=0)
+    if log:
+        axes.set_xscale("log")
+        if any(mark.figure != units.UNCLEAR for mark in marks):
+            plain_numbers(axes.xaxis)
+    else:
+        axes.axvline(0, color=MUTED, lw=0.8, zorder=0)
     axes.set_xlabel(axis)
-    plain_numbers(axes.xaxis)
-    label_lines(axes, [name for name, _ in found], [units.with_interval(i) for _, i in found])
+    label_lines(axes, [mark.name for mark in marks], [mark.figure for mark in marks])
 
 
 def label_lines(axes: Axes, names: Sequence[str], figures: Sequence[str]) -> None:

@@ -1,62 +1,95 @@
-"""A run as HTML: the values for the templates. Jinja escapes each value."""
+"""Runs as HTML: the values for the templates. Jinja escapes each value."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from attn_bench._version import __version__
-from attn_bench.model import units
 from attn_bench.model.row import Row
-from attn_bench.model.run import Rates
-from attn_bench.store.info import RunInfo
 from attn_bench.store.runs import StoredRun
 from attn_bench.view import remarks
-from attn_bench.view.answer import find_answer
+from attn_bench.view.answer import Answer, compare_runs, find_answer
 from attn_bench.view.page.drawing import PALETTE, Picture, svg
+from attn_bench.view.page.facts import list_facts
+from attn_bench.view.page.samples import collect
+from attn_bench.view.page.shown import Shown, all_rows
 from attn_bench.view.page.table import find_filters, make_table
 from attn_bench.view.summary import make_legends, summarise
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(run: StoredRun, pictures: Sequence[Picture]) -> str:
-    """The whole page as one text, which loads no other file."""
-    baseline = remarks.name_baseline(run.rows, run.info)
-    columns, body = make_table(run.rows, baseline)
+def render(shown: Sequence[Shown], pictures: Sequence[Picture]) -> str:
+    """The whole page of one run or several as one text, which loads no other file."""
+    columns, cases, body = make_table(shown)
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
+    rows = [row for _, row in all_rows(shown)]
     return (
         _templates()
         .get_template("report.html")
         .render(
-            run=run,
-            info=run.info,
+            shown=shown,
+            title=_title(shown),
             version=__version__,
-            machine=remarks.name_machine(run.info),
-            answer=find_answer(run),
-            warnings=remarks.list_warnings(run.info),
-            remarks=_remarks(run),
-            counts=_counts(run.rows),
+            answers=_answers(shown),
+            counts=_counts(rows),
             figures=[(picture, _panels(picture)) for picture in pictures],
-            legend=" ".join(make_legends(run.rows)),
+            legend=" ".join(make_legends(rows)),
             columns=columns,
-            body=body,
+            rows=list(zip(cases, body, strict=True)),
             filters=find_filters(columns, body),
-            facts=list(_facts(run.info)),
+            warnings=_of_each(shown, lambda each: remarks.list_warnings(each.run.info)),
+            remarks=_of_each(shown, lambda each: _remarks(each.run)),
+            machines=_of_each(shown, lambda each: [remarks.name_machine(each.run.info)]),
+            facts=[(each, list(list_facts(each.run.info))) for each in shown],
+            samples=_as_data(collect(shown, cases)),
             palette=PALETTE,
             style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
             script=Markup(script),
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         )
     )
+
+
+def _title(shown: Sequence[Shown]) -> str:
+    """The question of a recommendation, or the titles of the suites."""
+    if len(shown) == 1 and shown[0].kept:
+        return shown[0].kept.question
+    return " / ".join(dict.fromkeys(each.run.info.suite.title for each in shown))
+
+
+def _answers(shown: Sequence[Shown]) -> list[Answer]:
+    """The answer of each run, after what changed from the first to the last."""
+    answers = []
+    if len(shown) > 1 and (change := compare_runs(shown[0].run, shown[-1].run)) is not None:
+        answers.append(change)
+    for each in shown:
+        if (answer := find_answer(each.run)) is not None:
+            asked = answer.title if answer.title != _title(shown) else ""
+            title = ": ".join(filter(None, [each.label, asked])) or "Answer"
+            answers.append(replace(answer, title=title))
+    return answers
+
+
+def _of_each(shown: Sequence[Shown], lines: Callable[[Shown], Sequence[str]]) -> list[str]:
+    """Lines about the runs, each with the name of its run if there are several."""
+    return [
+        f"{each.label}: {line}" if each.label else line for each in shown for line in lines(each)
+    ]
+
+
+def _as_data(values: object) -> Markup:
+    """JSON for a script element: numbers alone, so that nothing can end the element."""
+    return Markup(json.dumps(values, separators=(",", ":")))
 
 
 def fragment(run: StoredRun) -> str:
@@ -114,48 +147,3 @@ def _counts(rows: Sequence[Row]) -> str:
     for row in rows:
         found[row.status] = found.get(row.status, 0) + 1
     return f"{len(rows)} cases: " + ", ".join(f"{n} {status}" for status, n in found.items())
-
-
-# --- run.json -------------------------------------------------------------------------------------
-
-
-def _facts(info: RunInfo) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """The facts of run.json about the run and its machine, under headings."""
-    environment = asdict(info.environment)
-    nested = {name: value for name, value in environment.items() if isinstance(value, dict)}
-    flat = {name: value for name, value in environment.items() if name not in nested}
-    run = {name: getattr(info, name) for name in ("start", "end", "state", "calling_share")}
-    run["command"] = " ".join(info.command)
-    rates = {
-        f"{dtype} {name}": value
-        for dtype, measured in info.rates.items()
-        for name, value in _rates(measured).items()
-    }
-    uncounted = {
-        name: "an operator without a count"
-        for operators in info.uncounted_operators.values()
-        for name in operators
-    }
-    sections = {
-        "Run": run,
-        "Settings": asdict(info.settings),
-        "Machine": flat,
-        **{name.replace("_", " ").capitalize(): value for name, value in nested.items()},
-        "Rates measured for the bound": rates,
-        "Not counted": uncounted,
-        "Notes": {note: "" for many in info.notes.values() for note in many},
-    }
-    for heading, values in sections.items():
-        if values:
-            yield heading, [(str(name), _value(value)) for name, value in values.items()]
-
-
-def _rates(measured: Rates) -> dict[str, str]:
-    copies = {
-        f"copy of {units.bytes_(size)}": f"{units.bytes_(rate)}/s" for size, rate in measured.copy
-    }
-    return {**copies, "matrix product": f"{units.count(measured.macs_per_s)} MACs/s"}
-
-
-def _value(value: Any) -> str:
-    return units.UNKNOWN if value is None else units.plain(value)

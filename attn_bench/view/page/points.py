@@ -11,7 +11,7 @@ from attn_bench.model.axes import conditions_of
 from attn_bench.model.case import BASELINE
 from attn_bench.model.metrics import Interval
 from attn_bench.model.row import Row
-from attn_bench.papers.gains import BACKBONE, Gain, gains_of
+from attn_bench.papers.gains import BACKBONE, Gain, gains_of, has_gains
 from attn_bench.view.page.lines import name_fully
 
 
@@ -21,12 +21,14 @@ class Point:
 
     name: the label of its marker.
     condition: the backbone, if any, and the value of every axis.
+    backbone: the network; None for modules alone.
     cost: the geometric mean over `shapes` of its ratio to the baseline, with an interval.
     """
 
     module: str
     name: str
     condition: str
+    backbone: str | None
     cost: Interval
     gain: Gain
     shapes: tuple[str, ...]
@@ -46,7 +48,15 @@ def find_points(rows: Sequence[Row], baseline: str) -> list[Point]:
         if is_measured and _gains(row):
             measured[_name_condition(row)][name_fully(row)].append(row)
     return [
-        Point(members[0].module, name, condition, _mean(members, shapes), gain, shapes)
+        Point(
+            members[0].module,
+            name,
+            condition,
+            members[0].backbone,
+            _mean(members, shapes),
+            gain,
+            shapes,
+        )
         for condition, variants in measured.items()
         if (shapes := _shared_shapes(list(variants.values())))
         for name, members in variants.items()
@@ -55,7 +65,11 @@ def find_points(rows: Sequence[Row], baseline: str) -> list[Point]:
 
 
 def _gains(row: Row) -> tuple[Gain, ...]:
-    return gains_of(row.variant, row.backbone or BACKBONE, row.place)
+    """Its gains in its backbone; those in BACKBONE if no paper has any for the backbone."""
+    backbone = row.backbone or BACKBONE
+    if not has_gains(backbone):
+        backbone = BACKBONE
+    return gains_of(row.variant, backbone, row.place)
 
 
 def find_front(points: Iterable[Point]) -> list[Point]:

@@ -1,44 +1,97 @@
-"""Makes the page of a run: load, draw, fill the page, save."""
+"""Makes the page of runs: load, draw, fill the page, save."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
+from attn_bench.model.errors import RequestError
+from attn_bench.plan.cases import make_selection
 from attn_bench.store import runs
 from attn_bench.store.files import check_writable, naming, write_atomically, write_output
+from attn_bench.store.runs import StoredRun
 from attn_bench.view.page import figures, page
-from attn_bench.view.page.drawing import Picture, write_png
-from attn_bench.view.remarks import name_baseline
+from attn_bench.view.page.drawing import FileFormat, Picture, write_panel
+from attn_bench.view.page.shown import name_runs
+
+LONGEST_NAME = 100
 
 
-def report(run: str, out: str | None = None, png: str | None = None) -> list[Path]:
-    """Write the page of `run`. Returns the written files; the page comes first.
+def report(
+    runs_: str | Sequence[str],
+    out: str | None = None,
+    png: str | None = None,
+    *,
+    svg: str | None = None,
+    pdf: str | None = None,
+    where: str | None = None,
+    modules: str | None = None,
+) -> list[Path]:
+    """Write the page of one run or several. Returns the written files; the page comes first.
 
-    out: the file of the page; by default, it is in the run folder.
-    png: a folder for the figures as PNG files; None writes none.
-    Raises RequestError if the run is missing or unfinished, or a file cannot be written.
+    out: the file of the page; by default, it is in the folder of the run.
+    png, svg, pdf: folders for the figures, a file for each panel; None writes none.
+    where, modules: only these cases.
+    Raises RequestError if a run is missing or unfinished, or a file cannot be written.
     """
-    stored = runs.load(runs.find(run))
-    file = Path(out) if out else stored.path / "report.html"
+    names = [runs_] if isinstance(runs_, str) else list(runs_)
+    if len(names) > 1 and not out:
+        raise RequestError("several runs have one page: name it with --out FILE")
+    stored = [runs.load(runs.find(name)) for name in names]
+    file = Path(out) if out else stored[0].path / "report.html"
     with naming(file):
         check_writable(file)
-    drawn = figures.make_pictures(stored.rows, name_baseline(stored.rows, stored.info))
-    content = page.render(stored, drawn).encode(errors="backslashreplace")
+    shown = name_runs([_select(run, where, modules) for run in stored])
+    drawn = figures.make_pictures(shown)
+    content = page.render(shown, drawn).encode(errors="backslashreplace")
     with naming(file):
         if out:
             write_output(file, content)
         else:  # in the run folder, which others may have made: no link there is followed
             write_atomically(file, content)
-    return [file, *(_save_pngs(drawn, Path(png)) if png else ())]
+    wanted: Mapping[FileFormat, str | None] = {"png": png, "svg": svg, "pdf": pdf}
+    return [
+        file,
+        *(
+            written
+            for format_, folder in wanted.items()
+            if folder
+            for written in _save(drawn, Path(folder), format_)
+        ),
+    ]
 
 
-def _save_pngs(pictures: Sequence[Picture], folder: Path) -> list[Path]:
+def _select(run: StoredRun, where: str | None, modules: str | None) -> StoredRun:
+    """The run with the cases that are wanted. Raises RequestError if none is left."""
+    if not where and not modules:
+        return run
+    is_wanted = make_selection(modules, where)
+    rows = [row for row in run.rows if is_wanted(asdict(row))]
+    if not rows:
+        raise RequestError(f"{run.path}: no case is selected by --where and --modules")
+    return replace(run, rows=rows)
+
+
+def _save(pictures: Sequence[Picture], folder: Path, format_: FileFormat) -> list[Path]:
+    """Write each panel into a file."""
     written = []
-    with naming(f"--png {folder}"):
+    with naming(f"--{format_} {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
         for picture in pictures:
-            if picture.panels:
-                written.append(folder / f"{picture.name}.png")
-                write_png(picture, written[-1])
+            for panel in picture.panels:
+                name = f"{picture.name}-{panel.title}" if len(picture.panels) > 1 else picture.name
+                written.append(folder / f"{_file_name(name)}.{format_}")
+                write_panel(panel, written[-1], format_)
     return written
+
+
+def _file_name(title: str) -> str:
+    """A title as a name of a file.
+
+    >>> _file_name("costs-8×256×56×56, plain 3 ± 1 ms")
+    'costs-8x256x56x56-plain-3-1-ms'
+    """
+    words = title.replace("×", "x").encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9_.]+", "-", words).strip("-.")[:LONGEST_NAME] or "figure"

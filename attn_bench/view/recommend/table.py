@@ -19,7 +19,7 @@ TRAINED = ("latency", "memory")  # metrics that are shown of training, beside in
 FRONT = "◆"
 TAKEN = "→"
 MARKS: dict[Fit, str] = {"yes": "", "unclear": "?", "no": "!", "unknown": ""}
-BRACKETS = {"read": (" ", " "), "secondary": ("(", ")"), "recalled": ("[", "]")}
+BRACKETS = {"read": ("", ""), "secondary": ("(", ")"), "recalled": ("[", "]")}
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _cells(candidate: Candidate, choice: Choice, share_of_us: float | None) -> l
     if row.status not in COUNTED:
         return [name, f"[dim]{row.status}[/]"]
     costs = [
-        _relative(row, baseline, metric) + MARKS[candidate.keeps.get(str(metric.limit), "yes")]
+        _marked(_relative(row, baseline, metric), candidate.keeps.get(str(metric.limit), "yes"))
         for metric in _metrics(choice)
     ]
     if not _is_network(choice):
@@ -146,10 +146,15 @@ def _training_costs(candidate: Candidate, baseline: Row) -> list[str]:
     if row is None or row.status not in COUNTED:
         return [""] * len(TRAINED)
     return [
-        _relative(row, baseline, LIMITS[name])
-        + MARKS[candidate.keeps.get(f"training {name}", "yes")]
+        _marked(
+            _relative(row, baseline, LIMITS[name]), candidate.keeps.get(f"training {name}", "yes")
+        )
         for name in TRAINED
     ]
+
+
+def _marked(text: str, fits: Fit) -> str:
+    return text if text == units.UNCLEAR else text + MARKS[fits]
 
 
 def _relative(row: Row, baseline: Row | None, metric: Metric) -> str:
@@ -168,4 +173,4 @@ def _gain(gain: Gain | None, is_on_front: bool) -> str:
     if gain is None:
         return ""
     before, after = BRACKETS[gain.provenance]
-    return escape(f"{before}{gain.points:+.2f}{after}{FRONT if is_on_front else ' '}")
+    return escape(f"{before}{gain.points:+.2f}{after}{FRONT if is_on_front else ''}")
