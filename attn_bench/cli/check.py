@@ -22,12 +22,18 @@ from attn_bench.model.errors import RequestError
     help="Compare with the same modules under another interpreter.",
 )
 @click.option("--baseline", metavar="RUN", help="Compare with a stored run.")
+@click.option(
+    "--fail-fast",
+    is_flag=True,
+    help="Do not time a case whose exact metrics have grown too much already.",
+)
 @strictness
 def command(
     against: str | None,
     against_modules: str | None,
     against_python: str | None,
     baseline: str | None,
+    fail_fast: bool,
     **options: Any,
 ) -> int:
     """Check for CI: is a module slower, heavier, broken or missing?
@@ -59,6 +65,7 @@ def command(
         rules.tolerances,
         rules.allow_undecided,
         rules.must_see,
+        fail_fast,
     )
     with closing(LiveProgress()) as progress:
         answer = job.check(question, progress)

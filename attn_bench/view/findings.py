@@ -111,7 +111,7 @@ def _describe_change(change: Change) -> str:
         unknown = ": the operators without a count are in run.json"
         mark = unknown if change.severity == "undecided" else ""
         return f"{change.metric} {change.old:,.0f} → unknown{mark}"
-    percent = f", {100 * (change.new / change.old - 1):+.2g} %" if change.old else ""
+    percent = f", {units.change(change.new / change.old)}" if change.old else ""
     mark = {"fail": ": too much", "warn": ": a warning"}.get(change.severity, "")
     grown = f"{change.new - change.old:+,.0f}{percent}"
     return f"{change.metric} {change.old:,.0f} → {change.new:,.0f} ({grown}){mark}"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from attn_bench.model.status import Exit
 from attn_bench.model.text import markdown, printable
 from attn_bench.store.tables import markdown_table
-from attn_bench.view import findings, remarks
+from attn_bench.view import findings, remarks, versions
 from attn_bench.view.json_answer import as_json
 from attn_bench.view.notes import describe
 
@@ -40,10 +40,12 @@ def write_markdown(answer: Answer) -> str:
     notable = findings.find_notable(answer.findings)
     rest = [finding for finding in answer.findings if finding not in notable]
     seen = findings.describe_visibility(answer.findings)
+    lines = versions.side_by_side(answer.rows, answer.findings)
     parts = [
         f"### attn-bench: {markdown(answer.suite)} against {markdown(answer.baseline)}\n",
         f"{findings.summarise(answer.findings)}.\n",
         *([_write_table(notable)] if notable else []),
+        *([_write_versions(lines)] if lines else []),
         *(["<details><summary>unchanged</summary>\n"] if rest else []),
         *([_write_table(rest), "</details>\n"] if rest else []),
         f"{f'{seen} ' if seen else ''}Exit status {int(answer.exit_status)}.\n",
@@ -60,6 +62,10 @@ def _remarks(answer: Answer) -> Iterator[str]:
 def _write_table(members: Sequence[Finding]) -> str:
     cells = [[markdown(cell) for cell in findings.make_cells(finding)] for finding in members]
     return markdown_table(findings.HEADINGS, cells)
+
+
+def _write_versions(lines: Sequence[Sequence[str]]) -> str:
+    return markdown_table(versions.HEADINGS, [list(map(markdown, line)) for line in lines])
 
 
 def write_junit(answer: Answer) -> str:

@@ -136,10 +136,21 @@ def test_a_comment_changes_nothing(repository: Path) -> None:
     assert "::" not in done.stdout.replace("HEAD~1 ::", "")
 
 
-def test_a_parameter_fails_at_once(repository: Path) -> None:
-    """A parameter more is heavier, status 1, without a block being timed."""
+def test_a_heavier_version_is_timed(repository: Path) -> None:
+    """A parameter more is heavier, status 1; its time is measured and stands beside it."""
     change(repository, "super().__init__()", "super().__init__(); self.p = nn.Linear(1, 1)")
-    done = check(repository, "--against", "HEAD~1", "--out", "run", GITHUB_ACTIONS="true")
+    done = check(repository, "--against", "HEAD~1", "--out", "run")
+    assert verdict(repository) == "heavier"
+    assert done.returncode == 1
+    assert "0 → 2" in done.stdout
+    assert '"block"' in (repository / "run" / "journal.jsonl").read_text()
+
+
+def test_with_fail_fast_a_parameter_fails_at_once(repository: Path) -> None:
+    """With --fail-fast a heavier module fails without a block being timed."""
+    change(repository, "super().__init__()", "super().__init__(); self.p = nn.Linear(1, 1)")
+    words = ("--against", "HEAD~1", "--out", "run", "--fail-fast")
+    done = check(repository, *words, GITHUB_ACTIONS="true")
     assert verdict(repository) == "heavier"
     assert done.returncode == 1
     assert "params 0 → 2" in done.stdout
@@ -195,7 +206,7 @@ def test_against_a_file(repository: Path) -> None:
     )
     done = check(repository, "--against-modules", "old.py")
     assert verdict(repository) == "lighter"
-    assert "params 128 → 0 (-128, -1e+02 %)" in done.stdout
+    assert "params 128 → 0 (-128, -100 %)" in done.stdout
 
 
 def test_a_check_in_a_hook_leaves_the_commit_alone(repository: Path) -> None:

@@ -54,7 +54,7 @@ def test_markdown_has_the_changes_on_top_and_the_rest_folded() -> None:
     row = next(line for line in text.splitlines() if line.startswith("| slower"))
     assert row == (
         "| slower | a\\|b/1x2x3x4 | 100 µs | 110 µs | 1.100 ± 0.010 | 2.0 % "
-        "| params 100 → 110 (+10, +10 %): too much |"
+        "| params 100 → 110 (+10, +10.0 %): too much |"
     )
     assert text.index("| slower") < text.index("<details>") < text.index("| same")
     assert "- base was interrupted\n" in text

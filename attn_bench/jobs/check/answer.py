@@ -11,6 +11,7 @@ from attn_bench.engine.run import Finished
 from attn_bench.jobs.check.notes import Note, note
 from attn_bench.model.errors import RequestError, nearest
 from attn_bench.model.request import RunRequest
+from attn_bench.model.row import Row
 from attn_bench.model.run import CheckAnswer
 from attn_bench.model.status import Exit
 from attn_bench.model.suite import Suite, Tolerance
@@ -27,6 +28,7 @@ class CheckRequest:
     against_modules: a file.
     against_python: an interpreter.
     baseline: a stored run.
+    fail_fast: do not time a case that has failed by an exact metric.
     """
 
     request: RunRequest
@@ -37,6 +39,7 @@ class CheckRequest:
     tolerances: tuple[Tolerance, ...] = ()
     allow_undecided: bool = False
     must_see: float | None = None
+    fail_fast: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Answer:
     info: run.json of the current side.
     path: the folder of the current side; None if it was not measured now.
     trouble: why the check ended early; None if it did not.
+    rows: of the current side, and of the baseline if it was measured beside it.
     """
 
     suite: str
@@ -58,6 +62,7 @@ class Answer:
     exit_status: int
     path: Path | None = None
     trouble: str | None = None
+    rows: tuple[Row, ...] = ()
 
 
 def conclude(
@@ -95,6 +100,7 @@ def conclude(
         status,
         finished.path,
         finished.trouble,
+        finished.rows,
     )
 
 

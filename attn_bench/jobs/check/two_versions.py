@@ -87,7 +87,9 @@ def _against_version(question: CheckRequest, version: _Version, progress: Progre
         if not sides.plan.cases and not sides.missing:
             raise RequestError(f"{version.words} has no module of {suite.source} to compare")
         settings = make_settings(_with_own_defaults(suite, sides), sides.plan, request)
-        judge = PairJudge(sides, tolerances_of(question, suite), settings.budget_s)
+        judge = PairJudge(
+            sides, tolerances_of(question, suite), settings.budget_s, question.fail_fast
+        )
         prepared = Prepared(session, suite, sides.plan, settings)
         begun = begin(prepared, request, began, progress, "check")
         if isinstance(session.worker, WorkerPair) and session.worker.baseline_hello:

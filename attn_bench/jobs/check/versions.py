@@ -62,15 +62,17 @@ def two_sides(plan: Plan, current: Collection[str], baseline: Collection[str]) -
 
 @dataclass
 class PairJudge:
-    """A pair is done when it is decided. A broken or too heavy pair is not timed.
+    """A pair is done when it is decided. A broken pair is not timed.
 
     budget_s: that of the whole check.
+    fail_fast: whether a pair that has failed by an exact metric is not timed, either.
     """
 
     is_sure_to_time: ClassVar[bool] = False
     sides: Sides
     tolerances: Tolerances
     budget_s: float
+    fail_fast: bool = False
     exact: dict[str, Finding] = field(default_factory=dict)
     trial: Trial = field(init=False)
 
@@ -85,7 +87,11 @@ class PairJudge:
                 old, now = outcomes[baseline].facts, outcomes[new].facts
                 changes = exact_changes(ids[new], old, now, self.tolerances)
                 self.exact[new] = exact_finding(new, ids[new], changes)
-        timed = {new: ids[new] for new, found in self.exact.items() if found.severity != "fail"}
+        timed = {
+            new: ids[new]
+            for new, found in self.exact.items()
+            if found.severity != "fail" or not self.fail_fast
+        }
         self.trial = replace(self.trial, module_of=timed)
         return self._undecided(ok)
 

@@ -6,9 +6,10 @@ from rich.console import Console
 
 from attn_bench.analysis.verdicts import Finding
 from attn_bench.jobs.check.answer import Answer
-from attn_bench.view import findings, remarks
+from attn_bench.view import findings, remarks, versions
 from attn_bench.view.console.plain import line
-from attn_bench.view.console.terminal import open_stdout, warn
+from attn_bench.view.console.tables import Column, print_table
+from attn_bench.view.console.terminal import open_stdout, paragraph, warn
 from attn_bench.view.markup import escape
 from attn_bench.view.notes import describe
 
@@ -20,19 +21,23 @@ VERDICT_COLOURS = {
 
 
 def show(answer: Answer) -> None:
-    """Show the findings that need attention, then a summary, notes and warnings."""
+    """Show the answer, then the findings that need attention, both versions, and notes."""
     console = open_stdout()
     console.print(f"[bold]{escape(answer.suite)} against {escape(answer.baseline)}[/]\n")
+    paragraph(f"{findings.summarise(answer.findings)}.", style="bold")
+    if seen := findings.describe_visibility(answer.findings):
+        paragraph(seen)
+    line("")
     notable = findings.find_notable(answer.findings)
     for finding in notable:
         _show_finding(finding, console)
     if notable:
         line("")
-    line(f"{findings.summarise(answer.findings)}.")
-    if seen := findings.describe_visibility(answer.findings):
-        line(seen)
+    if lines := versions.side_by_side(answer.rows, answer.findings):
+        columns = [Column(h, "left" if i < 2 else "right") for i, h in enumerate(versions.HEADINGS)]
+        print_table(console, columns, [list(map(escape, each)) for each in lines], repeated=2)
     for note in answer.notes:
-        line(f"note: {describe(note)}")
+        paragraph(f"note: {describe(note)}")
     if answer.path:
         for words in remarks.list_warnings(answer.info):
             warn(words)
