@@ -19,6 +19,9 @@ from attn_bench.view.console import plain
 @click.option("--pdf", metavar="DIR", help="As PDF, for one column of a paper.")
 @click.option("--where", metavar="EXPR", help=f"Only these cases: {WHERE}.")
 @click.option("--modules", metavar="GLOB,…", help="Only these modules.")
+@click.option(
+    "--gain", metavar="FILE.csv", help="Gains that you measured: the columns variant and gain."
+)
 def command(
     runs: tuple[str, ...],
     out: str | None,
@@ -27,6 +30,7 @@ def command(
     pdf: str | None,
     where: str | None,
     modules: str | None,
+    gain: str | None,
 ) -> int:
     """Write one self-contained HTML page of a run, or of several.
 
@@ -37,7 +41,7 @@ def command(
     """
     from attn_bench.view.page import report as job
 
-    files = job.report(runs, out, png, svg=svg, pdf=pdf, where=where, modules=modules)
+    files = job.report(runs, out, png, svg=svg, pdf=pdf, where=where, modules=modules, gain=gain)
     for file in files:
         plain.line(f"written: {file}")
     return Exit.GOOD

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pages import REFERENCE
 
+from attn_bench.model.errors import RequestError
 from attn_bench.model.metrics import Interval
 from attn_bench.papers.gains import Gain, Paper, gains_of
 from attn_bench.store import runs
 from attn_bench.view.page.cost_against_gain import draw_points
 from attn_bench.view.page.drawing import PALETTE, short, spread, styles
+from attn_bench.view.page.own_gains import read_gains
 from attn_bench.view.page.points import Point, find_front, find_points
 
 ROWS = runs.load(REFERENCE).rows
@@ -131,3 +134,30 @@ def test_a_whole_network_has_points() -> None:
     borrowed = find_points([replace(network, backbone="convnext_tiny")], "plain")
     assert {p.gain for p in borrowed} == {p.gain for p in found}
     assert not find_points([replace(network, place="stage")], "plain")
+
+
+def test_an_authors_gain_stands_beside_the_papers() -> None:
+    """It is in each panel of a paper, marked as hers, and never on its own where papers are."""
+    own = {"identity": 0.1, "se": 9.0}
+    assert find_points(ROWS, "none", own)
+    picture = draw_points(find_points(ROWS, "none", own))
+    assert all("se +9.00" in panel.alt for panel in picture.panels)
+    assert all("your own" not in panel.title for panel in picture.panels)
+    assert "Stars are gains of your own training" in picture.caption
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("module,gain\nse,1\n", ":1: the column 'variant' is missing"),
+        ("variant,gain\nse,x\n", ":2: gain 'x' must be points of top-1"),
+        ("variant,gain\nse,1\nse,2\n", ":3: 'se' is there twice"),
+        ("variant,gain\n,2\n", ":2: the variant is missing"),
+        ("variant,gain\nse,nan\n", ":2: gain 'nan' must be"),
+    ],
+)
+def test_a_wrong_file_of_gains(tmp_path: Path, text: str, reason: str) -> None:
+    """The line and the reason are named."""
+    (tmp_path / "gains.csv").write_text(text)
+    with pytest.raises(RequestError, match=reason):
+        read_gains(tmp_path / "gains.csv")

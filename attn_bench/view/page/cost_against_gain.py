@@ -22,7 +22,7 @@ from attn_bench.view.page.drawing import (
     spread,
     styles,
 )
-from attn_bench.view.page.points import Point, find_front, find_points
+from attn_bench.view.page.points import NONE, OWN, Point, find_front, find_points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,6 +36,7 @@ FILL: Mapping[Provenance, FillStyleType] = {
     "secondary": "left",
     "recalled": "none",
 }
+MARKED_OWN = "Stars are gains of your own training, which no paper repeats: compare them with care."
 MARKED: Mapping[Provenance, str] = {
     "read": "Filled markers: the gain was read in the paper.",
     "secondary": "Half-filled markers: the gain is quoted by a secondary source.",
@@ -43,16 +44,25 @@ MARKED: Mapping[Provenance, str] = {
 }
 
 
-def make_picture(rows: Sequence[Row], baseline: str) -> Picture:
-    return draw_points(find_points(rows, baseline))
+def make_picture(rows: Sequence[Row], baseline: str, own: Mapping[str, float] = NONE) -> Picture:
+    """own: gains that the author of modules measured, by variant."""
+    return draw_points(find_points(rows, baseline, own))
 
 
 def draw_points(points: Sequence[Point]) -> Picture:
-    """A panel for each paper (and condition) with two points or more, and its Pareto front."""
+    """A panel for each paper (and condition) with two points or more, and its Pareto front.
+
+    An author's own points are in each panel; they have a panel where no paper has one.
+    """
     groups: dict[tuple[Paper, str], list[Point]] = defaultdict(list)
     for point in points:
         groups[point.gain.paper, point.condition].append(point)
+    for (paper, condition), members in list(groups.items()):
+        if paper != OWN:
+            members += groups.get((OWN, condition), [])
     groups = {key: members for key, members in groups.items() if len(members) > 1}
+    if any(paper != OWN for paper, _ in groups):
+        groups = {key: members for key, members in groups.items() if key[0] != OWN}
     if not groups:
         return Picture(
             NAME,
@@ -70,7 +80,7 @@ def draw_points(points: Sequence[Point]) -> Picture:
 
 def _caption(points: Sequence[Point]) -> str:
     """Where gains and costs come from, and what the signs mean."""
-    shown = {point.gain.provenance for point in points}
+    shown = {point.gain.provenance for point in points if point.gain.paper != OWN}
     others = sorted({p.backbone for p in points if p.backbone and not has_gains(p.backbone)})
     borrowed = f"No paper has gains in {', '.join(others)}: those in ResNet-50 are shown."
     is_network = all(point.backbone for point in points)
@@ -84,6 +94,7 @@ def _caption(points: Sequence[Point]) -> str:
         "interval.",
         "The line is the Pareto front: no cheaper module has a higher gain.",
         *(words for kind, words in MARKED.items() if kind in shown),
+        *([MARKED_OWN] if any(point.gain.paper == OWN for point in points) else []),
     ]
     return " ".join(sentences)
 
@@ -126,13 +137,14 @@ def _draw_gain(axes: Axes, points: Sequence[Point]) -> None:
     )
     for p in points:
         value, lo, hi = _place(p)
+        is_own = p.gain.paper == OWN
         axes.errorbar(
             value,
             p.gain.points,
             xerr=[[value - lo], [hi - value]],
-            color=SERIES[0],
-            marker=looks[p.module].marker,
-            markersize=7,
+            color=SERIES[1] if is_own else SERIES[0],
+            marker="*" if is_own else looks[p.module].marker,
+            markersize=11 if is_own else 7,
             markerfacecoloralt=PAPER,
             fillstyle=FILL[p.gain.provenance],
             capsize=2,

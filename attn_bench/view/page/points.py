@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, log
 
@@ -11,8 +11,11 @@ from attn_bench.model.axes import conditions_of
 from attn_bench.model.case import BASELINE
 from attn_bench.model.metrics import Interval
 from attn_bench.model.row import Row
-from attn_bench.papers.gains import BACKBONE, Gain, gains_of, has_gains
+from attn_bench.papers.gains import BACKBONE, Gain, Paper, gains_of, has_gains
 from attn_bench.view.page.lines import name_fully
+
+OWN = Paper("your own training", None, "your network", None)  # the source of an author's gains
+NONE: Mapping[str, float] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,10 @@ class Point:
     shapes: tuple[str, ...]
 
 
-def find_points(rows: Sequence[Row], baseline: str) -> list[Point]:
+def find_points(rows: Sequence[Row], baseline: str, own: Mapping[str, float] = NONE) -> list[Point]:
     """A point for each variant, condition and paper with a gain and a measured cost.
+
+    own: gains that the author of modules measured, by variant.
 
     Costs compare only over the same shapes: those at which every variant of a condition with a
     published gain was measured. Without such a shape, the condition has no points.
@@ -45,7 +50,7 @@ def find_points(rows: Sequence[Row], baseline: str) -> list[Point]:
     measured: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         is_measured = row.status == "ok" and row.ratio is not None and row.variant != baseline
-        if is_measured and _gains(row):
+        if is_measured and _gains(row, own):
             measured[_name_condition(row)][name_fully(row)].append(row)
     return [
         Point(
@@ -60,16 +65,18 @@ def find_points(rows: Sequence[Row], baseline: str) -> list[Point]:
         for condition, variants in measured.items()
         if (shapes := _shared_shapes(list(variants.values())))
         for name, members in variants.items()
-        for gain in _gains(members[0])
+        for gain in _gains(members[0], own)
     ]
 
 
-def _gains(row: Row) -> tuple[Gain, ...]:
-    """Its gains in its backbone; those in BACKBONE if no paper has any for the backbone."""
+def _gains(row: Row, own: Mapping[str, float]) -> tuple[Gain, ...]:
+    """Its gains in its backbone, or in BACKBONE if no paper has any there; and the author's own."""
+    mine = own.get(row.variant)
+    found = () if mine is None else (Gain(mine, OWN, "read", "measured by the author"),)
     backbone = row.backbone or BACKBONE
     if not has_gains(backbone):
         backbone = BACKBONE
-    return gains_of(row.variant, backbone, row.place)
+    return (*gains_of(row.variant, backbone, row.place), *found)
 
 
 def find_front(points: Iterable[Point]) -> list[Point]:

@@ -7,14 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from attn_bench.model.errors import RequestError
+from attn_bench.model.errors import RequestError, nearest
 from attn_bench.plan.cases import make_selection
 from attn_bench.store import runs
 from attn_bench.store.files import check_writable, naming, write_atomically, write_output
 from attn_bench.store.runs import StoredRun
 from attn_bench.view.page import figures, page
 from attn_bench.view.page.drawing import FileFormat, Picture, write_panel
-from attn_bench.view.page.shown import name_runs
+from attn_bench.view.page.own_gains import read_gains
+from attn_bench.view.page.points import NONE
+from attn_bench.view.page.shown import Shown, name_runs
 
 LONGEST_NAME = 100
 
@@ -28,12 +30,14 @@ def report(
     pdf: str | None = None,
     where: str | None = None,
     modules: str | None = None,
+    gain: str | None = None,
 ) -> list[Path]:
     """Write the page of one run or several. Returns the written files; the page comes first.
 
     out: the file of the page; by default, it is in the folder of the run.
     png, svg, pdf: folders for the figures, a file for each panel; None writes none.
     where, modules: only these cases.
+    gain: a CSV file with gains that the author of modules measured.
     Raises RequestError if a run is missing or unfinished, or a file cannot be written.
     """
     names = [runs_] if isinstance(runs_, str) else list(runs_)
@@ -44,7 +48,7 @@ def report(
     with naming(file):
         check_writable(file)
     shown = name_runs([_select(run, where, modules) for run in stored])
-    drawn = figures.make_pictures(shown)
+    drawn = figures.make_pictures(shown, _read_own(gain, shown))
     content = page.render(shown, drawn).encode(errors="backslashreplace")
     with naming(file):
         if out:
@@ -61,6 +65,18 @@ def report(
             for written in _save(drawn, Path(folder), format_)
         ),
     ]
+
+
+def _read_own(gain: str | None, shown: Sequence[Shown]) -> Mapping[str, float]:
+    """The gains of the file. Raises RequestError for a variant that no run has."""
+    if gain is None:
+        return NONE
+    found = read_gains(Path(gain))
+    names = {row.variant for each in shown for row in each.run.rows}
+    for variant in found:
+        if variant not in names:
+            raise RequestError(f"{gain}: unknown variant {variant!r}{nearest(variant, names)}")
+    return found
 
 
 def _select(run: StoredRun, where: str | None, modules: str | None) -> StoredRun:
