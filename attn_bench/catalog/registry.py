@@ -111,7 +111,11 @@ class Registry:
         """The entry called `name`. Raises RequestError, with the nearest name, if it is unknown."""
         if name not in self._entries:
             prefix = f"{place}: " if place else ""
-            raise RequestError(f"{prefix}unknown module {name!r}{nearest(name, self._entries)}")
+            only_builtin = all(entry.origin == BUILTIN for entry in self)
+            own = "; a module of your own needs --modules-from FILE.py" if only_builtin else ""
+            raise RequestError(
+                f"{prefix}unknown module {name!r}{nearest(name, self._entries)}{own}"
+            )
         return self._entries[name]
 
 

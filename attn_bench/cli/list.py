@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from attn_bench.cli.options import run_option
+from attn_bench.cli.options import Offer, run_option
 from attn_bench.view.console import list as view
 from attn_bench.view.console import plain
 
@@ -23,7 +23,7 @@ LISTED = {
 
 
 @click.command()
-@click.argument("what", type=click.Choice(list(LISTED)), default="modules")
+@click.argument("what", type=Offer(list(LISTED)), default="modules")
 @run_option("modules_from", help="Also list the modules of this file; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(what: str, modules_from: tuple[str, ...], as_json: bool) -> None:

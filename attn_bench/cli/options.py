@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
 import sys
@@ -58,14 +59,16 @@ def run_option(name: str, **changes: Any) -> Callable[[F], F]:
 
 
 class Offer(click.Choice):  # type: ignore[type-arg]  # click 8.1 takes no argument
-    """A choice among words, some of which hold a number."""
+    """A choice among words, some of which hold a number; an error names the nearest."""
 
     def convert(
         self, value: Any, parameter: click.Parameter | None, context: click.Context | None
     ) -> str:
         if not is_offered(value, self.choices):
             words = ", ".join(map(repr, self.choices))
-            self.fail(f"{value!r} is not one of {words}.", parameter, context)
+            close = difflib.get_close_matches(str(value), self.choices, n=1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            self.fail(f"{value!r} is not one of {words}{hint}.", parameter, context)
         return str(value)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import click
 
 from attn_bench.cli.options import (
+    Offer,
     check_writable,
     measuring_options,
     request_of,
@@ -75,12 +76,12 @@ QUESTION = (
     ),
     click.option(
         "--search",
-        type=click.Choice(["places"]),
+        type=Offer(["places"]),
         help="Also measure each stage alone: what does a module cost where?",
     ),
     click.option(
         "--mode",
-        type=click.Choice([*get_args(Mode), "both"]),
+        type=Offer([*get_args(Mode), "both"]),
         help="The mode; by default the suite's. Both: choose by inference, and show what a "
         "training step costs.",
     ),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from attn_bench.cli.options import measuring_options, request_of, typed_options, write_inside
+from attn_bench.cli.options import Offer, measuring_options, request_of, typed_options, write_inside
 from attn_bench.model.errors import RequestError
 from attn_bench.model.request import RunRequest
 from attn_bench.model.status import Exit
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["pytest-benchmark"]),
+    type=Offer(["pytest-benchmark"]),
     help="Also write the run in this format into its folder.",
 )
 @click.pass_context

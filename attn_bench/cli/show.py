@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from attn_bench.cli.options import Offer
 from attn_bench.model.errors import RequestError
 from attn_bench.model.request import WHERE
 from attn_bench.model.status import Exit
@@ -33,7 +34,7 @@ TABLE = "table"
 @click.option(
     "--format",
     "format_",
-    type=click.Choice([TABLE, *FORMATS]),
+    type=Offer([TABLE, *FORMATS]),
     default=TABLE,
     help="The format; csv and json have all columns unless --columns is given.",
 )

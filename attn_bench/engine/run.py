@@ -93,6 +93,8 @@ def complain_early(request: RunRequest, gone: Sequence[Entry] = ()) -> None:
     """
     known = modules_without_worker(request.modules_from)
     suite = load_suite(request, None if known is None else union(gone, known))
+    if known is None and any(grid.has_globs for grid in suite.grids):
+        return  # a worker must tell which modules there are
     device = HOST if request.device == AUTO else split_device(request.device)[0]
     if device == HOST and request.aim:
         _complain_of_size(request.aim)

@@ -29,6 +29,11 @@ class Grid:
     extents: tuple[Extent | StageExtents, ...] | None = None
     arguments: tuple[tuple[str, tuple[Scalar, ...]], ...] = ()
 
+    @property
+    def has_globs(self) -> bool:
+        """Whether a name is a pattern, so that only a registry tells the modules."""
+        return any(set("*?[") & set(name) for name in self.modules)
+
     def variants(self) -> Iterator[Variant]:
         """The variants in the order of the file; the last argument changes fastest."""
         names = [name for name, _ in self.arguments]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from itertools import product
 from pathlib import Path
 
@@ -56,10 +57,9 @@ def parse(text: str, registry: Registry | None, *, name: str, source: str) -> Su
     """A checked Suite from TOML `text`; errors call the file `source`."""
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RequestError(f"{source}: not valid TOML: {error}") from None
-    except RecursionError:
-        raise RequestError(f"{source}: nested too deeply") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise RequestError(f"{source}: not valid TOML: {reason}") from None
     try:
         model = SuiteTable.model_validate(raw)
     except ValidationError as error:
@@ -100,8 +100,19 @@ def parse(text: str, registry: Registry | None, *, name: str, source: str) -> Su
         published=model.cases == "published",
         timed=model.timed,
     )
+    if registry is not None:
+        suite = replace(suite, grids=tuple(_expand(grid, registry) for grid in suite.grids))
     check_against(suite, registry, text)
     return suite
+
+
+def _expand(grid: Grid, registry: Registry) -> Grid:
+    """`grid` with the names of all modules that its globs match; one without a match stays."""
+    names: dict[str, None] = {}
+    for word in grid.modules:
+        found = [entry.name for entry in registry if fnmatchcase(entry.name, word)]
+        names.update(dict.fromkeys(found or [word]))
+    return replace(grid, modules=tuple(names))
 
 
 def aim_suite(suite: Suite, aim: Aim | None) -> Suite:

@@ -153,7 +153,7 @@ def test_the_summary_is_of_changes(tiny: ProgramRun) -> None:
     told = tiny.process.stdout
     assert "resnet18 2×3×64×64" in told
     assert "resnet18 2×3×64×64 training" in told
-    line = next(line for line in told.splitlines() if line.split()[:1] == ["se"])
+    line = next(line for line in told.splitlines() if line.startswith("se ") and "adds" not in line)
     assert "±" in line
     assert "+0.8 %" in line  # of parameters
     assert "8-4-2-global" in told

@@ -107,7 +107,7 @@ def test_list_has_a_line_for_each(cli: Cli, what: str) -> None:
     """A list and its JSON name the same things in the same order, one line each."""
     plain, as_json = cli("list", what), cli("list", what, "--json")
     names = [item["name"] for item in json.loads(as_json.stdout)]
-    assert [line.split()[0] for line in plain.stdout.splitlines()] == names
+    assert [line.split()[0] for line in plain.stdout.splitlines()] == ["name", *names]
 
 
 def test_version(cli: Cli) -> None:
@@ -154,7 +154,8 @@ def test_version(cli: Cli) -> None:
         ),
         (["show", ""], "run '' not found"),
         (["show", "latest"], "run 'latest' not found"),
-        (["list", "module"], "'module' is not one of"),
+        (["list", "module"], "(did you mean 'modules'?)"),
+        (["show", str(REFERENCE), "--format", "latx"], "(did you mean 'latex'?)"),
     ],
 )
 def test_a_wrong_request(cli: Cli, words: list[str], expected: str) -> None:

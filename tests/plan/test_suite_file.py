@@ -185,3 +185,20 @@ def test_unreadable_file(tmp_path: Path) -> None:
     ):
         with pytest.raises(RequestError, match=reason):
             suite_file.load(str(path), builtin())
+
+
+def test_globs_of_modules() -> None:
+    """A name may be a pattern; each module that it matches is measured once, in order."""
+    shapes = "[shapes]\nbatch = 1\nstages = [[8, 8, 8]]\n"
+    text = f'title = "x"\n[[grid]]\nmodule = ["ge_theta*", "se", "s*"]\n{shapes}'
+    (grid,) = parse(text).grids
+    assert grid.modules[:4] == ("ge_theta_minus", "ge_theta", "ge_theta_plus", "se")
+    assert grid.modules.count("se") == 1
+    assert "simam" in grid.modules
+    assert "unknown module 'x_*'" in complaint(text.replace("ge_theta*", "x_*"))
+
+
+def test_an_unknown_module_may_need_its_file() -> None:
+    """Who forgets the file of her own module is reminded of the option."""
+    text = 'title = "x"\n[[grid]]\nmodule = "my_attn"\n[shapes]\nbatch = 1\nstages = [[8, 8, 8]]\n'
+    assert complaint(text).endswith("; a module of your own needs --modules-from FILE.py")

@@ -1,4 +1,4 @@
-"""`list` on the console: one line for each item."""
+"""`list` on the console: a heading, and one line for each item."""
 
 from __future__ import annotations
 
@@ -11,4 +11,5 @@ from attn_bench.view.console.plain import print_aligned
 
 def show(items: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
     """Show `columns` of each item, aligned."""
-    print_aligned([[units.plain(item[name]) for name in columns] for item in items])
+    cells = [[units.plain(item[name]) for name in columns] for item in items]
+    print_aligned([list(columns), *cells])
