@@ -2,12 +2,14 @@
 # make test     set everything up and run the tests
 # make check    what is quick: format, lint, types, import rules
 # make format   fix format and lint
+# make docs     build the documentation site into build/site; a broken link is an error
+# make pictures draw the figures of the documentation again, from the committed reference run
 # make soak     what takes hours: 1,000 comparisons, 200 kills, 80 checks, 500 shapes, 41 evil modules, 61 families of backbones, 22,000 attacks
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: bench test check format soak clean
+.PHONY: bench test check format docs pictures soak clean
 
 bench: .venv/.ready
 	$(BIN)/python -m attn_bench run --suite ge_extents
@@ -24,6 +26,12 @@ check: .venv/.ready
 format: .venv/.ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: .venv/.ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+pictures: .venv/.ready
+	$(BIN)/python -m attn_bench report results/reference/ge_extents-cpu --where 'channels == 512' --out build/page.html --svg docs/images
 
 soak: .venv/.ready
 	$(BIN)/python benchmarks/soak_gather_excite.py

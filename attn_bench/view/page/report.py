@@ -18,7 +18,7 @@ from attn_bench.view.page.own_gains import read_gains
 from attn_bench.view.page.points import NONE
 from attn_bench.view.page.shown import Shown, name_runs
 
-LONGEST_NAME = 100
+LONGEST_NAME = 48
 
 
 def report(
@@ -92,15 +92,22 @@ def _select(run: StoredRun, where: str | None, modules: str | None) -> StoredRun
 
 def _save(pictures: Sequence[Picture], folder: Path, format_: FileFormat) -> list[Path]:
     """Write each panel into a file."""
-    written = []
+    written: list[Path] = []
     with naming(f"--{format_} {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
         for picture in pictures:
             for panel in picture.panels:
                 name = f"{picture.name}-{panel.title}" if len(picture.panels) > 1 else picture.name
-                written.append(folder / f"{_file_name(name)}.{format_}")
-                write_panel(panel, written[-1], format_)
+                file = _new_name(folder / f"{_file_name(name)}.{format_}", written)
+                write_panel(panel, file, format_)
+                written.append(file)
     return written
+
+
+def _new_name(file: Path, taken: Sequence[Path]) -> Path:
+    """The file, or the file with a number if a panel has this name already."""
+    number = sum(other.stem.startswith(file.stem) for other in taken)
+    return file.with_stem(f"{file.stem}-{number + 1}") if file in taken else file
 
 
 def _file_name(title: str) -> str:
