@@ -233,12 +233,12 @@ def _of_findings(found: Sequence[Finding], title: str) -> Answer:
     notable = findings.find_notable(found)
     seen = findings.describe_visibility(found)
     cells = [findings.make_cells(finding) for finding in notable[:MOST_CHANGES]]
-    more = len(notable) - len(cells)
+    is_cut = len(notable) > len(cells)
     return Answer(
         (
             f"{findings.summarise(found)}.",
             *([seen] if seen else []),
-            *([f"{units.number(more, 'more changed case')} below."] if more > 0 else []),
+            *([f"The table has the first {len(cells)} of {len(notable)}."] if is_cut else []),
         ),
         title,
         findings.HEADINGS if cells else (),
