@@ -44,6 +44,7 @@ soak: .venv/.ready
 	$(BIN)/python benchmarks/busy_machine.py
 	$(BIN)/python benchmarks/evil_modules.py
 	$(BIN)/python benchmarks/build_backbones.py
+	$(BIN)/python benchmarks/run_documented.py
 	$(BIN)/python benchmarks/error_rates.py
 
 .venv/.ready: pyproject.toml constraints.txt

@@ -102,4 +102,4 @@ def test_a_test_held_to_a_baseline(smoke: ProgramRun, tmp_path: Path) -> None:
     done = run_pytest(tmp_path, "test_mine.py")
     assert "1 failed, 1 passed" in done.stdout, done.stdout
     assert "FAILED test_mine.py::test_grown" in done.stdout
-    assert "params 579 → 580 (+1, +0.17 %): too much" in done.stdout
+    assert "params 579 → 580 (+1, +0.2 %): too much" in done.stdout
