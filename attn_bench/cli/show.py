@@ -51,7 +51,8 @@ def command(
     stored = runs.load(runs.find(run))
     rows = select_rows(stored.rows, where, sort)
     if not rows:
-        raise RequestError(f"--where {where!r}: matches no row of {stored.path.name}")
+        why = f"--where {where!r}: matches no row" if where else "it has no rows"
+        raise RequestError(f"{stored.path}: {why}")
     selected, names = replace(stored, rows=tuple(rows)), read_columns(columns)
     if format_ != TABLE:
         plain.text(FORMATS[format_](selected, names))

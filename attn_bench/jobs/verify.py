@@ -122,7 +122,9 @@ def choose_subjects(known: Registry, globs: str) -> list[Subject]:
     entries = [entry for entry in known if matches(entry.name, globs)]
     if not entries:
         hint = nearest(globs, [entry.name for entry in known])
-        raise RequestError(f"verify {globs}: matches no module{hint}")
+        raise RequestError(
+            f"verify {globs}: matches no module{hint}; a module of your own needs --modules-from"
+        )
     return [subject for entry in entries for subject in subjects_of(entry)]
 
 

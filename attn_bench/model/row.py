@@ -14,6 +14,8 @@ from attn_bench.model.errors import RequestError
 from attn_bench.model.metrics import METRIC, METRICS, DeviceClock, Exact, Interval, Timed, column
 from attn_bench.model.status import Status
 
+SMALLEST, LARGEST = 1e-12, 1e18  # of a known figure, in any unit
+
 
 @dataclass(frozen=True, kw_only=True)
 class Named:
@@ -54,17 +56,21 @@ class Row(Timed, Exact, Conditions, Named):
 
     def check(self) -> None:
         """Raise RequestError for a stored row with figures that no run writes."""
+        ends = {end for metric in METRICS for end in (metric.lo, metric.hi)}
         for name in COLUMNS:
             value = getattr(self, name)
-            if isinstance(value, float) and not value >= 0:
+            most = inf if name in ends else LARGEST
+            if isinstance(value, float) and not 0 <= value <= most:
                 raise RequestError(f"{self.case_id}: {name} cannot be {value}")
         for metric in METRICS:
             if metric.lo is None or metric.hi is None:
                 continue
             value, lo, hi = (getattr(self, name) for name in (metric.name, metric.lo, metric.hi))
-            if value is None:  # nothing is shown
-                continue
-            if None in (lo, hi) or not lo <= value <= hi or not 0 < value < inf:
+            if value is None:  # too imprecise, so its ends may lie anywhere
+                is_wrong = (lo is None) != (hi is None) or (lo is not None and not lo <= hi > 0)
+            else:
+                is_wrong = None in (lo, hi) or not SMALLEST <= lo <= value <= hi <= LARGEST
+            if is_wrong or lo == inf:
                 raise RequestError(
                     f"{self.case_id}: {metric.name} cannot be {value} between {lo} and {hi}"
                 )

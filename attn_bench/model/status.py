@@ -6,6 +6,7 @@ from enum import IntEnum
 from typing import Literal
 
 Status = Literal["ok", "unclear", "failed", "timeout", "out_of_memory", "unsupported", "skipped"]
+WITHOUT_TIME = "time was not compared"  # the reason of a verdict by exact metrics alone
 # COUNTED cases have exact metrics. The times of an unclear case are not known well enough to show.
 COUNTED: tuple[Status, ...] = ("ok", "unclear")
 # BROKEN cases were tried and could not be measured. FAULTS also include cases that the run did not

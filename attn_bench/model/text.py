@@ -11,8 +11,15 @@ import re
 COMMAND = re.compile(r"::(?=[\w-]+(\s.*)?::)")
 OLD_COMMAND = re.compile(r"##(?=\w*\[)")
 # What GitHub turns into links in Markdown: mentions, issues, addresses.
-ACTIVE = re.compile(r"(?<!\w)@(?=\w)|#(?=\d)|:(?=//)|\bwww(?=\.)|(?<=\w)@(?=\w+\.)", re.ASCII)
-# The commands of LaTeX, and letters that the fonts of a plain document lack.
+ACTIVE = re.compile(
+    r"(?<!\w)@(?=\w)|#(?=\d)|:(?=//)|\bwww(?=\.)|(?<=\w)@(?=\w+\.)|\bGH(?=-\d)|\$", re.ASCII
+)
+# Underscores that begin or end emphasis, and what makes a line a heading, a list or a quotation.
+EMPHASIS = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
+BLOCK = re.compile(r"^(\s*)(#{1,6}(?=\s|$)|[+-](?=\s|$)|[=-]+$|\d+(?=[.)](?:\s|$)))")
+# The commands of LaTeX, and letters that the fonts of a plain document lack. Other letters from
+# LATIN on are escaped.
+LATIN = 0x180
 LATEX = {
     **{char: f"\\{char}" for char in "_%&#${}"},
     "\\": r"\textbackslash{}",
@@ -24,8 +31,15 @@ LATEX = {
     "±": r"$\pm$",
     "×": r"$\times$",
     "…": r"\dots{}",
-    "–": "--",
+    "–": r"\textendash{}",
+    "[": "{[}",
+    "]": "{]}",
+    "*": "{*}",
+    "`": r"\textasciigrave{}",
+    "∞": r"$\infty$",
+    "→": r"$\to$",
     "µ": r"$\mu$",
+    "μ": r"$\mu$",
     "θ": r"$\theta$",
     "⁻": "$^{-}$",
     "⁺": "$^{+}$",
@@ -55,10 +69,19 @@ def markdown(text: str) -> str:
 
     >>> print(markdown("[a](http://b) *c* @d #1 <e> |f|"))
     \[a\](http:<!-- -->//b) \*c\* @<!-- -->d #<!-- -->1 &lt;e&gt; \|f\|
+    >>> print(markdown("# a"), markdown("_b_"), markdown("ge_theta"), markdown("1. c"))
+    \# a \_b\_ ge_theta 1\. c
     """
     text = html.escape(printable(text), quote=False)
     text = re.sub(r"[\\`*\[\]|~]", r"\\\g<0>", text)
+    text = EMPHASIS.sub(r"\\_", text)
+    text = BLOCK.sub(_harmless, text)
     return ACTIVE.sub(r"\g<0><!-- -->", text)
+
+
+def _harmless(begin: re.Match[str]) -> str:
+    space, sign = begin.groups()
+    return f"{space}{sign}\\" if sign.isdigit() else f"{space}\\{sign}"
 
 
 def latex(text: str) -> str:
@@ -67,7 +90,7 @@ def latex(text: str) -> str:
     >>> print(latex("ge_theta 2 ± 0.1 %, 8×56, θ⁻ {x} \\end"))
     ge\_theta 2 $\pm$ 0.1 \%, 8$\times$56, $\theta$$^{-}$ \{x\} \textbackslash{}end
     """
-    return "".join(LATEX.get(char, char) for char in printable(text))
+    return "".join(map(_in_latex, printable(text))).replace("--", "-{}-")
 
 
 def spreadsheet(text: str) -> str:
@@ -77,6 +100,12 @@ def spreadsheet(text: str) -> str:
     ("'=1+1", 'se')
     """
     return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def _in_latex(char: str) -> str:
+    if char in LATEX:
+        return LATEX[char]
+    return char if ord(char) < LATIN else rf"\textbackslash{{}}u{ord(char):04x}"
 
 
 def _escape(char: str) -> str:

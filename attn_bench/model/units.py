@@ -8,7 +8,7 @@ from typing import Any
 UNKNOWN = "–"
 LOPSIDED = 1.25  # half-widths: where one side is longer, ± would mislead as well
 UNCLEAR = "unclear"
-HOPELESS = 1.0  # half-widths as a share of the value: the figure is not known at all
+HOPELESS = 4.0  # the upper end over the lower one: the figure is not known at all
 WIDE = 0.25  # of the value: a wider interval is rarely symmetric, so ± would mislead
 
 
@@ -165,8 +165,8 @@ def with_interval(interval: tuple[float, float, float] | None) -> str:
 
 def is_hopeless(interval: tuple[float, float, float]) -> bool:
     """Whether the interval is so wide that its ends say nothing."""
-    value, lo, hi = interval
-    return hi - lo > 2 * HOPELESS * value
+    _, lo, hi = interval
+    return math.isinf(hi) or hi > HOPELESS * lo
 
 
 def between(lo: float, hi: float) -> str:

@@ -26,6 +26,7 @@ from attn_bench.store.tables import as_csv, as_markdown
 
 RESULTS = "results"
 JOURNAL = "journal.jsonl"
+SAMPLES = "samples.parquet"
 # Columns of the samples before schema 3, and their names now.
 RENAMED_SAMPLES = {"first_call_seconds": "first_call_s", "device_seconds": "device_s"}
 # The columns that came after the first table. A table without another one is damaged.
@@ -108,7 +109,7 @@ class RunFolder:
     def write_samples(self, blocks: Iterable[Block]) -> None:
         """Write samples.parquet. Raises CannotWrite."""
         frame = samples_frame(blocks)
-        self._write("samples.parquet", lambda file: frame.to_parquet(file, index=False))
+        self._write(SAMPLES, lambda file: frame.to_parquet(file, index=False))
 
     def _write(self, name: str, content: Content) -> None:
         with self._reporting(name):
@@ -219,7 +220,7 @@ def _upgrade(record: dict[str, Any]) -> dict[str, Any]:
 
 def load_blocks(path: Path) -> list[Block]:
     """Every block of a finished run. Raises RequestError if they cannot be read."""
-    file = path / "samples.parquet"
+    file = path / SAMPLES
     frame = read_parquet(file, MOST_BLOCKS).rename(columns=RENAMED_SAMPLES)
     try:
         return read_record(clean(as_records(frame)), list[Block])

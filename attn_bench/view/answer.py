@@ -75,52 +75,60 @@ def name_variant(row: Row) -> str:
 
 def _of_modules(groups: Groups, baseline: str) -> Answer | None:
     competing = {title: _competitors(members) for title, members in groups.items()}
-    known = {title: members for title, members in competing.items() if members}
-    if not known and any(row.latency_us for rows in groups.values() for row in rows):
-        return None  # one module alone, or a run from before cases were compared with the fastest
+    winners = {title: list(filter(is_among_fastest, rows)) for title, rows in competing.items()}
+    # Without a winner, the fastest is not among these rows, or nothing was compared directly.
+    known = {title: rows for title, rows in competing.items() if winners[title]}
     if not known:
-        several = any(sum(r.variant != baseline for r in rows) > 1 for rows in groups.values())
-        words = "No latency is known well enough to name the fastest module."
-        return Answer((words,)) if several else None
-    winners = {title: list(filter(is_among_fastest, members)) for title, members in known.items()}
+        rows = [row for members in groups.values() for row in members if row.variant != baseline]
+        if len(rows) < 2 or any(row.latency_us is not None for row in rows):
+            return None
+        return Answer(("No latency is known well enough to name the fastest module.",))
     lines = [_line_of_shape(title, winners[title], rows) for title, rows in known.items()]
     return Answer(
-        tuple(_name_winners(known, winners)),
-        headings=("shape", "fastest", "latency", "next", "takes"),
+        tuple(_name_winners(known, {title: winners[title] for title in known})),
+        headings=("shape", "fastest", "latency", "next module", "takes"),
         lines=tuple(lines) if len(lines) > 1 else (),
     )
 
 
 def _competitors(rows: Sequence[Row]) -> list[Row]:
-    """The rows that were compared with the fastest, the fastest first."""
-    found = [row for row in rows if row.over_fastest_lo is not None and row.latency_us]
-    return sorted(found, key=lambda row: row.over_fastest or row.over_fastest_lo or 0.0)
+    """The rows that were compared with the fastest, the fastest first; some may be unclear."""
+    found = [row for row in rows if row.over_fastest_lo is not None]
+    return sorted(found, key=lambda row: (row.latency_us is None, row.over_fastest or 0.0))
 
 
 def _name_winners(groups: Groups, winners: Groups) -> list[str]:
     """The fastest variants, and how much longer the best variants of other modules take."""
+    noun = _noun(groups)
     alone = Counter(name_variant(found[0]) for found in winners.values() if len(found) == 1)
     words = []
     for winner, count in alone.most_common(MOST_WINNERS):
         titles = [t for t, found in winners.items() if list(map(name_variant, found)) == [winner]]
-        where = f"at {titles[0]}" if count == 1 and len(groups) > 1 else _of(count, len(groups))
+        is_one = count == 1 and len(groups) > 1
+        where = f" at {titles[0]}" if is_one else _of(count, len(groups), noun)
         others = _name_others([groups[title] for title in titles], winner)
-        words.append(f"{winner} is the fastest{where and ' ' + where}{others}.")
+        words.append(f"{winner} is the fastest{where}{others}.")
     tied = {title: found for title, found in winners.items() if len(found) > 1}
     if len(tied) == 1:
         ((title, found),) = tied.items()
         where = f" at {title}" if len(groups) > 1 else ""
         words.append(f"{_list(found)} cannot be told apart{where}: they are the fastest.")
     elif tied:
-        where = _of(len(tied), len(groups))
-        words.append(f"Several modules are the fastest within the measurement error {where}.")
+        where = _of(len(tied), len(groups), noun)
+        words.append(f"Several modules are the fastest within the measurement error{where}.")
     return words
 
 
-def _of(count: int, groups: int) -> str:
+def _noun(groups: Groups) -> str:
+    """What the groups are: shapes, or shapes under several conditions."""
+    shapes = {rows[0].shape_in_words for rows in groups.values()}
+    return "shapes" if len(shapes) == len(groups) else "settings"
+
+
+def _of(count: int, groups: int, noun: str) -> str:
     if groups == 1:
         return ""
-    return f"at all {groups} shapes" if count == groups else f"at {count} of {groups} shapes"
+    return f" at all {groups} {noun}" if count == groups else f" at {count} of {groups} {noun}"
 
 
 def _list(rows: Sequence[Row]) -> str:
@@ -132,40 +140,46 @@ def _list(rows: Sequence[Row]) -> str:
 
 
 def _name_others(groups: Sequence[Sequence[Row]], winner: str) -> str:
-    """How many times as long the best variant of each other module takes there."""
+    """How many times as long the best variant of each other module takes there.
+
+    Only of modules whose variants are all known in all of these groups.
+    """
     best: dict[str, list[Row]] = defaultdict(list)
     for group in groups:
         mine = next(row.module for row in group if name_variant(row) == winner)
         by_module: dict[str, list[Row]] = defaultdict(list)
         for row in group:
-            if row.module != mine and row.over_fastest is not None:
+            if row.module != mine:
                 by_module[row.module].append(row)
         for module, rows in by_module.items():
-            best[module].append(min(rows, key=lambda row: row.over_fastest or 0.0))
-    ordered = sorted(best.values(), key=lambda rows: min(row.over_fastest or 0.0 for row in rows))
+            if all(row.over_fastest is not None for row in rows):
+                best[module].append(min(rows, key=lambda row: row.over_fastest or 0.0))
+    whole = [rows for rows in best.values() if len(rows) == len(groups)]
+    ordered = sorted(whole, key=lambda rows: min(row.over_fastest or 0.0 for row in rows))
     return "".join(f"; {_say_range(rows)}" for rows in ordered[:MOST_SLOWER])
 
 
 def _say_range(rows: Sequence[Row]) -> str:
-    """From the lowest lower end to the highest upper end of the intervals."""
+    """How many times as long the rows take: an interval, or the range over several shapes."""
     names = {name_variant(row) for row in rows}
     name = names.pop() if len(names) == 1 else f"the best {rows[0].module}"
     intervals = [over for row in rows if (over := row.interval("over_fastest"))]
-    lo, hi = min(over.lo for over in intervals), max(over.hi for over in intervals)
-    return f"{name} takes {units.between(lo, hi)} times as long"
+    if len(intervals) == 1:
+        return f"{name} takes {units.with_interval(intervals[0].times(1))} times as long"
+    found = [over.value for over in intervals]
+    return f"{name} takes {units.between(min(found), max(found))} times as long"
 
 
 def _line_of_shape(title: str, winners: Sequence[Row], rows: Sequence[Row]) -> tuple[str, ...]:
     """The fastest at a shape, its latency, and the best variant of another module."""
-    fastest = winners[0]
     modules = {row.module for row in winners}
-    slower = [row for row in rows if row not in winners and row.module not in modules]
-    following = next((row for row in slower if row.over_fastest is not None), None)
+    slower = [row for row in rows if row.over_fastest is not None and row.module not in modules]
+    following = slower[0] if slower else None
     over = following.interval("over_fastest") if following else None
     return (
         title,
         _list(winners),
-        _latency(fastest),
+        _latency(winners[0]),
         name_variant(following) if following else "",
         f"{units.with_interval(over.times(1))} ×" if over else "",
     )
@@ -176,28 +190,32 @@ def _latency(row: Row) -> str:
     return f"{units.with_interval(latency.times(1e-3) if latency else None)} ms"
 
 
+def _pick(cells: Sequence[str], places: Sequence[int]) -> tuple[str, ...]:
+    return tuple(cells[i] for i in places)
+
+
 # --- networks -------------------------------------------------------------------------------------
 
 
-def _of_networks(groups: Groups) -> Answer:
+def _of_networks(groups: Groups) -> Answer | None:
     """The module that adds the least latency to each network, and the one that adds the most."""
     lines, sentences = [], []
     for title, rows in groups.items():
         plain = next((r for r in rows if r.variant == PLAIN and r.status in COUNTED), None)
-        others = [row for row in rows if row is not plain and row.ratio is not None]
-        others.sort(key=lambda row: row.ratio or 0.0)
-        if plain is None or not others:
+        others = _competitors([row for row in rows if row is not plain])
+        fastest = list(filter(is_among_fastest, others))
+        if plain is None or not fastest or fastest[0].ratio is None:
             continue
-        least, *alike = list(filter(is_among_fastest, others)) or others[:1]
-        most = others[-1] if others[-1] not in (least, *alike) else None
-        ends = (name_variant(most), _change(most)) if most else ("", "")
-        lines.append((title, _latency(plain), _list([least, *alike]), _change(least), *ends))
+        least, *alike = fastest
+        most = max(others, key=lambda row: row.ratio or 0.0)
+        ends = ("", "") if most in fastest else (name_variant(most), _change(most))
+        lines.append((title, _latency(plain), _list(fastest), _change(least), *ends))
         error = f"; {_list(alike)} may add as little" if alike else ""
         sentences.append(
             f"{name_variant(least)} adds the least latency to {title}: {_change(least)}{error}."
         )
     if not lines:
-        return Answer(("No change of a network's latency is known well enough to compare.",))
+        return None
     if len(sentences) > MOST_WINNERS:
         sentences = ["The table names the module that adds the least latency to each network."]
     headings = ("network", "plain", "adds least", "latency", "adds most", "latency")
@@ -220,7 +238,9 @@ def compare_runs(old: StoredRun, new: StoredRun) -> Answer | None:
         found = compare(str(old.path), str(new.path), ())
     except RequestError:
         return None
-    answer = _of_findings(found.findings, f"From {old.path.name} to {new.path.name}")
+    selected = {row.case_id for row in (*old.rows, *new.rows)}
+    findings_ = [finding for finding in found.findings if finding.case_id in selected]
+    answer = _of_findings(findings_, f"From {old.path.name} to {new.path.name}")
     notes = tuple(f"{describe(note)[:1].upper()}{describe(note)[1:]}." for note in found.notes)
     return replace(answer, sentences=(*answer.sentences, *notes))
 
@@ -233,6 +253,7 @@ def _of_findings(found: Sequence[Finding], title: str) -> Answer:
     notable = findings.find_notable(found)
     seen = findings.describe_visibility(found)
     cells = [findings.make_cells(finding) for finding in notable[:MOST_CHANGES]]
+    used = [i for i in range(len(findings.HEADINGS)) if any(each[i] for each in cells)]
     is_cut = len(notable) > len(cells)
     return Answer(
         (
@@ -241,6 +262,6 @@ def _of_findings(found: Sequence[Finding], title: str) -> Answer:
             *([f"The table has the first {len(cells)} of {len(notable)}."] if is_cut else []),
         ),
         title,
-        findings.HEADINGS if cells else (),
-        tuple(tuple(each) for each in cells),
+        _pick(findings.HEADINGS, used) if cells else (),
+        tuple(_pick(each, used) for each in cells),
     )

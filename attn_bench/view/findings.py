@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from attn_bench.model import units
+from attn_bench.model.status import WITHOUT_TIME
 
 if TYPE_CHECKING:
     from attn_bench.analysis.verdicts import Change, Finding
@@ -34,7 +35,8 @@ def make_cells(finding: Finding) -> Cells:
     why = [_describe_change(change) for change in finding.changes]
     if finding.reason:
         why.append(finding.reason)
-    verdict = f"{finding.verdict} (warning)" if finding.severity == "warn" else finding.verdict
+    verdict = name_verdict(finding)
+    verdict = f"{verdict} (warning)" if finding.severity == "warn" else verdict
     times = finding.times
     if times is None:
         return Cells(verdict, finding.case_id, "", "", "", "", "; ".join(why))
@@ -48,6 +50,12 @@ def make_cells(finding: Finding) -> Cells:
         _show_visible(times.visible),
         "; ".join(why),
     )
+
+
+def name_verdict(finding: Finding) -> str:
+    """The verdict; without times, equal exact metrics are not called the same."""
+    is_exact = finding.verdict == "same" and finding.reason == WITHOUT_TIME
+    return "same but for time" if is_exact else finding.verdict
 
 
 def describe(finding: Finding) -> str:
@@ -94,7 +102,7 @@ def summarise(findings: Sequence[Finding]) -> str:
     >>> summarise([Finding("b", "se", "slower", "fail"), Finding("a", "se", "same", "pass")])
     '2 cases: 1 slower, 1 same'
     """
-    counts = Counter(finding.verdict for finding in findings)
+    counts = Counter(map(name_verdict, findings))
     verdicts = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
     nothing = " (nothing was compared)" if counts.keys() <= {"new"} else ""
     return f"{units.number(len(findings), 'case')}: {verdicts}{nothing}"

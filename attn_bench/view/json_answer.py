@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from annotated_types import MinLen
 
 from attn_bench.model.errors import RequestError
 from attn_bench.store.files import write_atomically
@@ -63,8 +66,9 @@ class _Candidate:
 @dataclass(frozen=True)
 class _Stored:
     schema: Literal[1]
-    question: str
-    reasons: tuple[str, ...]
+    kind: Literal["recommend"]
+    question: Annotated[str, MinLen(1)]
+    reasons: Annotated[tuple[str, ...], MinLen(1)]
     to_decide: tuple[str, ...]
     limits: tuple[str, ...]
     chosen: str | None
@@ -72,11 +76,15 @@ class _Stored:
 
 
 def read_kept(folder: Path) -> Kept | None:
-    """The kept recommendation of a run folder; None if there is none to read."""
-    try:
-        stored = read_record(parse_json(read_bytes(folder / FILE)), _Stored)
-    except RequestError:
+    """The kept recommendation of a run folder; None without one. Raises RequestError."""
+    file = folder / FILE
+    if not os.path.lexists(file):
         return None
+    content = read_bytes(file)
+    try:
+        stored = read_record(parse_json(content), _Stored)
+    except RequestError as error:
+        raise RequestError(f"{file}: {error}") from None
     cases = {str(each.row.get("case_id")): each for each in stored.candidates}
     chosen = [case for case, each in cases.items() if each.label == stored.chosen]
     return Kept(

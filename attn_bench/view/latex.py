@@ -20,18 +20,27 @@ def write(run: StoredRun, columns: Sequence[str]) -> str:
     the method. A label is tab:SUITE, or tab:SUITE-SHAPE where there are several.
     """
     sheets = list(make_sheets(run, columns))
-    head = f"% attn-bench {__version__}, {latex(run.path.name)}: needs \\usepackage{{booktabs}}\n"
-    return head + "\n".join(_table(run, sheet, single=len(sheets) == 1) for sheet in sheets)
+    parts = [f"% attn-bench {__version__}, {latex(run.path.name)}: needs \\usepackage{{booktabs}}"]
+    labels: list[str] = []
+    for sheet in sheets:
+        label = _label(run.info.suite.name, sheet.title if len(sheets) > 1 else "")
+        number = labels.count(label) + 1
+        labels.append(label)
+        parts.append(_table(run, sheet, label if number == 1 else f"{label}-{number}"))
+    return "\n".join(parts)
 
 
-def _table(run: StoredRun, sheet: Sheet, *, single: bool) -> str:
-    label = run.info.suite.name if single else f"{run.info.suite.name}-{sheet.title}"
+def _label(*words: str) -> str:
+    return re.sub("[^A-Za-z0-9]+", "-", "-".join(words)).strip("-")
+
+
+def _table(run: StoredRun, sheet: Sheet, label: str) -> str:
     figures = len(sheet.headings) - sheet.words
     lines = [
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{_caption(run, sheet)}}}",
-        rf"\label{{tab:{re.sub('[^A-Za-z0-9]+', '-', label).strip('-')}}}",
+        rf"\label{{tab:{label}}}",
         rf"\begin{{tabular}}{{{'l' * sheet.words}{'r' * figures}}}",
         r"\toprule",
         _line([Cell(heading) for heading in sheet.headings]),
@@ -48,13 +57,15 @@ def _caption(run: StoredRun, sheet: Sheet) -> str:
     info = run.info
     words = [f"{info.suite.title}{f', at {sheet.title}' if sheet.title else ''}."]
     words.append(f"Measured with attn-bench {__version__} on {remarks.name_machine(info)}.")
-    if info.suite.timed:
+    if any(row.latency_us is not None for row in run.rows):
         words.append(
             f"Times are means over {info.settings.sessions} processes, interleaved in short "
             "blocks, with 95 % confidence intervals."
         )
     if sheet.title:
-        words.append("Bold: the best of a column, where the measurement decides it.")
+        words.append(
+            "Bold: the best of a column; several where the measurement does not separate them."
+        )
     return latex(" ".join(words))
 
 

@@ -101,7 +101,7 @@ def _describe_precision(rows: Sequence[Row], baseline: str, info: RunInfo) -> li
     ratios = [ratio for ratio in found if ratio is not None]
     reached = [ratio for ratio in ratios if ratio.half_width <= precision * ratio.value]
     if not ratios:
-        none = ["No ratio could be measured."] if measured else []
+        none = ["No ratio is known well enough to be shown."] if measured else []
         return [*none, *describe_needs(info.needs, info.settings)]
     if len(reached) == len(measured):
         return [f"Every ratio is known to ± {units.percent(precision)} or better."]

@@ -6,10 +6,11 @@ the plain backbone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from attn_bench.jobs.recommend.limits import known_interval
 from attn_bench.model import units
 from attn_bench.model.axes import unusual_words
 from attn_bench.model.case import BASELINE, PLAIN
@@ -19,11 +20,13 @@ from attn_bench.model.status import COUNTED
 
 LEGEND = (
     "* best of its column at this shape, without the baseline; for time, by direct comparison with "
-    f"the fastest. ± 95 % interval; unclear: wider than ± {units.percent(units.WIDE)}. memory: "
+    f"the fastest. ± 95 % interval; unclear: wider than ± {units.percent(units.WIDE)}, or measured "
+    "beside too much other work. memory: "
     "peak of a call, as a multiple of its input."
 )
 NETWORK_LEGEND = (
-    "Changes are against the plain backbone; latency is compared in pairs. ± 95 % interval. "
+    "Changes are against the plain backbone; latency is compared in pairs. ± 95 % interval; ? not "
+    f"known to ± {units.percent(units.WIDE)}, or measured beside too much other work. "
     "memory: peak of a call, beyond input and parameters."
 )
 # The metrics with a heading; timed metrics come first.
@@ -125,14 +128,22 @@ def is_known(metric: Metric, rows: Sequence[Row]) -> bool:
 
 def _summary(title: str, rows: Sequence[Row], baseline: str, unit: Unit) -> Summary:
     has_gaps = any(row.status not in COUNTED for row in rows)
-    columns = tuple(m for m in SHOWN if is_known(m, rows) or (m is LATENCY and has_gaps))
-    competitors = [row for row in rows if row.variant != baseline and row.status in COUNTED]
-    if baseline == BASELINE:
-        competitors = []  # versions of a case are compared with each other, not with other cases
+    is_unclear = any(row.status == "unclear" for row in rows)
+    gaps = (LATENCY, RATIO) if is_unclear else (LATENCY,) if has_gaps else ()
+    columns = tuple(m for m in SHOWN if is_known(m, rows) or m in gaps)
+    competitors = {
+        id(row): row
+        for row in rows
+        # versions of a case are compared with each other, not with other cases
+        if baseline not in (row.variant, BASELINE) and row.status in COUNTED
+    }
+    least = {metric.name: _least(metric, competitors.values()) for metric in columns}
 
     def cell(row: Row, metric: Metric) -> Cell:
         if metric.kind == "exact":
-            return Cell(_exact(row, metric), _is_least(row, metric, competitors))
+            mine = getattr(row, metric.name)
+            is_least = id(row) in competitors and mine is not None and mine == least[metric.name]
+            return Cell(_exact(row, metric), is_least)
         if row.status not in COUNTED:
             return Cell(row.status if metric is columns[0] else "")
         interval = row.interval(metric.name)
@@ -140,7 +151,7 @@ def _summary(title: str, rows: Sequence[Row], baseline: str, unit: Unit) -> Summ
         shown = units.with_interval(interval.times(factor) if interval else None)
         if interval is None and row.status == "unclear":
             return Cell(units.UNCLEAR)
-        return Cell(shown, metric is LATENCY and row in competitors and is_among_fastest(row))
+        return Cell(shown, metric is LATENCY and id(row) in competitors and is_among_fastest(row))
 
     def line(row: Row) -> Line:
         if not has_figures(row):
@@ -165,11 +176,10 @@ def _network_summary(title: str, rows: Sequence[Row]) -> Summary:
     def text(row: Row, metric: Metric) -> str:
         if metric is LATENCY:
             latency = row.interval(metric.name)
-            return units.with_interval(latency.times(1e-3) if latency else None)
+            unknown = units.UNCLEAR if row.status == "unclear" else units.UNKNOWN
+            return units.with_interval(latency.times(1e-3)) if latency else unknown
         if metric is RATIO:
-            ratio = row.interval(metric.name)
-            changed = units.change_with_interval(ratio.times(1.0) if ratio else None)
-            return "" if row is plain else changed
+            return "" if row is plain else show_change(row)
         if row is plain:
             return metric.show(getattr(row, metric.name))
         return units.change(_over(row, plain, metric))
@@ -183,6 +193,14 @@ def _network_summary(title: str, rows: Sequence[Row]) -> Summary:
     return Summary(title, "ms", columns, tuple(line(row) for row in ordered))
 
 
+def show_change(row: Row) -> str:
+    """What a module adds to a network's latency; with a ? if it is not known well enough."""
+    if (ratio := known_interval(row, "ratio")) is None:
+        return units.UNKNOWN
+    text = units.change_with_interval(ratio.times(1.0))
+    return f"{text}?" if row.ratio is None and text != units.UNCLEAR else text
+
+
 def _over(row: Row, plain: Row | None, metric: Metric) -> float | None:
     value, of = getattr(row, metric.name), getattr(plain, metric.name, None)
     return value / of if value is not None and of else None
@@ -193,8 +211,7 @@ def is_among_fastest(row: Row) -> bool:
     return row.over_fastest_lo is not None and row.over_fastest_lo <= 1
 
 
-def _is_least(row: Row, metric: Metric, competitors: Sequence[Row]) -> bool:
-    """Whether the row has the smallest value, unless all values are equal."""
-    values = [v for other in competitors if (v := getattr(other, metric.name)) is not None]
-    mine = getattr(row, metric.name)
-    return row in competitors and bool(values) and mine == min(values) < max(values)
+def _least(metric: Metric, competitors: Iterable[Row]) -> float | None:
+    """The smallest value of the metric; None if all values are equal."""
+    values = [v for row in competitors if (v := getattr(row, metric.name)) is not None]
+    return min(values) if values and min(values) < max(values) else None

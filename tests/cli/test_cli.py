@@ -240,7 +240,7 @@ def test_unwritable_output_folder(cli: Cli, tmp_path: Path) -> None:
     ("words", "expected"),
     [
         (["--where", "ratio >"], "cannot be read"),
-        (["--where", "channels > 9999"], "matches no row of"),
+        (["--where", "channels > 9999"], "matches no row"),
         (["--sort", "latncy_us"], "unknown column 'latncy_us' (did you mean 'latency_us'?)"),
         (["--columns", "variant,ratios"], "unknown column 'ratios' (did you mean 'ratio'?)"),
     ],

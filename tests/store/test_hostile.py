@@ -57,7 +57,14 @@ def whole(smoke: ProgramRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with an answer beside it."""
     folder = tmp_path_factory.mktemp("whole") / "run"
     shutil.copytree(smoke.folder, folder)
-    sentences = {"question": "which?", "reasons": ["this"], "to_decide": []}
+    sentences = {
+        "question": "which?",
+        "reasons": ["this"],
+        "to_decide": [],
+        "limits": [],
+        "chosen": None,
+        "candidates": [],
+    }
     json_answer.keep(folder, json_answer.as_json("recommend", sentences))
     return folder
 
@@ -71,7 +78,7 @@ def test_a_damaged_run_is_read_or_refused(whole: Path, seed: int) -> None:
     canary.write_text("nothing may change this")
     hostile.copy_run(whole, folder)
     hostile.mutate_run(folder, rng, canary)
-    for read in (runs.load, runs.load_blocks, runs.read_journal, json_answer.read_sentences):
+    for read in (runs.load, runs.load_blocks, runs.read_journal, json_answer.read_kept):
         with one_line():
             read(folder)  # type: ignore[operator]
     assert canary.read_text() == "nothing may change this"
@@ -208,7 +215,8 @@ def test_a_pipe_is_not_waited_for(whole: Path, tmp_path: Path, name: str) -> Non
 
     (folder / "answer.json").unlink(missing_ok=True)
     os.mkfifo(folder / "answer.json")
-    assert json_answer.read_sentences(folder) is None
+    with pytest.raises(RequestError, match="not a regular file"):
+        json_answer.read_kept(folder)
     with pytest.raises(RequestError, match="it is not a regular file"):
         read_all()
 

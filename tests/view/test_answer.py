@@ -13,6 +13,7 @@ from test_ci import FINDINGS, INFO
 from test_summary import over, row
 
 from attn_bench.model.case import PLAIN
+from attn_bench.model.errors import RequestError
 from attn_bench.model.row import Row
 from attn_bench.model.run import CheckAnswer
 from attn_bench.model.text import latex
@@ -33,6 +34,10 @@ TIED = [
 ]
 
 
+def ratio(value: float, lo: float, hi: float) -> dict[str, object]:
+    return {"ratio": value, "ratio_lo": lo, "ratio_hi": hi}
+
+
 def answer(*rows: Row) -> Answer:
     found = find_answer(StoredRun(Path("nowhere"), INFO, rows))
     assert found is not None
@@ -42,7 +47,7 @@ def answer(*rows: Row) -> Answer:
 def test_the_winner_is_named() -> None:
     """Sentences tell who is the fastest at how many shapes, and how much longer others take."""
     assert answer(*TIED).sentences == (
-        "a is the fastest at 2 of 3 shapes; b takes 1.01 to 1.58 times as long.",
+        "a is the fastest at 2 of 3 shapes; b takes 1.05 to 1.50 times as long.",
         "a and b cannot be told apart at 8×256×14×56: they are the fastest.",
     )
 
@@ -76,8 +81,8 @@ def test_the_answer_of_networks_is_a_change() -> None:
     network = {"backbone": "resnet18", "place": "block"}
     found = answer(
         row(PLAIN, 40_000, 400, **network),
-        row("se", 41_000, 400, **network, **{"ratio": 1.02, "ratio_lo": 1.01, "ratio_hi": 1.03}),
-        row("cbam", 46_000, 400, **network, **{"ratio": 1.2, "ratio_lo": 1.19, "ratio_hi": 1.21}),
+        row("se", 41_000, 400, **network, **over(1, 1, 1), **ratio(1.02, 1.01, 1.03)),
+        row("cbam", 46_000, 400, **network, **over(1.18, 1.17, 1.19), **ratio(1.2, 1.19, 1.21)),
     )
     (sentence,) = found.sentences
     assert sentence.startswith("se adds the least latency to resnet18 8×256×56×56: +2.0 ± 1.0 %")
@@ -152,3 +157,35 @@ def test_hostile_words_are_letters_in_latex() -> None:
         r"\textbackslash{}input\{/etc/passwd\} a\_b\$ \#1 100\% \{x\}"
         r"\textasciitilde{}\textasciicircum{}"
     )
+    assert latex("[1cm]*--注") == r"{[}1cm{]}{*}-{}-\textbackslash{}u6ce8"
+
+
+def test_without_the_fastest_nobody_is_named() -> None:
+    """Rows of which the fastest was filtered out have no winner, and no table breaks."""
+    assert find_answer(StoredRun(Path("nowhere"), INFO, [TIED[1], TIED[3]])) is None
+    text = FORMATS["markdown"](StoredRun(Path("nowhere"), INFO, [TIED[1]]), [])
+    assert "| b |" in text
+
+
+def test_an_unclear_case_may_be_the_fastest() -> None:
+    """A case that may be as fast as the fastest shares its place, although it has no figure."""
+    unclear = row("c", 0, 0, latency_us=None, ratio=None, status="unclear", **over(None, 0.7, 1.5))
+    assert answer(*TIED[:2], unclear).sentences == (
+        "a and c cannot be told apart: they are the fastest.",
+    )
+
+
+def test_a_range_is_of_all_shapes_or_not_told() -> None:
+    """A module that was measured at some of the shapes only is not in the sentence."""
+    found = answer(*TIED[:4], replace(TIED[1], module="c", variant="c"))
+    assert found.sentences == (
+        "a is the fastest at all 2 shapes; b takes 1.05 to 1.50 times as long.",
+    )
+
+
+@pytest.mark.parametrize("content", ["{", "", "[]", '{"schema": 1, "question": 3}'])
+def test_a_damaged_answer_is_named(tmp_path: Path, content: str) -> None:
+    """It is one line with the file, and not a run without an answer."""
+    (tmp_path / "answer.json").write_text(content)
+    with pytest.raises(RequestError, match=r"answer\.json: "):
+        find_answer(StoredRun(tmp_path, INFO, TIED))

@@ -149,11 +149,13 @@ def test_an_authors_gain_stands_beside_the_papers() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("module,gain\nse,1\n", ":1: the column 'variant' is missing"),
+        ("module,gain\nse,1\n", ":1: must have one column 'variant'"),
         ("variant,gain\nse,x\n", ":2: gain 'x' must be points of top-1"),
         ("variant,gain\nse,1\nse,2\n", ":3: 'se' is there twice"),
         ("variant,gain\n,2\n", ":2: the variant is missing"),
         ("variant,gain\nse,nan\n", ":2: gain 'nan' must be"),
+        ("variant,gain\nse,1,5\n", ":2: more cells than the heading has"),
+        ("variant,gain,gain\nse,1,5\n", ":1: must have one column 'gain'"),
     ],
 )
 def test_a_wrong_file_of_gains(tmp_path: Path, text: str, reason: str) -> None:

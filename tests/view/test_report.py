@@ -190,7 +190,7 @@ def on_gpu(rows: Iterable[Row]) -> Iterable[Row]:
         (NO_GAIN, ["No paper gives gains for two variants"], 1 + 0 + 0 + 1),
         (
             NO_RATIO,
-            ["No bound is known", "No paper gives", "No ratio could be measured"],
+            ["No bound is known", "No paper gives", "No ratio is known well enough"],
             1 + 0 + 0 + 1,
         ),
         (twice(mode="training"), ["8×512×28×28 training"], 2 + 4 + 2 + 2),

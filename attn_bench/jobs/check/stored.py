@@ -24,7 +24,7 @@ from attn_bench.model.case import PLAIN
 from attn_bench.model.environment import find_difference
 from attn_bench.model.row import Row
 from attn_bench.model.run import QUIET, WARNED
-from attn_bench.model.status import BROKEN
+from attn_bench.model.status import BROKEN, WITHOUT_TIME
 from attn_bench.store import runs
 from attn_bench.store.info import RunInfo
 from attn_bench.store.runs import StoredRun
@@ -167,7 +167,7 @@ def _judge_without_time(exact: Finding, *, is_wanted: bool) -> Finding:
     is_wanted: whether the times of the runs are compared.
     """
     if not is_wanted:
-        return replace(exact, reason="time was not compared")
+        return replace(exact, reason=WITHOUT_TIME)
     reason = "this case was not timed in both runs"
     return combine(exact, make_finding(exact.case_id, exact.module, "undecided", reason))
 

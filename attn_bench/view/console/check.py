@@ -34,7 +34,7 @@ def show(answer: Answer) -> None:
     if notable:
         line("")
     if lines := versions.side_by_side(answer.rows, answer.findings):
-        columns = [Column(h, "left" if i < 2 else "right") for i, h in enumerate(versions.HEADINGS)]
+        columns = [Column(h, "left" if i < 3 else "right") for i, h in enumerate(versions.HEADINGS)]
         print_table(console, columns, [list(map(escape, each)) for each in lines], repeated=2)
     for note in answer.notes:
         paragraph(f"note: {describe(note)}")

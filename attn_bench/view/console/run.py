@@ -83,7 +83,9 @@ def show_answer(console: Console, found: Answer) -> None:
     console.print()
     if found.lines:
         columns = [Column(heading, "left") for heading in found.headings]
-        print_table(console, columns, [list(map(escape, cells)) for cells in found.lines])
+        is_check = found.headings[0] == "verdict"  # whose second column names the case
+        lines = [list(map(escape, cells)) for cells in found.lines]
+        print_table(console, columns, lines, repeated=2 if is_check else 1)
 
 
 def show_tables(console: Console, rows: Sequence[Row], baseline: str) -> None:

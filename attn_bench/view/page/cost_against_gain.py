@@ -67,7 +67,7 @@ def draw_points(points: Sequence[Point]) -> Picture:
         return Picture(
             NAME,
             TITLE,
-            missing="No paper gives gains for two variants that were measured at the same shape.",
+            missing="No paper gives gains for two variants whose cost is known at the same shape.",
         )
     has_several = len({point.condition for point in points}) > 1
     panels = [
@@ -153,7 +153,8 @@ def _draw_gain(axes: Axes, points: Sequence[Point]) -> None:
             zorder=2,
         )
     _set_limits(axes, points)
-    axes.set_ylabel("published top-1 gain, points")
+    is_mixed = any(point.gain.paper == OWN for point in points)
+    axes.set_ylabel(f"{'' if is_mixed else 'published '}top-1 gain, points")
     if points[0].backbone:
         axes.set_xlabel("added latency, %")
     else:
@@ -184,7 +185,7 @@ def _label_points(axes: Axes, points: Sequence[Point]) -> None:
     places = [(p.gain.points - low) / (high - low) for p in points]
     for place, p in zip(spread(places, 0.056), points, strict=True):
         axes.annotate(
-            short(p.name),
+            short(f"{p.name} (yours)" if p.gain.paper == OWN else p.name),
             (_place(p)[0], p.gain.points),
             (1.05, place),
             textcoords="axes fraction",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 from attn_bench.jobs.recommend.limits import Limit, known_interval
 from attn_bench.model import units
 from attn_bench.model.case import PLAIN
-from attn_bench.model.row import Row
+from attn_bench.model.row import LARGEST, SMALLEST, Row
 from attn_bench.view.page.drawing import Panel, Picture
 from attn_bench.view.page.lines import Mark, draw_intervals, height_of, name_row
 from attn_bench.view.page.shown import Role, Shown, group_rows
+from attn_bench.view.summary import show_change
 
 NAME, TITLE = "costs", "What each module costs"
 SIGNS: Mapping[Role, str] = {
@@ -57,7 +59,9 @@ def _latencies(members: Members) -> list[Mark]:
     for each, row in members:
         if (interval := known_interval(row, "latency_us")) is not None:
             scaled = interval.times(1e-3)
-            found.append(_mark(each, row, scaled, units.with_interval(scaled)))
+            is_known = row.latency_us is not None
+            figure = units.with_interval(scaled) if is_known else units.UNCLEAR
+            found.append(_mark(each, row, scaled, figure))
     return sorted(found, key=_order)
 
 
@@ -67,8 +71,7 @@ def _changes(members: Members) -> list[Mark]:
         ratio = known_interval(row, "ratio")
         if row.variant != PLAIN and ratio is not None:
             value, lo, hi = (100 * (end - 1) for end in ratio.times(1))
-            figure = units.change_with_interval(ratio.times(1))
-            found.append(_mark(each, row, (value, lo, hi), figure))
+            found.append(_mark(each, row, (value, lo, hi), show_change(row)))
     return sorted(found, key=_order)
 
 
@@ -90,17 +93,22 @@ def _latency_of_plain(members: Members) -> str:
 def _limit(members: Members) -> float | None:
     """The limit of latency that was asked for, on the axis of the panel."""
     each, row = members[0]
+    limit = _latency_limit(each)
+    if limit is None:
+        return None
+    if row.backbone is not None:
+        return 100 * (limit.most - 1) if limit.is_relative else None
+    baseline = next((r for s, r in members if r.variant == s.baseline), None)
+    of = getattr(baseline, "latency_us", None) if limit.is_relative else 1.0
+    return None if of is None else limit.most * of * 1e-3
+
+
+def _latency_limit(each: Shown) -> Limit | None:
     for text in each.kept.limits if each.kept else ():
         metric, _, amount = text.partition(" ")
         if metric != "latency":
             continue
-        try:
+        with suppress(ValueError):  # of a damaged answer
             limit = Limit.read(metric, amount)
-        except ValueError:  # a damaged answer
-            continue
-        if row.backbone is not None:
-            return 100 * (limit.most - 1) if limit.is_relative else None
-        baseline = next((r for s, r in members if r.variant == s.baseline), None)
-        of = getattr(baseline, "latency_us", None) if limit.is_relative else 1.0
-        return None if of is None else limit.most * of * 1e-3
+            return limit if SMALLEST <= limit.most <= LARGEST else None
     return None

@@ -24,12 +24,15 @@ def read_gains(file: Path) -> Mapping[str, float]:
     try:
         text = read_bytes(file).decode("utf-8-sig")
         reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
-        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-        if missing:
-            raise RequestError(f"{file}:1: the column {missing[0]!r} is missing: variant,gain")
+        headings = reader.fieldnames or ()
+        for name in COLUMNS:
+            if list(headings).count(name) != 1:
+                raise RequestError(f"{file}:1: must have one column {name!r}: variant,gain")
         found: dict[str, float] = {}
         for line in reader:
             place = f"{file}:{reader.line_num}"
+            if line.get(None) is not None:
+                raise RequestError(f"{place}: more cells than the heading has (write 1.5, not 1,5)")
             variant, gain = (str(line[name] or "").strip() for name in COLUMNS)
             if not variant or variant in found:
                 what = f"{variant!r} is there twice" if variant else "the variant is missing"
@@ -42,7 +45,7 @@ def read_gains(file: Path) -> Mapping[str, float]:
 
 def _points(text: str, place: str) -> float:
     try:
-        points = float(text)
+        points = float(text) if "_" not in text else math.nan
     except ValueError:
         points = math.nan
     if not abs(points) <= MOST:

@@ -16,7 +16,7 @@ from attn_bench.view.page import figures, page
 from attn_bench.view.page.drawing import FileFormat, Picture, write_panel
 from attn_bench.view.page.own_gains import read_gains
 from attn_bench.view.page.points import NONE
-from attn_bench.view.page.shown import Shown, name_runs
+from attn_bench.view.page.shown import name_runs
 
 LONGEST_NAME = 48
 
@@ -48,7 +48,7 @@ def report(
     with naming(file):
         check_writable(file)
     shown = name_runs([_select(run, where, modules) for run in stored])
-    drawn = figures.make_pictures(shown, _read_own(gain, shown))
+    drawn = figures.make_pictures(shown, _read_own(gain, stored))
     content = page.render(shown, drawn).encode(errors="backslashreplace")
     with naming(file):
         if out:
@@ -67,15 +67,20 @@ def report(
     ]
 
 
-def _read_own(gain: str | None, shown: Sequence[Shown]) -> Mapping[str, float]:
+def _read_own(gain: str | None, stored: Sequence[StoredRun]) -> Mapping[str, float]:
     """The gains of the file. Raises RequestError for a variant that no run has."""
     if gain is None:
         return NONE
     found = read_gains(Path(gain))
-    names = {row.variant for each in shown for row in each.run.rows}
+    names = {row.variant for run in stored for row in run.rows}
     for variant in found:
         if variant not in names:
-            raise RequestError(f"{gain}: unknown variant {variant!r}{nearest(variant, names)}")
+            raise RequestError(
+                f"{gain}: unknown variant {variant[:LONGEST_NAME]!r}{nearest(variant, names)}"
+            )
+    measured = {row.variant for run in stored for row in run.rows if row.ratio is not None}
+    if not measured & found.keys():
+        raise RequestError(f"{gain}: no variant of it has a known ratio in these runs")
     return found
 
 
@@ -106,8 +111,10 @@ def _save(pictures: Sequence[Picture], folder: Path, format_: FileFormat) -> lis
 
 def _new_name(file: Path, taken: Sequence[Path]) -> Path:
     """The file, or the file with a number if a panel has this name already."""
-    number = sum(other.stem.startswith(file.stem) for other in taken)
-    return file.with_stem(f"{file.stem}-{number + 1}") if file in taken else file
+    new, number = file, 2
+    while new in taken:
+        new, number = file.with_stem(f"{file.stem}-{number}"), number + 1
+    return new
 
 
 def _file_name(title: str) -> str:
@@ -117,4 +124,7 @@ def _file_name(title: str) -> str:
     'costs-8x256x56x56-plain-3-1-ms'
     """
     words = title.replace("×", "x").encode("ascii", "ignore").decode()
-    return re.sub(r"[^A-Za-z0-9_.]+", "-", words).strip("-.")[:LONGEST_NAME] or "figure"
+    words = re.sub(r"[^A-Za-z0-9_.]+", "-", words).strip("-.")
+    if len(words) > LONGEST_NAME:
+        words = words[:LONGEST_NAME].rpartition("-")[0] or words[:LONGEST_NAME]
+    return words or "figure"

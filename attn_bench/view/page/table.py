@@ -21,6 +21,7 @@ from attn_bench.view.summary import (
 )
 
 FILTERED = ("run", "module", "extent", "shape", "fits", *AXIS_NAMES, "status")
+TWICE = ("module", "extent", "params")  # headings of the console as well
 SHAPE = "input, N×C×H×W"
 FITS = "whether it keeps the limits that were asked for"
 
@@ -170,7 +171,7 @@ def _raw_column(name: str, rows: Sequence[Row]) -> Column:
     faulty = name == "status" and any(row.status != "ok" for row in rows)
     about = f"{ABOUT[name]}, in {UNIT[name]}" if UNIT[name] else ABOUT[name]
     cell = _extent if name == "extent" else _plain(name)
-    return Column(name, name, about, numeric, cell, shown=faulty)
+    return Column(name, f"{name} (csv)" if name in TWICE else name, about, numeric, cell, faulty)
 
 
 def _plain(name: str) -> Callable[[Case], TableCell]:

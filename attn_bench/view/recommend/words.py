@@ -149,7 +149,11 @@ def _nothing_fits(choice: Choice) -> tuple[str, str, str]:
         )
 
     nearest = min(measured, key=beyond)
-    stages = ", or put modules into fewer stages (--place)" if nearest.row.backbone else ""
+    stages = (
+        ", or put modules into fewer stages (--place)"
+        if nearest.row.backbone
+        else "; of a stage, it is relative to a copy of the input (--share-of 80ms: of a network)"
+    )
     has_unknown = any(c.fits == "unknown" for c in measured)
     keeps = "is known to keep" if has_unknown else "keeps"
     return (
@@ -165,7 +169,10 @@ def say_how_long(answer: Recommendation) -> list[str]:
     if more is None:
         return []
     found = []
-    if more.needs is not None:
+    is_crowded = "other_load" in answer.info.warnings
+    if is_crowded:
+        found.append("Other programs took much of the machine: close them, and measure again.")
+    if more.needs is not None and not is_crowded:
         then = answer.info.settings
         has_more = more.needs.sessions > then.sessions
         # With as many sessions and no more time, the figures of this answer would be reused.

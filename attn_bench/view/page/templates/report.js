@@ -59,7 +59,8 @@
     fold();
     let shown = 0;
     for (const row of rows) {
-      const text = row.textContent.toLowerCase();
+      const seen = [...row.cells].filter((cell) => !cell.hidden).map((cell) => cell.textContent);
+      const text = seen.join(" ").toLowerCase();
       row.hidden = !(
         words.every((word) => text.includes(word)) &&
         wanted.every(([index, value]) => row.cells[index].textContent === value)
@@ -148,10 +149,12 @@
 
   function strips(sessions) {
     const all = sessions.flat();
-    const [low, high] = [Math.min(...all), Math.max(...all)];
-    const [left, right, step] = [90, 560, 22];
+    const ranked = [...all].sort((a, b) => a - b);
+    // Outliers lie at the edge: they would squeeze all others.
+    const [low, high] = [ranked[0], ranked[Math.floor(0.97 * (ranked.length - 1))]];
+    const [left, right, step] = [160, 560, 22];
     const height = step * sessions.length + 44;
-    const x = (value) => left + ((right - left) * (value - low)) / (high - low || 1);
+    const x = (value) => left + ((right - left) * (Math.min(value, high) - low)) / (high - low || 1);
     const unit = high >= 1000 ? [1e-3, "ms"] : [1, "µs"];
     const say = (value) => `${Number((value * unit[0]).toPrecision(3))} ${unit[1]}`;
     const svg = element("svg", { viewBox: `0 0 600 ${height}`, role: "img" });
@@ -159,13 +162,14 @@
     sessions.forEach((values, number) => {
       const y = step * (number + 0.5);
       const label = { ...words, x: left - 12, y: y + 4, "text-anchor": "end" };
-      svg.append(element("text", label, `session ${number + 1}`));
+      const ordered = [...values].sort((a, b) => a - b);
+      const median = ordered[Math.floor(ordered.length / 2)];
+      svg.append(element("text", label, `session ${number + 1}: ${say(median)}`));
       for (const value of values) {
         const place = { cx: x(value), cy: y, r: 3, fill: "var(--series-1)", "fill-opacity": 0.35 };
         svg.append(element("circle", place));
       }
-      const ordered = [...values].sort((a, b) => a - b);
-      const middle = x(ordered[Math.floor(ordered.length / 2)]);
+      const middle = x(median);
       const tick = { x1: middle, x2: middle, y1: y - 8, y2: y + 8, stroke: "var(--ink)" };
       svg.append(element("line", { ...tick, "stroke-width": 2 }));
     });
@@ -173,7 +177,7 @@
       const label = { ...words, x: x(value), y: height - 24, "text-anchor": anchor };
       svg.append(element("text", label, say(value)));
     }
-    const about = "time of one call by session; a dot is a block, the line is the median";
+    const about = "time of one call: a dot is a block, the line is the median of a session; outliers at the edge";
     svg.setAttribute("aria-label", `${about}: ${say(low)} to ${say(high)}`);
     svg.append(element("text", { ...words, x: left, y: height - 6 }, about));
     return svg;
@@ -197,7 +201,7 @@
     detail.className = "detail";
     cell.className = "samples";
     cell.colSpan = headings.length;
-    cell.append(found.length ? strips(found) : "This case has no samples.");
+    cell.append(found.length ? strips(found) : "This page has no samples of this case.");
     row.setAttribute("aria-expanded", "true");
     row.after(detail);
   }
@@ -230,8 +234,8 @@
   controls.hidden = false;
   controls.addEventListener("submit", (event) => event.preventDefault());
   controls.addEventListener("input", () => {
-    filter();
     choose();
+    filter();
     keep();
   });
   controls.addEventListener("reset", () => {
