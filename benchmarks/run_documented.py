@@ -60,8 +60,9 @@ def prepare(folder: Path, page: str) -> None:
     shutil.copy(ROOT / "tests" / "data" / "my_net.py", folder)
     (file,) = (each for each in PAGES if each.name == page and each.parent.name != "results")
     text = file.read_text(encoding="utf-8")
-    for name, content in FILE.findall(text):
-        (folder / name).write_text(content, encoding="utf-8")
+    for shown in ((ROOT / "docs" / "own_module.md").read_text(encoding="utf-8"), text):
+        for name, content in FILE.findall(shown):
+            (folder / name).write_text(content, encoding="utf-8")
     for content in README_MODULE.findall(text):
         (folder / "my_gate.py").write_text(content, encoding="utf-8")
     suite = re.search(r"`my_suite.toml`, names.*?```toml\n(.*?)^```", text, re.M | re.S)
