@@ -54,8 +54,8 @@ def measure(called: CalledCase) -> Mapping[str, Any]:
     edits={
         f"{A}model/metrics.py": (
             (
-                "    peak_memory_bytes: int | None = column(",
-                """    state_tensors: int | None = column(
+                "    peak_memory_bytes: Number | None = column(",
+                """    state_tensors: Number | None = column(
         "",
         "tensors of the state dict",
         heading="tensors",
@@ -64,7 +64,7 @@ def measure(called: CalledCase) -> Mapping[str, Any]:
         limit="tensors",
         example="30",
     )
-    peak_memory_bytes: int | None = column(""",
+    peak_memory_bytes: Number | None = column(""",
             ),
         )
     },
@@ -100,13 +100,14 @@ TIMED_METRIC = Change(
             ),
         ),
         f"{A}worker/devices/cpu.py": (
+            ("import resource\n", "import resource\nimport time\n"),
             (
-                "            start = clock()\n",
-                "            start = clock()\n            cpu_start = time.process_time()\n",
+                "            start = _clock()\n",
+                "            start = _clock()\n            cpu_start = time.process_time()\n",
             ),
             (
-                "            end = clock()\n",
-                "            end = clock()\n            cpu_end = time.process_time()\n",
+                "            end = _clock()\n",
+                "            end = _clock()\n            cpu_end = time.process_time()\n",
             ),
             (
                 "first_call_s=(start - begin) / 1e9,",
