@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from attn_bench.model import units
-from attn_bench.model.environment import Disturbance, Environment
+from attn_bench.model.environment import Disturbance, Environment, is_overloaded
 
 Advice = Callable[[Environment], str]
 
 
 def _other_load(seen: Environment) -> str:
-    return (
-        f"other processes used {seen.other_load_cores or 0.0:.1f} of {seen.cores_usable or 1} "
-        "cores while measuring: figures need more time to be precise; close them or raise --budget"
-    )
+    load, cores = seen.other_load_cores or 0.0, seen.cores_usable or 1
+    if is_overloaded(seen):
+        what = "no time is valid for a quiet machine; close them, and measure again"
+    else:
+        what = "figures need more time to be precise; close them or raise --budget"
+    return f"other processes used {load:.1f} of {cores} cores while measuring: {what}"
 
 
 def _stolen_time(seen: Environment) -> str:

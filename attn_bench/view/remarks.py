@@ -102,7 +102,8 @@ def _describe_precision(rows: Sequence[Row], baseline: str, info: RunInfo) -> li
     reached = [ratio for ratio in ratios if ratio.half_width <= precision * ratio.value]
     if not ratios:
         none = ["No ratio is known well enough to be shown."] if measured else []
-        return [*none, *describe_needs(info.needs, info.settings)]
+        needs = [] if "other_load" in info.warnings else describe_needs(info.needs, info.settings)
+        return [*none, *needs]
     if len(reached) == len(measured):
         return [f"Every ratio is known to ± {units.percent(precision)} or better."]
     widest = max(ratio.half_width / ratio.value for ratio in ratios)

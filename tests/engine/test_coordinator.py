@@ -697,18 +697,21 @@ def test_what_scatters_is_undecided() -> None:
     assert verdicts(times, budget_s=10) == {"se": "undecided", "identity": "same"}
 
 
-def test_a_heavier_version_is_not_timed() -> None:
-    """What has grown fails by that alone: no block is spent on it."""
+@pytest.mark.parametrize("fail_fast", [False, True])
+def test_a_heavier_version_is_timed_unless_it_must_fail_fast(fail_fast: bool) -> None:
+    """What has grown fails by that alone: with --fail-fast, no block is spent on it."""
     plan = Plan((SE, IDENTITY), {SE.id: IDENTITY.id, IDENTITY.id: IDENTITY.id}, {})
     sides = two_sides(plan, {"se", "identity"}, {"se", "identity"})
-    judge = PairJudge(sides, Tolerances(), 1.0)
+    judge = PairJudge(sides, Tolerances(), 1.0, fail_fast)
     script = Script(
         lambda *_: 0.001, lambda case: Facts(params=2 if case.variant.module == "se" else 1)
     )
     run = Run(script, sides.plan, judge=judge, sessions=5).whole()
     found = judge.findings(run.coordinator.outcomes, run.coordinator.timings)
     assert [finding.verdict for finding in found] == ["heavier", "same"]
-    assert {block.case_id for block in run.blocks} == {IDENTITY.id, IDENTITY.baseline.id}
+    timed = {block.case_id for block in run.blocks}
+    assert {IDENTITY.id, IDENTITY.baseline.id} <= timed
+    assert ({SE.id, SE.baseline.id} <= timed) is not fail_fast
 
 
 def test_two_codes_are_not_mixed() -> None:
