@@ -19,7 +19,7 @@ from attn_bench.view import findings
 from attn_bench.view.json_answer import read_kept
 from attn_bench.view.notes import describe
 from attn_bench.view.remarks import name_baseline
-from attn_bench.view.summary import group_title, is_among_fastest
+from attn_bench.view.summary import group_title, is_among_fastest, show_change
 
 MOST_WINNERS = 2  # sentences
 MOST_SLOWER = 4  # modules in one sentence
@@ -208,11 +208,11 @@ def _of_networks(groups: Groups) -> Answer | None:
             continue
         least, *alike = fastest
         most = max(others, key=lambda row: row.ratio or 0.0)
-        ends = ("", "") if most in fastest else (name_variant(most), _change(most))
-        lines.append((title, _latency(plain), _list(fastest), _change(least), *ends))
+        ends = ("", "") if most in fastest else (name_variant(most), show_change(most))
+        lines.append((title, _latency(plain), _list(fastest), show_change(least), *ends))
         error = f"; {_list(alike)} may add as little" if alike else ""
         sentences.append(
-            f"{name_variant(least)} adds the least latency to {title}: {_change(least)}{error}."
+            f"{name_variant(least)} adds the least latency to {title}: {show_change(least)}{error}."
         )
     if not lines:
         return None
@@ -220,11 +220,6 @@ def _of_networks(groups: Groups) -> Answer | None:
         sentences = ["The table names the module that adds the least latency to each network."]
     headings = ("network", "plain", "adds least", "latency", "adds most", "latency")
     return Answer(tuple(sentences), headings=headings, lines=tuple(lines))
-
-
-def _change(row: Row) -> str:
-    ratio = row.interval("ratio")
-    return units.change_with_interval(ratio.times(1) if ratio else None)
 
 
 # --- a check --------------------------------------------------------------------------------------
