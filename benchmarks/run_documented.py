@@ -63,6 +63,7 @@ def prepare(folder: Path, page: str) -> None:
     for shown in ((ROOT / "docs" / "own_module.md").read_text(encoding="utf-8"), text):
         for name, content in FILE.findall(shown):
             (folder / name).write_text(content, encoding="utf-8")
+    shutil.copy(folder / "my_attn.py", folder / "my_attn_v1.py")
     for content in README_MODULE.findall(text):
         (folder / "my_gate.py").write_text(content, encoding="utf-8")
     suite = re.search(r"`my_suite.toml`, names.*?```toml\n(.*?)^```", text, re.M | re.S)

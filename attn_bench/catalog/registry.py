@@ -148,6 +148,7 @@ def register(
     (see `Entry.build`) and returns an `nn.Module` that maps NCHW to the same shape.
 
     extents: the valid extents: a list, "any" or "power_of_two"; None for a module without extents.
+        The factory gets a global extent as 0.
     paper: the paper that published it, as "arXiv:1810.12348".
     summary: one line for `list modules`; by default the first line of the docstring.
     arguments: arguments that this name fixes.

@@ -15,8 +15,8 @@ from attn_bench.model.run import CheckAnswer
 from attn_bench.model.status import COUNTED
 from attn_bench.store.reading import read_record
 from attn_bench.store.runs import StoredRun
-from attn_bench.view import findings
-from attn_bench.view.json_answer import read_kept
+from attn_bench.view import findings, versions
+from attn_bench.view.json_answer import Kept, read_kept
 from attn_bench.view.notes import describe
 from attn_bench.view.remarks import name_baseline
 from attn_bench.view.summary import group_title, is_among_fastest, show_change
@@ -34,12 +34,16 @@ class Answer:
 
     title: the question; empty if the title of the suite is the question.
     headings, lines: a small table; empty if the sentences are the whole answer.
+    legend: the meaning of its signs.
+    is_whole: whether its table has all figures of the run, which need no other table.
     """
 
     sentences: tuple[str, ...]
     title: str = ""
     headings: tuple[str, ...] = ()
     lines: tuple[tuple[str, ...], ...] = ()
+    legend: tuple[str, ...] = ()
+    is_whole: bool = False
 
 
 def find_answer(run: StoredRun) -> Answer | None:
@@ -49,9 +53,9 @@ def find_answer(run: StoredRun) -> Answer | None:
     """
     info = run.info
     if (kept := read_kept(run.path)) is not None:
-        return Answer(kept.sentences, kept.question)
+        return _of_recommendation(kept)
     if info.check is not None:
-        return _of_check(info.check)
+        return _of_check(info.check, run.rows)
     if info.suite.published or info.kind != "run":
         return None
     if not info.suite.timed:
@@ -222,6 +226,19 @@ def _of_networks(groups: Groups) -> Answer | None:
     return Answer(tuple(sentences), headings=headings, lines=tuple(lines))
 
 
+# --- a recommendation -----------------------------------------------------------------------------
+
+
+def _of_recommendation(kept: Kept) -> Answer:
+    table = kept.table
+    if table is None:
+        return Answer(kept.sentences, kept.question)
+    legend = (*table.legend, *(f"- {caveat}" for caveat in kept.caveats))
+    width = len(table.headings)
+    lines = tuple((*line, *[""] * (width - len(line))) for line in table.lines)
+    return Answer(kept.sentences, kept.question, table.headings, lines, legend, is_whole=True)
+
+
 # --- a check --------------------------------------------------------------------------------------
 
 
@@ -240,8 +257,12 @@ def compare_runs(old: StoredRun, new: StoredRun) -> Answer | None:
     return replace(answer, sentences=(*answer.sentences, *notes))
 
 
-def _of_check(kept: CheckAnswer) -> Answer:
-    return _of_findings(read_record(kept.findings, tuple[Finding, ...]), f"Against {kept.baseline}")
+def _of_check(kept: CheckAnswer, rows: Sequence[Row]) -> Answer:
+    found = read_record(kept.findings, tuple[Finding, ...])
+    answer = _of_findings(found, f"Against {kept.baseline}")
+    if both := versions.side_by_side(rows, found):
+        return replace(answer, headings=versions.HEADINGS, lines=tuple(map(tuple, both)))
+    return answer
 
 
 def _of_findings(found: Sequence[Finding], title: str) -> Answer:

@@ -84,8 +84,8 @@ def describe_visibility(findings: Sequence[Finding]) -> str | None:
     worst = f" ({_show_visible(seen[-1])} in the worst case)" if len(seen) > 1 else ""
     middle = _show_visible(seen[len(seen) // 2])
     return (
-        f"This check detects a slowdown of {middle} nine times of ten{worst}. All intervals hold "
-        f"together with {units.percent(1 - FAMILY_ERROR)} confidence."
+        f"This check detects a slowdown of {middle} nine times of ten{worst}. All intervals of "
+        f"new / old hold together with {units.percent(1 - FAMILY_ERROR)} confidence."
     )
 
 

@@ -40,10 +40,21 @@ def keep(folder: Path, text: str) -> None:
 
 
 @dataclass(frozen=True)
+class KeptTable:
+    """A table in words; a line may have fewer cells than there are headings."""
+
+    headings: Annotated[tuple[str, ...], MinLen(1)]
+    lines: tuple[tuple[str, ...], ...]
+    legend: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Kept:
     """A kept recommendation.
 
     sentences: the reasons, and what would decide the rest.
+    caveats: the assumptions of the choice.
+    table: the candidates as the console shows them; None in an answer of an earlier version.
     limits: as they were asked for (`latency +5%`).
     chosen: the case that is recommended.
     fits: whether each case keeps the limits.
@@ -51,6 +62,8 @@ class Kept:
 
     question: str
     sentences: tuple[str, ...]
+    caveats: tuple[str, ...]
+    table: KeptTable | None
     limits: tuple[str, ...]
     chosen: str | None
     fits: Mapping[str, str]
@@ -70,9 +83,11 @@ class _Stored:
     question: Annotated[str, MinLen(1)]
     reasons: Annotated[tuple[str, ...], MinLen(1)]
     to_decide: tuple[str, ...]
+    unknown: tuple[str, ...]
     limits: tuple[str, ...]
     chosen: str | None
     candidates: tuple[_Candidate, ...]
+    table: KeptTable | None = None
 
 
 def read_kept(folder: Path) -> Kept | None:
@@ -90,6 +105,8 @@ def read_kept(folder: Path) -> Kept | None:
     return Kept(
         stored.question,
         (*stored.reasons, *stored.to_decide),
+        stored.unknown,
+        stored.table,
         stored.limits,
         chosen[0] if chosen else None,
         {case: each.fits for case, each in cases.items()},

@@ -25,6 +25,9 @@ def write(run: StoredRun, columns: Sequence[str]) -> str:
         if answer.lines:
             lines = [list(map(markdown, line)) for line in answer.lines]
             parts.append(markdown_table(answer.headings, lines))
+        parts += [f"{markdown(words)}\n" for words in answer.legend]
+        if answer.is_whole:
+            sheets = []
     for sheet in sheets:
         parts += [f"#### {markdown(sheet.title)}\n", _table(sheet)]
     parts += [f"{markdown(words)}\n" for words in make_legends(run.rows) if sheets]

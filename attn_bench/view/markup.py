@@ -14,3 +14,12 @@ def escape(text: str) -> str:
     \[bold]\u001b[31m
     """
     return markup.escape(printable(text))
+
+
+def unmark(text: str) -> str:
+    r"""The words of markup.
+
+    >>> unmark("[bold]se[/] \\[4]")
+    'se [4]'
+    """
+    return markup.render(text).plain

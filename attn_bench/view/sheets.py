@@ -39,14 +39,12 @@ def make_sheets(run: StoredRun, columns: Sequence[str]) -> Iterator[Sheet]:
     baseline = name_baseline(run.rows, run.info)
     for summary in summarise(run.rows, baseline):
         lines = [
-            (
-                Cell(line.name),
-                Cell(units.plain(line.row.extent)),
-                *(line.cells or (Cell(line.row.status),)),
-            )
+            (*map(Cell, summary.words(line)), *(line.cells or (Cell(line.row.status),)))
             for line in summary.lines
         ]
-        yield Sheet(summary.title, summary.headings(baseline), lines, words=2)
+        headings = summary.headings(baseline)
+        words = len(headings) - len(summary.columns)
+        yield Sheet(summary.title, headings, lines, words)
 
 
 def show_cell(row: Row, column: str) -> str:

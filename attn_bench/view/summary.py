@@ -68,8 +68,17 @@ class Summary:
     lines: tuple[Line, ...]
 
     def headings(self, baseline: str) -> list[str]:
-        """The headings of the whole table, whose first columns are module and extent."""
-        return ["module", "extent", *(self.heading(column, baseline) for column in self.columns)]
+        """The headings of the whole table: of its words, then of its figures."""
+        words = ["module", "extent"] if self._has_extents else ["module"]
+        return [*words, *(self.heading(column, baseline) for column in self.columns)]
+
+    def words(self, line: Line) -> list[str]:
+        """The first cells of a line: the module, and the extent if any line has one."""
+        return [line.name, units.plain(line.row.extent)] if self._has_extents else [line.name]
+
+    @property
+    def _has_extents(self) -> bool:
+        return any(line.row.extent is not None for line in self.lines)
 
     def heading(self, metric: Metric, baseline: str) -> str:
         """The heading of `metric`."""

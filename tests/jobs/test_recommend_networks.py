@@ -196,7 +196,7 @@ def test_several_stages_and_batches(cli: Cli, folder: Path) -> None:
         *("1×8×8×8", "2×8×8×8", "1×16×4×4", "2×16×4×4")
     ]
     heading = next(line for line in done.stdout.splitlines() if line.startswith("candidate"))
-    assert heading.split()[:4] == ["candidate", "ms", "share", "latency"]
+    assert heading.split()[:5] == ["candidate", "ms", "share", "%", "latency"]
 
 
 def test_modules_of_the_users_are_candidates(cli: Cli, folder: Path) -> None:
@@ -230,6 +230,9 @@ def test_the_page_opens_with_the_answer(cli: Cli, folder: Path) -> None:
     page = (run / "report.html").read_text("utf-8")
     assert page.index('class="answer"') < page.index("<nav")
     assert found["reasons"][0].replace("'", "&#39;") in page
+    shown = cli("show", str(run)).stdout
+    assert found["reasons"][0] in " ".join(shown.split())
+    assert found["table"]["legend"][-1].strip() in " ".join(shown.split())  # whose gains they are
     (run / "answer.json").write_text('{"schema": 1, "question": 3}', encoding="utf-8")
     damaged = cli("report", str(run))
     assert damaged.returncode == 2

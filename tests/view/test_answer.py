@@ -99,6 +99,14 @@ def test_the_answer_of_a_check_is_its_findings() -> None:
     assert found.lines[0][0] == "slower"
 
 
+def test_a_table_without_extents_has_no_column_for_them() -> None:
+    """Markdown and LaTeX have the column where a module of the shape has an extent."""
+    rows = [row("a", 200, 8), row("b", 300, 9)]
+    text = FORMATS["markdown"](StoredRun(Path("nowhere"), INFO, rows), [])
+    assert "| module | latency" in text
+    assert "extent" not in text
+
+
 @pytest.mark.parametrize("width", [40, 80, 100, 140])
 def test_a_wide_table_is_printed_in_parts(width: int) -> None:
     """Each part repeats the first column; nothing is cut, and no line is wider than the console."""
@@ -144,11 +152,21 @@ def test_chosen_columns_have_the_digits_of_their_interval() -> None:
 def test_latex_has_a_table_for_each_shape() -> None:
     """With booktabs' rules, a label, a caption that names machine and method, the best in bold."""
     text = FORMATS["latex"](runs.load(REFERENCE), [])
-    assert text.count(r"\begin{table}") == text.count(r"\bottomrule") == 4
+    assert text.count(r"\begin{table*}") == text.count(r"\bottomrule") == 4
     assert r"\label{tab:ge-extents-8-256-56-56}" in text
     assert "AMD EPYC" in text
     assert "95 \\% confidence intervals" in text
     assert r"ge\_theta\_minus & global & \textbf{0.79 $\pm$ 0.03} & 1.63" in text
+
+
+def test_a_latex_table_of_chosen_columns_is_in_words() -> None:
+    """Headings are words with units, few columns fit one column, and the caption has the shape."""
+    run = runs.load(REFERENCE)
+    some = replace(run, rows=tuple(row for row in run.rows if row.channels == 256))
+    text = FORMATS["latex"](some, ["module", "latency_us", "macs"])
+    assert r"\begin{table}" in text
+    assert r"module & latency ($\mu$s) & MACs \\" in text
+    assert r", at 8$\times$256$\times$56$\times$56." in text
 
 
 def test_hostile_words_are_letters_in_latex() -> None:

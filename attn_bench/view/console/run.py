@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from attn_bench.model import units
 from attn_bench.model.request import show_resume
@@ -59,7 +59,7 @@ def show(run: StoredRun) -> None:
         show_answer(console, found)
     if info.suite.published:
         show_published(rows, info)
-    elif any(map(summary.has_figures, rows)):
+    elif (found is None or not found.is_whole) and any(map(summary.has_figures, rows)):
         show_tables(console, rows, remarks.name_baseline(rows, info))
     for words in remarks.list_remarks(rows, info):
         paragraph(words)
@@ -82,10 +82,16 @@ def show_answer(console: Console, found: Answer) -> None:
         console.print(f"[bold]{escape(sentence)}[/]")
     console.print()
     if found.lines:
-        columns = [Column(heading, "left") for heading in found.headings]
-        is_check = found.headings[0] == "verdict"  # whose second column names the case
+        align: Literal["left", "right"] = "right" if found.is_whole else "left"
+        first, *others = found.headings
+        columns = [Column(first, "left"), *(Column(heading, align) for heading in others)]
+        is_check = "verdict" in found.headings  # whose second column names the case
         lines = [list(map(escape, cells)) for cells in found.lines]
         print_table(console, columns, lines, repeated=2 if is_check else 1)
+    for words in found.legend:
+        paragraph(words)
+    if found.legend:
+        line("")
 
 
 def show_tables(console: Console, rows: Sequence[Row], baseline: str) -> None:
@@ -93,17 +99,17 @@ def show_tables(console: Console, rows: Sequence[Row], baseline: str) -> None:
     for each in summary.summarise(rows, baseline):
         module, *others = each.headings(baseline)
         columns = [Column(module, "left"), *(Column(heading) for heading in others)]
-        body = [_cells(one) for one in each.lines]
-        print_table(console, columns, body, title=each.title, repeated=2)
+        body = [[*map(escape, each.words(one)), *_figures(one)] for one in each.lines]
+        words = len(columns) - len(each.columns)
+        print_table(console, columns, body, title=each.title, repeated=words)
     for legend in summary.make_legends(rows):
         console.print(f"[dim]{legend}[/]")
     console.print()
 
 
-def _cells(shown: summary.Line) -> list[str]:
-    extent = "" if shown.row.extent is None else str(shown.row.extent)
+def _figures(shown: summary.Line) -> list[str]:
     figures = [f"[bold green]{c.text}*[/]" if c.best else f"{c.text} " for c in shown.cells]
-    return [escape(shown.name), escape(extent), *(figures or [f"[dim]{shown.row.status}[/]"])]
+    return figures or [f"[dim]{shown.row.status}[/]"]
 
 
 def show_published(rows: Sequence[Row], info: RunInfo) -> None:

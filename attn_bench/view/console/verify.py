@@ -57,13 +57,22 @@ def _show_matrix(rows: Sequence[VerifiedVariant]) -> None:
     """Show the matrix. The names of the columns form stairs, so that they fit in full."""
     signs, bar = _choose_signs()
     width = max(width_of(row.variant.label) for row in rows)
-    for index, check in enumerate(CHECKS):
+    checks = [check for check in CHECKS if any(check in row.checked for row in rows)]
+    for index, check in enumerate(checks):
         line(f"{'':{width}}  {f'{bar} ' * index}{check}")
     console = open_stdout()
     for row in rows:
-        cells = [_mark(row.checked.get(check), signs) for check in CHECKS]
+        cells = [_mark(row.checked.get(check), signs) for check in checks]
         label = row.variant.label + " " * (width - width_of(row.variant.label))
         console.print(f"{escape(label)}  {' '.join(cells)}".rstrip())
+    found = {result.verdict for row in rows for result in row.checked.values()}
+    key = [f"{sign} {_name(verdict)}" for verdict, sign in signs.items() if verdict in found]
+    line("")
+    line(", ".join(key))
+
+
+def _name(verdict: CheckVerdict) -> str:
+    return verdict.replace("_", " ")
 
 
 def _choose_signs() -> tuple[Mapping[CheckVerdict, str], str]:
@@ -84,8 +93,8 @@ def _mark(checked: Checked | None, signs: Mapping[CheckVerdict, str]) -> str:
 def _show_reasons(rows: Sequence[VerifiedVariant]) -> None:
     """Show every reason once, with its variants or their number."""
     for (verdict, check, reason), labels in _group_reasons(rows).items():
-        title = "note" if verdict == "passed" else verdict.replace("_", " ")
-        line(f"{title}: {check}: {reason}")
+        title = "note" if verdict == "passed" else _name(verdict)
+        line(f"{title}: {check}: {reason.removeprefix(f'{check}: ')}")
         name_all = verdict in ("failed", "lost") or len(labels) <= remarks.FEW
         for label in labels if name_all else [f"{len(labels)} variants"]:
             line(f"    {label}")

@@ -8,7 +8,8 @@ from typing import Any
 
 from attn_bench.jobs.recommend.answer import Recommendation
 from attn_bench.view.json_answer import as_json
-from attn_bench.view.recommend import words
+from attn_bench.view.markup import unmark
+from attn_bench.view.recommend import table, words
 
 
 def write_json(answers: Sequence[Recommendation]) -> str:
@@ -29,6 +30,7 @@ def _describe(answer: Recommendation) -> dict[str, Any]:
         "to_decide": words.say_how_long(answer),
         "unknown": words.list_caveats(answer),
         "baseline": asdict(choice.baseline) if choice.baseline else None,
+        "table": _describe_table(answer),
         "candidates": [
             {
                 "label": candidate.label,
@@ -45,4 +47,14 @@ def _describe(answer: Recommendation) -> dict[str, Any]:
         ],
         "reused": answer.reused,
         "exit_status": answer.exit_status,
+    }
+
+
+def _describe_table(answer: Recommendation) -> dict[str, Any]:
+    """The table of the console in words, and its legend."""
+    shown = table.make_table(answer.choice, answer.request.share_of_us)
+    return {
+        "headings": shown.headings,
+        "lines": [list(map(unmark, line)) for line in shown.lines],
+        "legend": table.make_legend(answer.choice),
     }

@@ -43,7 +43,7 @@ def make_table(choice: Choice, share_of_us: float | None = None) -> Shown:
     headings = [str(metric.heading) for metric in metrics]
     headings += [f"training {LIMITS[name].heading}" for name in trained]
     if not _is_network(choice):
-        headings[:0] = ["ms", "share"] if share_of_us else ["ms"]
+        headings[:0] = ["ms", "share %"] if share_of_us else ["ms"]
     lines = [] if choice.baseline is None else [_baseline(choice, choice.baseline, share_of_us)]
     lines += [_cells(candidate, choice, share_of_us) for candidate in choice.candidates]
     places = [n for n, c in enumerate(choice.candidates) if c is choice.chosen]
@@ -66,20 +66,47 @@ def _baseline(choice: Choice, baseline: Row, share_of_us: float | None) -> list[
 
 
 def make_legend(choice: Choice) -> list[str]:
-    """The meaning of the signs and letters of the table."""
+    """The meaning of the signs and letters that the table has."""
     is_network = _is_network(choice)
     costs = "costs are changes against" if is_network else "× means times"
     plain = "the network as it is" if choice.replaces else "the plain backbone"
     baseline = plain if is_network else "a copy of the input"
+    kept = {fits for candidate in choice.candidates for fits in candidate.keeps.values()}
+    signs = {
+        f"{TAKEN} recommended": choice.chosen is not None,
+        "! beyond a limit": "no" in kept,
+        "? possibly beyond a limit": "unclear" in kept,
+    }
     lines = [
-        f"{TAKEN} recommended; ! beyond a limit, ? possibly beyond it; {costs} {baseline}; ± 95 % "
-        "interval; memory: peak of a call, beyond input and parameters."
+        "; ".join(
+            [
+                *(words for words, occurs in signs.items() if occurs),
+                f"{costs} {baseline}",
+                "± 95 % interval",
+                "memory: peak of a call, beyond input and parameters.",
+            ]
+        )
     ]
     if choice.papers:
+        gains = [g for candidate in choice.candidates for g in candidate.gains.values()]
+        origins = {gain.provenance for gain in gains}
+        has_front = any(candidate.on_front for candidate in choice.candidates)
+        signs = {
+            "( ) quoted by a secondary source": "secondary" in origins,
+            "[ ] recalled from memory": "recalled" in origins,
+            f"{FRONT} on the Pareto front of latency and gain, among the candidates that fit": (
+                has_front
+            ),
+        }
         lines.append(
-            "A, B, …: published gain in points of top-1; compare only within a column; ( ) quoted "
-            f"by a secondary source, [ ] recalled from memory; {FRONT} on the Pareto front of "
-            "latency and gain, among the candidates that fit."
+            "; ".join(
+                [
+                    "A, B, …: published gain in points of top-1",
+                    "compare only within a column",
+                    *(words for words, occurs in signs.items() if occurs),
+                ]
+            )
+            + "."
         )
         lines += [f"  {letter}  {paper}" for letter, paper in _letters(choice).items()]
     return lines
@@ -107,11 +134,10 @@ def _absolute(row: Row, metric: Metric) -> str:
 
 
 def _alone(row: Row, share_of_us: float | None) -> list[str]:
-    """The latency of a module in a stage, and its share of a network's, to the digits known."""
+    """The latency of a module in a stage, and its share of a network's."""
     found = row.interval("latency_us")
     factors = [1e-3] if share_of_us is None else [1e-3, 100 / share_of_us]
-    shown = [units.with_interval(found.times(f) if found else None) for f in factors]
-    return [text.partition(" ±")[0] + unit for text, unit in zip(shown, ("", " %"), strict=False)]
+    return [units.with_interval(found.times(f) if found else None) for f in factors]
 
 
 def _milliseconds(row: Row) -> str:

@@ -15,6 +15,7 @@ from attn_bench.model.row import Row
 from attn_bench.papers.gains import Gain, Paper
 from attn_bench.view.notes import describe_deviation
 
+MOST_NAMED = 3
 PROVENANCE = {"secondary": "quoted by a secondary source", "recalled": "recalled from memory"}
 
 
@@ -237,10 +238,10 @@ def list_unknowns(choice: Choice) -> list[str]:
         )
     found += _other_papers(choice)
     if bare := [c.label for c in choice.fitting if not c.gains and not choice.replaces]:
-        found.append(f"these fit, but no published gain is known for them: {', '.join(bare)}")
+        found.append(f"no published gain is known for {_name_few(bare)}")
     if unclear := [c.label for c in choice.candidates if c.fits == "unclear"]:
         what = "may or may not fit" if choice.limits else f"not known to ± {units.percent(KNOWN)}"
-        found.append(f"{what}: {', '.join(unclear)}")
+        found.append(f"{what}: {_name_few(unclear)}")
     for candidate in choice.candidates:
         figures = ", ".join(list_missed(candidate, choice))
         if candidate.fits == "unknown":
@@ -249,6 +250,12 @@ def list_unknowns(choice: Choice) -> list[str]:
         elif candidate.row.status == "unsupported":
             found.append(f"not possible: {candidate.label}, {figures}")
     return found
+
+
+def _name_few(labels: Sequence[str]) -> str:
+    """The names, or their number where the table shows them more clearly."""
+    few = len(labels) <= MOST_NAMED
+    return units.listing(list(labels)) if few else f"{len(labels)} of the candidates that fit"
 
 
 def _other_papers(choice: Choice) -> Iterator[str]:
