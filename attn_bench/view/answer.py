@@ -191,7 +191,7 @@ def _line_of_shape(title: str, winners: Sequence[Row], rows: Sequence[Row]) -> t
 
 def _latency(row: Row) -> str:
     latency = row.interval("latency_us")
-    return f"{units.with_interval(latency.times(1e-3) if latency else None)} ms"
+    return f"{units.with_interval(latency.times(1e-3))} ms" if latency else units.UNCLEAR
 
 
 def _pick(cells: Sequence[str], places: Sequence[int]) -> tuple[str, ...]:

@@ -27,9 +27,11 @@ def _open(stream: Any) -> Console:
 
 
 def _width(stream: Any) -> int | None:
-    """None for a terminal, whose width rich finds; else that of the terminal behind the pipe."""
+    """None for a terminal, whose width rich finds; else COLUMNS, or that of another stream."""
     if stream.isatty():
         return None
+    if (wanted := os.environ.get("COLUMNS", "")).isdecimal() and int(wanted):
+        return int(wanted)
     for other in (sys.stderr, sys.stdin):
         with suppress(OSError, ValueError, AttributeError):
             return os.get_terminal_size(other.fileno()).columns or PLAIN_WIDTH

@@ -255,7 +255,7 @@ def list_unknowns(choice: Choice) -> list[str]:
 def _name_few(labels: Sequence[str]) -> str:
     """The names, or their number where the table shows them more clearly."""
     few = len(labels) <= MOST_NAMED
-    return units.listing(list(labels)) if few else f"{len(labels)} of the candidates that fit"
+    return units.listing(list(labels)) if few else f"{len(labels)} candidates of the table"
 
 
 def _other_papers(choice: Choice) -> Iterator[str]:
