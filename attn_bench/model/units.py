@@ -99,6 +99,8 @@ def change_with_interval(interval: tuple[float, float, float] | None) -> str:
     ('0', '–')
     >>> change_with_interval((1.2, 0.73, 1.97)), change_with_interval((1.2, 0.1, 9.0))
     ('-27 … +97 %', 'unclear')
+    >>> change_with_interval((0.999, 0.96, 1.04))
+    '0 ± 4 %'
     """
     if interval is None:
         return UNKNOWN
@@ -112,7 +114,9 @@ def change_with_interval(interval: tuple[float, float, float] | None) -> str:
         return f"{lo:+.0f} … {hi:+.0f} %"
     places = _places(half_width)
     shown = max(places, 0)
-    return f"{round(value, places):+.{shown}f} ± {round(half_width, places):.{shown}f} %"
+    rounded = round(value, places)
+    text = f"{rounded:+.{shown}f}" if rounded else "0"
+    return f"{text} ± {round(half_width, places):.{shown}f} %"
 
 
 def microseconds(value: float | None) -> str:

@@ -132,7 +132,9 @@ def _noun(groups: Groups) -> str:
 def _of(count: int, groups: int, noun: str) -> str:
     if groups == 1:
         return ""
-    return f" at all {groups} {noun}" if count == groups else f" at {count} of {groups} {noun}"
+    if count == groups:
+        return f" at both {noun}" if groups == 2 else f" at all {groups} {noun}"
+    return f" at {count} of {groups} {noun}"
 
 
 def _list(rows: Sequence[Row]) -> str:
@@ -233,7 +235,7 @@ def _of_recommendation(kept: Kept) -> Answer:
     table = kept.table
     if table is None:
         return Answer(kept.sentences, kept.question)
-    legend = (*table.legend, *(f"- {caveat}" for caveat in kept.caveats))
+    legend = (*table.legend, "Caveats:", *(f"- {caveat}" for caveat in kept.caveats))
     width = len(table.headings)
     lines = tuple((*line, *[""] * (width - len(line))) for line in table.lines)
     return Answer(kept.sentences, kept.question, table.headings, lines, legend, is_whole=True)

@@ -54,7 +54,10 @@ def _time_not_compared(facts: Facts) -> str:
 def _obstacle(facts: Facts) -> str:
     cause = facts["cause"]
     if cause == "other_load":
-        return f"other processes used {facts['cores']:.1f} cores during {_name_run(facts['run'])}"
+        return (
+            f"other processes used {facts['cores']:.1f} cores during {_name_run(facts['run'])}; "
+            "measure it again without them, or with --threads 1"
+        )
     if cause == "baseline":
         return "the runs have different baselines"
     key = f"{facts['key']}: " if facts["key"] else ""
@@ -62,7 +65,7 @@ def _obstacle(facts: Facts) -> str:
 
 
 def _name_run(run: str) -> str:
-    return "the baseline's run" if run == "baseline" else "this run"
+    return "the old run" if run == "baseline" else "the new run"
 
 
 def _code(facts: Facts) -> str:

@@ -65,7 +65,7 @@ def test_many_ties_are_one_sentence() -> None:
     """A run with ties at several shapes does not list them in sentences."""
     rows = [replace(each, height=height) for height in (7, 14) for each in TIED[4:]]
     assert answer(*rows).sentences == (
-        "Several modules are the fastest within the measurement error at all 2 shapes.",
+        "Several modules are the fastest within the measurement error at both shapes.",
     )
 
 
@@ -197,7 +197,7 @@ def test_a_range_is_of_all_shapes_or_not_told() -> None:
     """A module that was measured at some of the shapes only is not in the sentence."""
     found = answer(*TIED[:4], replace(TIED[1], module="c", variant="c"))
     assert found.sentences == (
-        "a is the fastest at all 2 shapes; b takes 1.05 to 1.50 times as long.",
+        "a is the fastest at both shapes; b takes 1.05 to 1.50 times as long.",
     )
 
 

@@ -39,7 +39,8 @@ def test_every_note_has_words() -> None:
         ),
         (
             note("time_not_compared", cause="other_load", run="current", cores=0.8),
-            "time was not compared: other processes used 0.8 cores during this run",
+            "time was not compared: other processes used 0.8 cores during the new run; measure it "
+            "again without them, or with --threads 1",
         ),
         (
             note("smallest_visible", seconds=5.0, fraction=0.021),
@@ -82,7 +83,7 @@ def test_a_warning_that_only_one_run_has_is_told() -> None:
     later = "warned: FutureWarning: gone in 3.0"
     without = replace(INFO, notes={"a": (lost, later), "b": (lost,)})
     (said,) = list_own_warnings(INFO, without)
-    assert describe(said) == f"only this run warned, in 2 cases: {lost.removeprefix('warned: ')}"
+    assert describe(said) == f"only the new run warned, in 2 cases: {lost.removeprefix('warned: ')}"
     (said,) = list_own_warnings(without, INFO)
-    assert describe(said).startswith("only the baseline's run warned")
+    assert describe(said).startswith("only the old run warned")
     assert list_own_warnings(without, without) == []

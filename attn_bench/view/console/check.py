@@ -6,6 +6,7 @@ from rich.console import Console
 
 from attn_bench.analysis.verdicts import Finding
 from attn_bench.jobs.check.answer import Answer
+from attn_bench.model import units
 from attn_bench.view import findings, remarks, versions
 from attn_bench.view.console.plain import line
 from attn_bench.view.console.tables import Column, print_table
@@ -27,6 +28,10 @@ def show(answer: Answer) -> None:
     paragraph(f"{findings.summarise(answer.findings)}.", style="bold")
     if seen := findings.describe_visibility(answer.findings):
         paragraph(seen)
+    is_open = any(finding.severity == "undecided" for finding in answer.findings)
+    if is_open and answer.path:
+        seconds = units.seconds(answer.info.settings.budget_s)
+        paragraph(f"More time decides more cases: --budget was {seconds}.")
     line("")
     notable = findings.find_notable(answer.findings)
     for finding in notable:

@@ -35,7 +35,9 @@ def show(answer: Recommendation) -> None:
     for warning in remarks.list_warnings(measured.info) if measured else ():
         warn(warning)
     for name, number in answer.reused.items():
-        line(f"{units.number(number, 'figure')} of the stored run {name} (--fresh measures anew)")
+        paragraph(
+            f"{units.number(number, 'figure')} of the stored run {name} (--fresh measures anew)"
+        )
     if measured:
         line(f"run folder: {measured.path}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
@@ -53,15 +54,18 @@ def show_plan(planned: Planned) -> None:
 def show(run: StoredRun) -> None:
     """Show a run: its answer, its tables, unmeasured cases, warnings, and its folder."""
     console, info, rows = open_stdout(), run.info, run.rows
-    console.print(f"[bold]{escape(info.suite.title)}[/]")
+    found = answer.find_answer(run)
+    is_whole = found is not None and found.is_whole
+    title = found.title if found is not None and is_whole else info.suite.title
+    console.print(f"[bold]{escape(title)}[/]")
     console.print(f"{escape(remarks.name_machine(info))}\n")
-    if (found := answer.find_answer(run)) is not None:
-        show_answer(console, found)
+    if found is not None:
+        show_answer(console, replace(found, title="") if is_whole else found)
     if info.suite.published:
         show_published(rows, info)
-    elif (found is None or not found.is_whole) and any(map(summary.has_figures, rows)):
+    elif not is_whole and any(map(summary.has_figures, rows)):
         show_tables(console, rows, remarks.name_baseline(rows, info))
-    for words in remarks.list_remarks(rows, info):
+    for words in () if is_whole else remarks.list_remarks(rows, info):
         paragraph(words)
     for words in remarks.list_notes(rows, info):
         paragraph(words)
@@ -78,8 +82,8 @@ def show_answer(console: Console, found: Answer) -> None:
     """Show the sentences of an answer, and its small table."""
     if found.title:
         console.print(f"[bold]{escape(found.title)}[/]")
-    for sentence in found.sentences:
-        console.print(f"[bold]{escape(sentence)}[/]")
+    for number, sentence in enumerate(found.sentences):
+        console.print(escape(sentence), style=None if number else "bold")
     console.print()
     if found.lines:
         align: Literal["left", "right"] = "right" if found.is_whole else "left"

@@ -47,14 +47,15 @@ def make_picture(rows: Sequence[Row]) -> Picture:
     names = list(dict.fromkeys(row.name for row in rows if row.bounded is not None))
     if len(names) > len(MARKERS):
         caption = (
-            f"{BOUND}A case at 1 is as fast as possible; a case at 10 takes ten times as long."
+            f"{BOUND}A case at 1 is as fast as these rates allow; a case at 10 takes ten times as "
+            "long."
         )
         groups = groupby(known, group_title)
         panels = [_list_panel(title, list(group)) for title, group in groups]
         return Picture(NAME, TITLE, caption, panels)
     caption = (
-        f"{BOUND}A case on the line “1 ×” is as fast as possible; a case on “10 ×” takes ten times "
-        "as long. A module with extents has one marker for each."
+        f"{BOUND}A case on the line “1 ×” is as fast as these rates allow; a case on “10 ×” takes "
+        "ten times as long. A module with extents has one marker for each."
     )
     looks = styles(names)
     conditions: dict[str, list[Row]] = defaultdict(list)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from attn_bench._version import __version__
 from attn_bench.model.row import Row
@@ -26,6 +27,7 @@ from attn_bench.view.page.table import find_filters, make_table
 from attn_bench.view.summary import make_legends, summarise
 
 TEMPLATES = Path(__file__).parent / "templates"
+OPTION = re.compile(r"--[a-z][a-z-]*( [0-9.]+)?")
 
 
 def render(shown: Sequence[Shown], pictures: Sequence[Picture]) -> str:
@@ -114,13 +116,20 @@ def fragment(run: StoredRun) -> str:
 
 @cache
 def _templates() -> Environment:
-    return Environment(
+    found = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    found.filters["keep_options"] = _keep_options
+    return found
+
+
+def _keep_options(words: str) -> Markup:
+    """Words in which no line ends between an option and its value, or inside an option."""
+    return Markup(OPTION.sub(r'<span class="option">\g<0></span>', str(escape(words))))
 
 
 def _panels(picture: Picture) -> list[tuple[str, Markup]]:

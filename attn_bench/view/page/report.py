@@ -123,7 +123,7 @@ def _file_name(title: str) -> str:
     >>> _file_name("costs-8×256×56×56, plain 3 ± 1 ms")
     'costs-8x256x56x56-plain-3-1-ms'
     """
-    words = title.replace("×", "x").encode("ascii", "ignore").decode()
+    words = title.partition(" (")[0].replace("×", "x").encode("ascii", "ignore").decode()
     words = re.sub(r"[^A-Za-z0-9_.]+", "-", words).strip("-.")
     if len(words) > LONGEST_NAME:
         words = words[:LONGEST_NAME].rpartition("-")[0] or words[:LONGEST_NAME]

@@ -60,23 +60,26 @@ def give_reasons(choice: Choice) -> tuple[str, str, str]:
 
 
 def _keep(choice: Choice) -> tuple[str, str, str]:
-    """Three sentences: keep the built-in attention, its cost, and what is faster in its place."""
+    """Three sentences: the cost of the built-in attention, why to keep it, what is faster there."""
     assert choice.baseline is not None
     own = units.number(choice.replaces, "attention module")
     keep = (
-        f"Keep the {own} that {choice.baseline.backbone} has: no paper here states what another "
-        "one in its place does to accuracy."
+        f"Keep the {own} that {choice.baseline.backbone} has: what accuracy would be without them, "
+        "or with others in their place, is not known here."
     )
     without = choice.without
     if without is None or without.row.ratio is None:
-        cost = f"Their cost is not known to ± {units.percent(KNOWN)}."
+        cost = f"The cost of the {own} is not known to ± {units.percent(KNOWN)}."
     else:
-        cost = f"Without them, the network changes by {_list_changes(choice, without)}."
+        cost = (
+            f"Without its {own}, {choice.baseline.backbone} changes by "
+            f"{_list_changes(choice, without)}."
+        )
     faster = [c for c in choice.candidates if c is not without and _is_faster(c)]
     if not faster:
-        return keep, cost, "No candidate in their place is certainly faster."
+        return cost, keep, "No candidate in their place is certainly faster."
     names = ", ".join(f"{c.label} ({show_ratio(c.row)})" for c in faster)
-    return keep, cost, f"Certainly faster in their place: {names}."
+    return cost, keep, f"Faster in their place, but with unknown accuracy: {names}."
 
 
 def _is_faster(candidate: Candidate) -> bool:
@@ -118,7 +121,7 @@ def _runner_up(
     if not faster:
         overlapping = [c.label for c in others if choice.is_tied(c)]
         error = f"; {overlapping[0]} is within the measurement error" if overlapping else ""
-        return f"No other candidate from this paper is faster{error}."
+        return f"No other candidate that fits and has a gain from this paper is faster{error}."
     runner = max(faster, key=lambda c: (c.gains[paper].points, -c.cost))
     gain = runner.gains[paper]
     error = "; the difference in time is within the measurement error"
@@ -151,7 +154,7 @@ def _nothing_fits(choice: Choice) -> tuple[str, str, str]:
 
     nearest = min(measured, key=beyond)
     stages = (
-        ", or put modules into fewer stages (--place)"
+        ", or put modules into fewer stages: --search places measures each stage alone"
         if nearest.row.backbone
         else "; of a stage, it is relative to a copy of the input (--share-of 80ms: of a network)"
     )
@@ -181,7 +184,11 @@ def say_how_long(answer: Recommendation) -> list[str]:
         words = f"--minutes {ceil(max(more.needs.budget_s, least_s) / 60)}"
         if has_more:
             words += f" --sessions {more.needs.sessions}"
-        found.append(f"To decide about the unclear candidates, measure longer: {words}.")
+        unclear = sum(candidate.fits == "unclear" for candidate in answer.choice.candidates)
+        found.append(
+            f"{unclear} of {units.number(len(answer.choice.candidates), 'candidate')} undecided: "
+            f"repeat the command with {words}, which reuses the other figures."
+        )
     if more.on_limit:
         found.append(f"On the limit, where more time does not decide: {', '.join(more.on_limit)}.")
     if "crowded" in answer.info.warnings and answer.info.environment.threads != 1:
