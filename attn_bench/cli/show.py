@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -53,7 +52,7 @@ def command(
     if not rows:
         why = f"--where {where!r}: matches no row" if where else "it has no rows"
         raise RequestError(f"{stored.path}: {why}")
-    selected, names = replace(stored, rows=tuple(rows)), read_columns(columns)
+    selected, names = stored.select(rows), read_columns(columns)
     if format_ != TABLE:
         plain.text(FORMATS[format_](selected, names))
     else:

@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from errno import ELOOP
 from pathlib import Path
@@ -39,11 +39,21 @@ LATER = (
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A stored run, as read. Its many blocks are read on demand."""
+    """A stored run, as read. Its many blocks are read on demand.
+
+    left_out: the rows that a selection has left out.
+    """
 
     path: Path
     info: RunInfo
     rows: Sequence[Row]
+    left_out: Sequence[Row] = ()
+
+    def select(self, rows: Sequence[Row]) -> StoredRun:
+        """The run with these of its rows alone."""
+        kept = {row.case_id for row in rows}
+        left_out = [row for row in self.rows if row.case_id not in kept]
+        return replace(self, rows=rows, left_out=left_out)
 
 
 class RunFolder:
@@ -180,6 +190,7 @@ def _written_ns(file: Path) -> int:
 
 def load(path: Path) -> StoredRun:
     """Read a finished run. Raises RequestError if it is unfinished or damaged."""
+    path = path if path.name else path.resolve()
     info = run_json.read(path)
     table = path / "table.parquet"
     if not table.exists():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from attn_bench.model.condition import Condition
 from attn_bench.model.errors import RequestError, nearest
@@ -19,13 +20,14 @@ def select_rows(rows: Sequence[Row], where: str | None, sort: str | None) -> lis
         if column not in COLUMNS:
             raise RequestError(f"--sort: unknown column {column!r}{nearest(column, COLUMNS)}")
         known = [row for row in selected if getattr(row, column) is not None]
-        words = any(isinstance(getattr(row, column), str) for row in known)
-        known.sort(
-            key=lambda row: str(getattr(row, column)) if words else getattr(row, column),
-            reverse=sort.startswith("-"),
-        )
+        known.sort(key=lambda row: _order(getattr(row, column)), reverse=sort.startswith("-"))
         selected = known + [row for row in selected if getattr(row, column) is None]
     return selected
+
+
+def _order(value: Any) -> tuple[bool, Any]:
+    """A key by which words come after numbers: the global extent is the largest."""
+    return isinstance(value, str), value
 
 
 def read_columns(words: str | None) -> list[str]:

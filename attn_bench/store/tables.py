@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from attn_bench.model.row import ABOUT, COLUMNS, UNIT, Row
 from attn_bench.model.text import markdown, spreadsheet
@@ -32,8 +34,13 @@ def as_markdown(rows: Iterable[Row], columns: Sequence[str]) -> str:
 
 
 def as_json(rows: Iterable[Row], columns: Sequence[str]) -> str:
-    records = [{name: getattr(row, name) for name in columns} for row in rows]
+    records = [{name: _number(getattr(row, name)) for name in columns} for row in rows]
     return json.dumps(records, indent=2, ensure_ascii=False) + "\n"
+
+
+def _number(value: Any) -> Any:
+    """JSON has no infinity: null stands for it."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def markdown_table(

@@ -15,7 +15,7 @@ from attn_bench.model.run import CheckAnswer
 from attn_bench.model.status import COUNTED
 from attn_bench.store.reading import read_record
 from attn_bench.store.runs import StoredRun
-from attn_bench.view import findings, versions
+from attn_bench.view import findings
 from attn_bench.view.json_answer import Kept, read_kept
 from attn_bench.view.notes import describe
 from attn_bench.view.remarks import name_baseline
@@ -55,7 +55,7 @@ def find_answer(run: StoredRun) -> Answer | None:
     if (kept := read_kept(run.path)) is not None:
         return _of_recommendation(kept)
     if info.check is not None:
-        return _of_check(info.check, run.rows)
+        return _of_check(info.check)
     if info.suite.published or info.kind != "run":
         return None
     if not info.suite.timed:
@@ -64,6 +64,9 @@ def find_answer(run: StoredRun) -> Answer | None:
     for row in run.rows:
         if row.status != "unsupported":
             groups[group_title(row)].append(row)
+    if run.left_out:  # who is the fastest of a part is not known
+        for row in run.left_out:
+            groups.pop(group_title(row), None)
     if any(row.backbone for row in run.rows):
         return _of_networks(groups)
     return _of_modules(groups, name_baseline(run.rows, info))
@@ -89,7 +92,7 @@ def _of_modules(groups: Groups, baseline: str) -> Answer | None:
         return Answer(("No latency is known well enough to name the fastest module.",))
     lines = [_line_of_shape(title, winners[title], rows) for title, rows in known.items()]
     return Answer(
-        tuple(_name_winners(known, {title: winners[title] for title in known})),
+        tuple(_name_winners(known, {title: winners[title] for title in known}, len(groups))),
         headings=("shape", "fastest", "latency", "next module", "takes"),
         lines=tuple(lines) if len(lines) > 1 else (),
     )
@@ -101,24 +104,27 @@ def _competitors(rows: Sequence[Row]) -> list[Row]:
     return sorted(found, key=lambda row: (row.latency_us is None, row.over_fastest or 0.0))
 
 
-def _name_winners(groups: Groups, winners: Groups) -> list[str]:
-    """The fastest variants, and how much longer the best variants of other modules take."""
+def _name_winners(groups: Groups, winners: Groups, shapes: int) -> list[str]:
+    """The fastest variants, and how much longer the best variants of other modules take.
+
+    shapes: how many there are, with those for which nobody is known to be the fastest.
+    """
     noun = _noun(groups)
     alone = Counter(name_variant(found[0]) for found in winners.values() if len(found) == 1)
     words = []
     for winner, count in alone.most_common(MOST_WINNERS):
         titles = [t for t, found in winners.items() if list(map(name_variant, found)) == [winner]]
-        is_one = count == 1 and len(groups) > 1
-        where = f" at {titles[0]}" if is_one else _of(count, len(groups), noun)
+        is_one = count == 1 and shapes > 1
+        where = f" at {titles[0]}" if is_one else _of(count, shapes, noun)
         others = _name_others([groups[title] for title in titles], winner)
         words.append(f"{winner} is the fastest{where}{others}.")
     tied = {title: found for title, found in winners.items() if len(found) > 1}
     if len(tied) == 1:
         ((title, found),) = tied.items()
-        where = f" at {title}" if len(groups) > 1 else ""
+        where = f" at {title}" if shapes > 1 else ""
         words.append(f"{_list(found)} cannot be told apart{where}: they are the fastest.")
     elif tied:
-        where = _of(len(tied), len(groups), noun)
+        where = _of(len(tied), shapes, noun)
         words.append(f"Several modules are the fastest within the measurement error{where}.")
     return words
 
@@ -259,12 +265,8 @@ def compare_runs(old: StoredRun, new: StoredRun) -> Answer | None:
     return replace(answer, sentences=(*answer.sentences, *notes))
 
 
-def _of_check(kept: CheckAnswer, rows: Sequence[Row]) -> Answer:
-    found = read_record(kept.findings, tuple[Finding, ...])
-    answer = _of_findings(found, f"Against {kept.baseline}")
-    if both := versions.side_by_side(rows, found):
-        return replace(answer, headings=versions.HEADINGS, lines=tuple(map(tuple, both)))
-    return answer
+def _of_check(kept: CheckAnswer) -> Answer:
+    return _of_findings(read_record(kept.findings, tuple[Finding, ...]), f"Against {kept.baseline}")
 
 
 def _of_findings(found: Sequence[Finding], title: str) -> Answer:

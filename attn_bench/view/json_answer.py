@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import MinLen
 
+from attn_bench.model import units
 from attn_bench.model.errors import RequestError
 from attn_bench.store.files import write_atomically
 from attn_bench.store.reading import parse_json, read_bytes, read_record
@@ -83,11 +84,18 @@ class _Stored:
     question: Annotated[str, MinLen(1)]
     reasons: Annotated[tuple[str, ...], MinLen(1)]
     to_decide: tuple[str, ...]
-    unknown: tuple[str, ...]
     limits: tuple[str, ...]
     chosen: str | None
     candidates: tuple[_Candidate, ...]
+    unknown: tuple[str, ...] = ()
     table: KeptTable | None = None
+    reused: Mapping[str, int] = field(default_factory=dict)
+
+
+def say_reused(found: tuple[str, int]) -> str:
+    """How many figures of an answer are those of the stored run of that name."""
+    name, number = found
+    return f"{units.number(number, 'figure')} of the stored run {name} (--fresh measures anew)"
 
 
 def read_kept(folder: Path) -> Kept | None:
@@ -105,7 +113,7 @@ def read_kept(folder: Path) -> Kept | None:
     return Kept(
         stored.question,
         (*stored.reasons, *stored.to_decide),
-        stored.unknown,
+        (*stored.unknown, *map(say_reused, stored.reused.items())),
         stored.table,
         stored.limits,
         chosen[0] if chosen else None,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from attn_bench.model.text import markdown
 from attn_bench.store.runs import StoredRun
 from attn_bench.store.tables import markdown_table
-from attn_bench.view import remarks
+from attn_bench.view import remarks, versions
 from attn_bench.view.answer import find_answer
 from attn_bench.view.sheets import Sheet, make_sheets
 from attn_bench.view.summary import Cell, make_legends
@@ -24,10 +24,13 @@ def write(run: StoredRun, columns: Sequence[str]) -> str:
         parts += [f"**{markdown(sentence)}**\n" for sentence in answer.sentences]
         if answer.lines:
             lines = [list(map(markdown, line)) for line in answer.lines]
-            parts.append(markdown_table(answer.headings, lines))
+            parts.append(markdown_table(list(map(markdown, answer.headings)), lines))
         parts += [f"{markdown(words)}\n" for words in answer.legend]
         if answer.is_whole:
-            sheets = []
+            return "\n".join(parts)
+    if info.check is not None and (both := versions.of_stored_check(run.rows, info.check)):
+        lines = [list(map(markdown, line)) for line in both]
+        parts.append(markdown_table(versions.HEADINGS, lines))
     for sheet in sheets:
         parts += [f"#### {markdown(sheet.title)}\n", _table(sheet)]
     parts += [f"{markdown(words)}\n" for words in make_legends(run.rows) if sheets]

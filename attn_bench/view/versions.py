@@ -9,6 +9,8 @@ from attn_bench.model import units
 from attn_bench.model.case import BASELINE
 from attn_bench.model.metrics import LIMITS
 from attn_bench.model.row import CASE_COLUMNS, Row
+from attn_bench.model.run import CheckAnswer
+from attn_bench.store.reading import read_record
 from attn_bench.view.findings import make_cells
 from attn_bench.view.summary import group_title
 
@@ -31,6 +33,13 @@ def side_by_side(rows: Sequence[Row], findings: Sequence[Finding]) -> list[list[
         if before is not None and before is not row and row.case_id in found:
             lines.append(_line(before, row, found[row.case_id]))
     return lines
+
+
+def of_stored_check(rows: Sequence[Row], kept: CheckAnswer) -> list[list[str]]:
+    """The cells of a check that a run folder keeps."""
+    from attn_bench.analysis.verdicts import Finding
+
+    return side_by_side(rows, read_record(kept.findings, tuple[Finding, ...]))
 
 
 def _key(row: Row) -> tuple[Any, ...]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -176,6 +178,35 @@ def test_hostile_words_are_letters_in_latex() -> None:
         r"\textasciitilde{}\textasciicircum{}"
     )
     assert latex("[1cm]*--注") == r"{[}1cm{]}{*}-{}-\textbackslash{}u6ce8"
+
+
+def test_a_shape_without_a_winner_still_counts() -> None:
+    """A shape at which nothing was measured is one of the shapes of the answer."""
+    lost = row("a", 200, 8, height=7, status="failed", latency_us=None, ratio=None)
+    assert answer(*TIED[:4], lost).sentences == (
+        "a is the fastest at 2 of 3 shapes; b takes 1.05 to 1.50 times as long.",
+    )
+    assert answer(*TIED[:2], lost).sentences[0].startswith("a is the fastest at 8×256×56×56;")
+
+
+def test_a_part_of_a_shape_has_no_winner() -> None:
+    """After `--where` has left out a row, the fastest of the rest is not called the fastest."""
+    run = StoredRun(Path("nowhere"), INFO, TIED)
+    assert find_answer(run.select(TIED[1:2])) is None
+    found = find_answer(run.select(TIED[:2]))
+    assert found is not None
+    assert found.sentences[0].startswith("a is the fastest; b takes 1.50")
+
+
+def test_headings_of_a_kept_answer_are_letters(tmp_path: Path) -> None:
+    """Markdown escapes them as it escapes cells."""
+    folder = tmp_path / "run"
+    shutil.copytree(REFERENCE, folder)
+    kept = {"question": "q", "reasons": ["r"], "to_decide": [], "limits": [], "chosen": None}
+    table = {"headings": ["<b>|x"], "lines": [["1"]], "legend": []}
+    answer_ = {"schema": 1, "kind": "recommend", "candidates": [], **kept, "table": table}
+    (folder / "answer.json").write_text(json.dumps(answer_), encoding="utf-8")
+    assert r"| &lt;b&gt;\|x |" in FORMATS["markdown"](runs.load(folder), [])
 
 
 def test_without_the_fastest_nobody_is_named() -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from rich.console import Console
 
 from attn_bench.jobs.recommend.answer import Recommendation
-from attn_bench.model import units
 from attn_bench.view import remarks
 from attn_bench.view.console.plain import line
 from attn_bench.view.console.tables import Column, print_table
 from attn_bench.view.console.terminal import open_stdout, paragraph, warn
+from attn_bench.view.json_answer import say_reused
 from attn_bench.view.markup import escape
 from attn_bench.view.recommend import table, words
 
@@ -34,10 +34,8 @@ def show(answer: Recommendation) -> None:
     measured = answer.measured
     for warning in remarks.list_warnings(measured.info) if measured else ():
         warn(warning)
-    for name, number in answer.reused.items():
-        paragraph(
-            f"{units.number(number, 'figure')} of the stored run {name} (--fresh measures anew)"
-        )
+    for found in answer.reused.items():
+        paragraph(say_reused(found))
     if measured:
         line(f"run folder: {measured.path}")
 

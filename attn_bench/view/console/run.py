@@ -15,7 +15,7 @@ from attn_bench.papers import reproduction
 from attn_bench.papers.reproduction import Comparison
 from attn_bench.store.info import RunInfo
 from attn_bench.store.runs import StoredRun
-from attn_bench.view import answer, remarks, summary
+from attn_bench.view import answer, remarks, summary, versions
 from attn_bench.view.answer import Answer
 from attn_bench.view.console.plain import line, print_aligned
 from attn_bench.view.console.tables import Column, print_table
@@ -61,6 +61,9 @@ def show(run: StoredRun) -> None:
     console.print(f"{escape(remarks.name_machine(info))}\n")
     if found is not None:
         show_answer(console, replace(found, title="") if is_whole else found)
+    if info.check is not None and (both := versions.of_stored_check(rows, info.check)):
+        columns = [Column(h, "left" if n < 3 else "right") for n, h in enumerate(versions.HEADINGS)]
+        print_table(console, columns, [list(map(escape, line)) for line in both], repeated=2)
     if info.suite.published:
         show_published(rows, info)
     elif not is_whole and any(map(summary.has_figures, rows)):

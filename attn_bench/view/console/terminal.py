@@ -30,7 +30,8 @@ def _width(stream: Any) -> int | None:
     """None for a terminal, whose width rich finds; else COLUMNS, or that of another stream."""
     if stream.isatty():
         return None
-    if (wanted := os.environ.get("COLUMNS", "")).isdecimal() and int(wanted):
+    wanted = os.environ.get("COLUMNS", "")
+    if wanted.isdecimal() and len(wanted) < 5 and int(wanted):
         return int(wanted)
     for other in (sys.stderr, sys.stdin):
         with suppress(OSError, ValueError, AttributeError):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 
 from attn_bench.model.errors import RequestError, nearest
@@ -50,21 +51,18 @@ def report(
     shown = name_runs([_select(run, where, modules) for run in stored])
     drawn = figures.make_pictures(shown, _read_own(gain, stored))
     content = page.render(shown, drawn).encode(errors="backslashreplace")
+    asked: Mapping[FileFormat, str | None] = {"png": png, "svg": svg, "pdf": pdf}
+    wanted = {format_: Path(folder) for format_, folder in asked.items() if folder}
+    for format_, folder in wanted.items():
+        with naming(f"--{format_} {folder}"):
+            folder.mkdir(parents=True, exist_ok=True)
     with naming(file):
         if out:
             write_output(file, content)
         else:  # in the run folder, which others may have made: no link there is followed
             write_atomically(file, content)
-    wanted: Mapping[FileFormat, str | None] = {"png": png, "svg": svg, "pdf": pdf}
-    return [
-        file,
-        *(
-            written
-            for format_, folder in wanted.items()
-            if folder
-            for written in _save(drawn, Path(folder), format_)
-        ),
-    ]
+    figures_ = [_save(drawn, folder, format_) for format_, folder in wanted.items()]
+    return [file, *chain.from_iterable(figures_)]
 
 
 def _read_own(gain: str | None, stored: Sequence[StoredRun]) -> Mapping[str, float]:
@@ -92,14 +90,13 @@ def _select(run: StoredRun, where: str | None, modules: str | None) -> StoredRun
     rows = [row for row in run.rows if is_wanted(asdict(row))]
     if not rows:
         raise RequestError(f"{run.path}: no case is selected by --where and --modules")
-    return replace(run, rows=rows)
+    return run.select(rows)
 
 
 def _save(pictures: Sequence[Picture], folder: Path, format_: FileFormat) -> list[Path]:
     """Write each panel into a file."""
     written: list[Path] = []
     with naming(f"--{format_} {folder}"):
-        folder.mkdir(parents=True, exist_ok=True)
         for picture in pictures:
             for panel in picture.panels:
                 name = f"{picture.name}-{panel.title}" if len(picture.panels) > 1 else picture.name

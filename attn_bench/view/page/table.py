@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 from attn_bench.model import units
 from attn_bench.model.axes import AXES, AXIS_NAMES
@@ -177,7 +178,8 @@ def _raw_column(name: str, rows: Sequence[Row]) -> Column:
 def _plain(name: str) -> Callable[[Case], TableCell]:
     def cell(case: Case) -> TableCell:
         value = getattr(case.row, name)
-        return TableCell(units.plain(value), value)
+        is_sorted = not isinstance(value, float) or isfinite(value)
+        return TableCell(units.plain(value), value if is_sorted else None)
 
     return cell
 

@@ -108,7 +108,8 @@
     }
     if (state.has("columns")) {
       const shown = new Set(state.get("columns").split(","));
-      for (const box of boxes) box.checked = shown.has(headings[box.dataset.column].dataset.key);
+      const wanted = boxes.filter((box) => shown.has(headings[box.dataset.column].dataset.key));
+      if (wanted.length) for (const box of boxes) box.checked = wanted.includes(box);
     }
     const by = state.get("sort") ?? "";
     const index = at.get(by.replace(/^-/, ""));
@@ -120,12 +121,14 @@
   function asCsv() {
     const shown = headings.map((_, index) => index).filter((index) => !headings[index].hidden);
     const cell = (text) => {
-      const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text; // no formula in a spreadsheet
+      const isFormula = /^[=@\t\r]|^[+-](?![\d.]+ |[\d.]+$)/.test(text); // in a spreadsheet
+      const safe = isFormula ? `'${text}` : text;
       return /[",\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
     };
+    const figure = (one) => one.textContent.trim().slice(0, one.matches(".best") ? -1 : undefined);
     const lines = [headings.map((heading) => heading.innerText.trim())];
     for (const row of body.querySelectorAll("tr[data-case]")) {
-      if (!row.hidden) lines.push([...row.cells].map((one) => one.textContent.trim()));
+      if (!row.hidden) lines.push([...row.cells].map(figure));
     }
     return lines.map((line) => shown.map((index) => cell(line[index])).join(",") + "\r\n").join("");
   }
