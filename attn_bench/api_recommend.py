@@ -19,7 +19,7 @@ from attn_bench.engine.progress import Unseen
 from attn_bench.jobs.recommend import recommend as job
 from attn_bench.jobs.recommend.answer import Recommendation, RecommendRequest
 from attn_bench.jobs.recommend.limits import Limit
-from attn_bench.model.axes import Mode
+from attn_bench.model.axes import Execution, Mode
 from attn_bench.model.case import USUAL_IMAGE, Case, Shape
 from attn_bench.model.errors import RequestError, nearest
 from attn_bench.model.metrics import LIMITS
@@ -150,6 +150,7 @@ def recommend(
     place: str | Sequence[str] = (),
     search_places: bool = False,
     mode: Mode | Literal["both"] | None = None,
+    execution: Execution | None = None,
     suite: str = "choose",
     fresh: bool = False,
     progress: bool = False,
@@ -161,7 +162,7 @@ def recommend(
     example_input: N×C×H×W; by default one image of 3×224×224. Its values do not matter.
     limits: of "latency", "params", "macs" and "memory": "+10%", "1.1x", or an amount ("80ms"); with
         mode "both" also of "training latency" and "training memory".
-    place, search_places, mode, suite, fresh: as the options of the command.
+    place, search_places, mode, execution, suite, fresh: as the options of the command.
     options: how to measure, as the keywords of `attn_bench.run`.
 
     A copy of the network is written to ./results/networks/, by cloudpickle, because workers
@@ -186,6 +187,7 @@ def recommend(
         None,
         get_args(Mode) if mode == "both" else () if mode is None else (mode,),
         fresh,
+        execution=execution,
     )
     answer = _answer(question, progress)
     return Recommended(answer, _plain(backbone) if given is None else given)

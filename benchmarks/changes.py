@@ -119,7 +119,7 @@ TIMED_METRIC = Change(
 
 EXECUTION = Change(
     most=2,
-    probes=((f"run --suite traced.toml {SMALL}", "se traced"),),
+    probes=((f"run --suite traced.toml {SMALL}", "1×64×16×16 traced"),),
     files={
         f"{A}worker/executions/trace.py": '''"""Traced: torch.jit.trace, in inference."""
 
@@ -130,7 +130,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attn_bench.model.axes import Mode
 from attn_bench.model.case import Case
 from attn_bench.worker.executions.base import Execution, Forward
 
@@ -139,7 +138,7 @@ class Trace(Execution):
     def problem(self, case: Case) -> str | None:
         return "a trace cannot be trained" if case.mode == "training" else None
 
-    def prepare(self, module: nn.Module, x: Tensor, mode: Mode) -> Forward:
+    def prepare(self, module: nn.Module, x: Tensor, case: Case) -> Forward:
         traced: Any = torch.jit.trace(module, x)
         return traced
 ''',
@@ -153,15 +152,15 @@ stages = [[64, 16, 16]]
     },
     edits={
         f"{A}model/axes.py": (
-            (
-                'Execution = Literal["eager", "compile"]',
-                'Execution = Literal["eager", "compile", "trace"]',
-            ),
+            ('Literal[\n    "eager",\n', 'Literal[\n    "eager",\n    "trace",\n'),
             (
                 '    "compile": ExecutionFacts(patience=5),\n',
                 '    "compile": ExecutionFacts(patience=5),\n    "trace": ExecutionFacts(),\n',
             ),
-            ('{"compile": "compiled"}', '{"compile": "compiled", "trace": "traced"}'),
+            (
+                '{\n            "eager": "PyTorch",\n',
+                '{\n            "eager": "PyTorch",\n            "trace": "traced",\n',
+            ),
         )
     },
 )

@@ -19,7 +19,7 @@ from attn_bench.cli.options import (
     typed_options,
     write_file,
 )
-from attn_bench.model.axes import Mode
+from attn_bench.model.axes import Execution, Mode
 from attn_bench.model.case import LEAST_IMAGE, USUAL_IMAGE, Shape
 from attn_bench.model.errors import RequestError
 from attn_bench.model.metrics import LIMITS
@@ -84,6 +84,11 @@ QUESTION = (
         type=Offer([*get_args(Mode), "both"]),
         help="The mode; by default the suite's. Both: choose by inference, and show what a "
         "training step costs.",
+    ),
+    click.option(
+        "--execution",
+        type=Offer(get_args(Execution)),
+        help="The runtime; by default the suite's, which is PyTorch.",
     ),
 )
 # What a candidate may cost, and how long the answer may take.
@@ -199,6 +204,7 @@ def questions_of(options: Mapping[str, Any], typed: Collection[str]) -> list[Rec
         modes_of(options["mode"]),
         options["fresh"],
         share_of_us=_share_of(options["share_of"], is_whole=backbone is not None),
+        execution=options["execution"],
     )
     return [replace(first, shape=one) for one in shapes] + [replace(first, image=i) for i in images]
 

@@ -20,7 +20,7 @@ from attn_bench.engine.pair import AnyWorker
 from attn_bench.engine.progress import Progress
 from attn_bench.engine.workers import Session, Workers
 from attn_bench.model import protocol
-from attn_bench.model.axes import EXECUTION, DType
+from attn_bench.model.axes import EXECUTION, DType, Execution
 from attn_bench.model.case import Case
 from attn_bench.model.run import Block, Outcome, Plan, Rates, Settings
 from attn_bench.model.status import BROKEN
@@ -83,6 +83,7 @@ class Coordinator:
         self._workers = Workers(worker, settings.seed, load, known.next_session)
         self._judge = judge or Precision(plan, settings.precision, settings.most_ratio)
         self._calls: dict[str, int] = {}
+        self._last: tuple[int, Execution] | None = None  # the session and execution of a block
         self.rates: dict[DType, Rates] = {}
         self.outcomes = dict(known.outcomes)
         self.blocks = list(known.blocks)
@@ -297,6 +298,7 @@ class Coordinator:
         calls = self._calls.get(case.id, 1) if session.round else 1
         number, round_ = session.number, session.round
         asked_at = self._clock()
+        self._let_rest(number, case)
         reply = session.ask(protocol.RunBlock(case, calls, round_), self._timeout_s(case))
         if isinstance(reply, protocol.Failure):
             self._blame(case, reply)
@@ -316,6 +318,12 @@ class Coordinator:
         self.timings.add(block)
         for text in reply.notes:
             self._note(case.id, text)
+
+    def _let_rest(self, number: int, case: Case) -> None:
+        """Wait until the last block's threads have ended to spin, unless they serve this one."""
+        before, self._last = self._last, (number, case.execution)
+        if before is not None and before != self._last:
+            time.sleep(EXECUTION[before[1]].lingers_s)
 
     def compare_with(self, clean: AnyWorker, cases: Iterable[Case]) -> None:
         """Add a note to each case whose time differs in a clean process (`engine/clean.py`).

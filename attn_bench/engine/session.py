@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -116,7 +117,8 @@ def open_session(
         session: OpenSession | None = None
         watch = Watch()
         watch.start()
-        worker = _start(request, baseline, python)
+        exports = held.enter_context(tempfile.TemporaryDirectory(prefix="attn-bench-"))
+        worker = _start(request, baseline, python, exports)
         try:
             progress.stage("starting", 1, "")
             hello = worker.open()
@@ -136,7 +138,7 @@ def modules_without_worker(modules_from: Sequence[str]) -> Registry | None:
 
 
 def _start(
-    request: RunRequest, baseline: protocol.BaselineCode | None, python: str | None
+    request: RunRequest, baseline: protocol.BaselineCode | None, python: str | None, exports: str
 ) -> AnyWorker:
     for word in request.modules_from:
         find_source(word)  # raises if it names nothing
@@ -150,6 +152,7 @@ def _start(
             None if memory is None else round(memory * 2**30),
             baseline,
             request.pages,
+            exports,
         )
     )
     if python is None:

@@ -2,7 +2,8 @@
 
 A field of `Conditions` is an axis. Its type lists the values, its default is the usual value, and
 its metadata describes it. It defines case ids, columns, TOML keys, command line choices, the plan's
-product, titles and the words beside a name. This is the one home of an axis.
+product and titles. This is the one home of an axis. Cases that differ in an axis have other
+baselines, and stand in other tables.
 """
 
 from __future__ import annotations
@@ -15,7 +16,15 @@ from typing import Any, Literal, get_args, get_type_hints
 DType = Literal["float32", "bfloat16", "float16", "float64"]
 MemoryFormat = Literal["contiguous", "channels_last"]
 Mode = Literal["inference", "training"]
-Execution = Literal["eager", "compile"]
+Execution = Literal[
+    "eager",
+    "compile",
+    "compile:reduce-overhead",
+    "compile:max-autotune",
+    "cuda_graph",
+    "onnxruntime",
+    "openvino",
+]
 DeviceName = Literal["cpu", "cuda"]
 Pages = Literal["huge", "default"]  # of memory, on a CPU
 
@@ -26,13 +35,20 @@ ITEM_BYTES: Mapping[str, int] = {"float64": 8, "float32": 4, "bfloat16": 2, "flo
 class ExecutionFacts:
     """The facts of an execution that need no torch; `worker/executions/` has its code.
 
+    What follows a colon in its name is an option: the mode of `torch.compile`.
+
     patience: the most time to prepare a case, as a multiple of the timeout.
     needs: the distributions that it needs besides torch. If one is missing, its cases are
-        unsupported.
+        unsupported. The extra of its name installs them.
+    exported: whether a runtime outside of PyTorch executes an exported module. PyTorch then sees
+        no memory of it.
+    lingers_s: how long its threads spin after a call, and take a core from what is measured next.
     """
 
     patience: float = 1.0
     needs: tuple[str, ...] = ()
+    exported: bool = False
+    lingers_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +69,13 @@ class DeviceFacts:
 EXECUTION: Mapping[Execution, ExecutionFacts] = {
     "eager": ExecutionFacts(),
     "compile": ExecutionFacts(patience=5),
+    "compile:reduce-overhead": ExecutionFacts(patience=5),
+    "compile:max-autotune": ExecutionFacts(patience=20),
+    "cuda_graph": ExecutionFacts(),
+    "onnxruntime": ExecutionFacts(
+        patience=2, needs=("onnxruntime", "onnx", "onnxscript"), exported=True, lingers_s=0.08
+    ),
+    "openvino": ExecutionFacts(patience=2, needs=("openvino", "onnx", "onnxscript"), exported=True),
 }
 # `--device auto` takes the first that exists, in this order.
 DEVICE: Mapping[DeviceName, DeviceFacts] = {
@@ -70,22 +93,18 @@ def axis(
     words: Mapping[str, str] | None = None,
     *,
     in_suite: bool = True,
-    beside_name: bool = False,
     in_every_id: bool = False,
 ) -> Any:
     """A field of `Conditions`.
 
     words: value -> words for people; a value without an entry is shown as it is.
     in_suite: whether a suite lists its values. The command chooses the device.
-    beside_name: whether an unusual value stands beside the name of a variant. The values of other
-        axes stand in the title of a table, since cases that differ in them have other baselines.
     in_every_id: whether case ids contain its usual value, too. False for a new axis keeps old ids.
     """
     facts = {
         "about": about,
         "words": dict(words or {}),
         "in_suite": in_suite,
-        "beside_name": beside_name,
         "in_every_id": in_every_id,
     }
     return field(default=usual, metadata=facts)
@@ -105,8 +124,15 @@ class Conditions:
     execution: Execution = axis(
         "how the module is executed",
         "eager",
-        {"compile": "compiled"},
-        beside_name=True,
+        {
+            "eager": "PyTorch",
+            "compile": "compiled",
+            "compile:reduce-overhead": "compiled (reduce-overhead)",
+            "compile:max-autotune": "compiled (max-autotune)",
+            "cuda_graph": "CUDA graph",
+            "onnxruntime": "ONNX Runtime",
+            "openvino": "OpenVINO",
+        },
         in_every_id=True,
     )
     device: DeviceName = axis(
@@ -124,7 +150,6 @@ class Axis:
     about: str
     words: Mapping[str, str]
     in_suite: bool
-    beside_name: bool
     in_every_id: bool
 
     def in_words(self, value: str) -> str:
@@ -141,8 +166,6 @@ def _axes() -> tuple[Axis, ...]:
 
 AXES = _axes()
 SUITE_AXES = tuple(axis for axis in AXES if axis.in_suite)
-# The baseline of a case has the usual value of each axis that stands beside a name.
-AS_BASELINE = {axis.name: axis.usual for axis in AXES if axis.beside_name}
 AXIS_NAMES = tuple(axis.name for axis in AXES)
 DEVICES: tuple[DeviceName, ...] = get_args(DeviceName)
 INDEX = "INDEX"  # in a choice: a number, from 0

@@ -139,6 +139,11 @@ class Case(Conditions):
         return replace(self, variant=replace(self.variant, module=name))
 
     @property
+    def in_eager(self) -> Case:
+        """The same case in eager execution: all executions have the same weights."""
+        return replace(self, execution="eager")
+
+    @property
     def input_key(self) -> tuple[Shape, DType, MemoryFormat]:
         """The facts that an input depends on: cases with the same key share one input tensor."""
         return self.shape, self.dtype, self.memory_format

@@ -80,6 +80,7 @@ class Open:
     device: a choice of `--device`; "auto" lets the worker choose.
     memory_bytes: the most memory that the worker may take; None uses the device's default.
     pages: what its memory lies in; the environment of its process has the settings.
+    exports: a folder for exported modules, which all workers of the run share.
     """
 
     version: int
@@ -89,6 +90,7 @@ class Open:
     memory_bytes: int | None = None
     baseline: BaselineCode | None = None
     pages: Pages = "default"
+    exports: str | None = None
     kind: Literal["open"] = "open"
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from math import inf
 from typing import get_args
 
-from attn_bench.model.axes import ITEM_BYTES, Conditions, unusual_words
+from attn_bench.model.axes import ITEM_BYTES, Conditions
 from attn_bench.model.bounds import Index, Size, Threads
 from attn_bench.model.case import USUAL_PLACE, Extent
 from attn_bench.model.errors import RequestError
@@ -106,14 +106,14 @@ class Row(Timed, Exact, Conditions, Named):
 
     @property
     def name(self) -> str:
-        """The variant without its extent, with its place and its execution.
+        """The variant without its extent, with its place.
 
-        The extent has a separate column. Place and execution distinguish cases of one table.
+        The extent has a separate column. The place distinguishes cases of one table.
         """
         words = [f"{self.module}({self.arguments})" if self.arguments else self.module]
         if self.place not in (None, USUAL_PLACE):
             words.append(f"at {self.place}")
-        return " ".join([*words, *unusual_words(self, lambda axis: axis.beside_name)])
+        return " ".join(words)
 
 
 COLUMNS: tuple[str, ...] = tuple(item.name for item in fields(Row))

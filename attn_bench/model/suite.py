@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from math import inf
 
-from attn_bench.model.axes import SUITE_AXES, Mode
+from attn_bench.model.axes import SUITE_AXES, Execution, Mode
 from attn_bench.model.bounds import Precision, Seconds, Sessions, Title
 from attn_bench.model.case import Extent, Network, Scalar, Shape, StageExtents, Variant
 from attn_bench.model.metrics import TOLERABLE
@@ -97,7 +97,7 @@ class Aim:
     """The shapes or networks that replace those of a suite.
 
     name: the name of the new suite.
-    modes: none keeps those of the suite.
+    modes, executions: none keeps those of the suite.
     also: modules beside those of the suite.
     """
 
@@ -107,3 +107,4 @@ class Aim:
     images: tuple[Shape, ...] = ()
     modes: tuple[Mode, ...] = ()
     also: tuple[str, ...] = ()
+    executions: tuple[Execution, ...] = ()

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from itertools import product
 from typing import Any
 
-from attn_bench.model.axes import AS_BASELINE, DeviceName
+from attn_bench.model.axes import DeviceName
 from attn_bench.model.bounds import MOST_CASES
 from attn_bench.model.case import PLAIN, Case, Network, Variant
 from attn_bench.model.condition import Condition
@@ -108,11 +108,9 @@ def make_settings(suite: Suite, plan: Plan, request: RunRequest) -> Settings:
 
 def _baseline_case(case: Case, baseline: Variant) -> Case:
     """The baseline of `case`; for a network, the plain backbone."""
-    usual: dict[str, Any] = AS_BASELINE
     if case.network is None:
-        return replace(case, variant=baseline, **usual)
-    network = Network(case.network.backbone)
-    return replace(case, variant=Variant(PLAIN), network=network, **usual)
+        return replace(case, variant=baseline)
+    return replace(case, variant=Variant(PLAIN), network=Network(case.network.backbone))
 
 
 def _where(case: Case) -> tuple[str | None, str]:

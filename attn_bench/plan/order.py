@@ -8,7 +8,7 @@ from itertools import groupby, zip_longest
 from math import inf, sqrt
 from random import Random
 
-from attn_bench.model.axes import AXES
+from attn_bench.model.axes import AXIS_NAMES
 from attn_bench.model.case import Case
 
 ALIKE = 1.1  # latencies within this factor may be equal: the difference may be noise
@@ -73,5 +73,5 @@ def calls_in_a_block(call_s: Mapping[str, float], block_s: float) -> dict[str, i
 def _group(case: Case) -> tuple[str, ...]:
     """The key of the cases that are measured next to each other."""
     backbone = case.network.backbone if case.network else ""
-    shared = (getattr(case, axis.name) for axis in AXES if not axis.beside_name)
+    shared = (getattr(case, name) for name in AXIS_NAMES)
     return (backbone, str(case.shape), *shared)

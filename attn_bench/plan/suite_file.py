@@ -123,6 +123,7 @@ def aim_suite(suite: Suite, aim: Aim | None) -> Suite:
         raise RequestError(
             f"{suite.source}: this suite has whole networks but no modules to choose from"
         )
+    aimed = {"mode": aim.modes, "execution": aim.executions}
     for shape in (*aim.shapes, *aim.images):
         if shape.elements > MOST_ELEMENTS:
             raise RequestError(f"input {shape} is too large (more than 2^40 elements)")
@@ -134,7 +135,7 @@ def aim_suite(suite: Suite, aim: Aim | None) -> Suite:
         shapes=aim.shapes,
         networks=aim.networks,
         images=aim.images,
-        axes={**suite.axes, "mode": aim.modes} if aim.modes else suite.axes,
+        axes={**suite.axes, **{name: values for name, values in aimed.items() if values}},
     )
     for grid in moved.grids:
         for extent in grid.extents or ():

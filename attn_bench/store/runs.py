@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from attn_bench.model.bounds import MOST_BLOCKS, MOST_BYTES, MOST_CASES
+from attn_bench.model.case import BASELINE, PLAIN
 from attn_bench.model.errors import CannotWrite, RequestError, nearest
 from attn_bench.model.row import COLUMNS, Row
 from attn_bench.model.run import Block, Outcome
@@ -210,7 +211,15 @@ def load(path: Path) -> StoredRun:
             row.check()
     except RequestError as error:
         raise RequestError(f"{table}: {error}") from None
-    return StoredRun(path, info, rows)
+    return StoredRun(path, info, _drop_foreign_ratios(rows, info))
+
+
+def _drop_foreign_ratios(rows: Sequence[Row], info: RunInfo) -> list[Row]:
+    """The rows, without ratios to the baseline in another execution, as versions before 0.2 had."""
+    baselines = (PLAIN, info.suite.baseline)
+    own = {r.execution for r in rows if r.variant in baselines or r.module.endswith(BASELINE)}
+    unknown: dict[str, Any] = dict.fromkeys(("ratio", "ratio_lo", "ratio_hi"))
+    return [row if row.execution in own else replace(row, **unknown) for row in rows]
 
 
 def _upgrade(record: dict[str, Any]) -> dict[str, Any]:

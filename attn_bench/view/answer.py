@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from attn_bench.analysis.verdicts import Finding
@@ -19,6 +19,7 @@ from attn_bench.view import findings
 from attn_bench.view.json_answer import Kept, read_kept
 from attn_bench.view.notes import describe
 from attn_bench.view.remarks import name_baseline
+from attn_bench.view.runtimes import cross
 from attn_bench.view.summary import group_title, is_among_fastest, show_change
 
 MOST_WINNERS = 2  # sentences
@@ -67,9 +68,19 @@ def find_answer(run: StoredRun) -> Answer | None:
     if run.left_out:  # who is the fastest of a part is not known
         for row in run.left_out:
             groups.pop(group_title(row), None)
-    if any(row.backbone for row in run.rows):
-        return _of_networks(groups)
-    return _of_modules(groups, name_baseline(run.rows, info))
+    baseline = name_baseline(run.rows, info)
+    is_of_networks = any(row.backbone for row in run.rows)
+    found = _of_networks(groups) if is_of_networks else _of_modules(groups, baseline)
+    changes = _name_changes(run.rows, baseline)
+    return found and replace(found, sentences=(*found.sentences, *changes))
+
+
+def _name_changes(rows: Sequence[Row], baseline: str) -> Iterator[str]:
+    """Sentences on modules whose order differs from runtime to runtime."""
+    changes = [change for each in cross(rows, baseline) for change in each.changes]
+    yield from (f"{change}." for change in changes[:MOST_WINNERS])
+    if (more := len(changes) - MOST_WINNERS) > 0:
+        yield f"The order of {units.number(more, 'more pair')} differs between runtimes."
 
 
 def name_variant(row: Row) -> str:

@@ -9,6 +9,7 @@ from attn_bench.store.runs import StoredRun
 from attn_bench.store.tables import markdown_table
 from attn_bench.view import remarks, versions
 from attn_bench.view.answer import find_answer
+from attn_bench.view.runtimes import cross
 from attn_bench.view.sheets import Sheet, make_sheets
 from attn_bench.view.summary import Cell, make_legends
 
@@ -31,6 +32,11 @@ def write(run: StoredRun, columns: Sequence[str]) -> str:
     if info.check is not None and (both := versions.of_stored_check(run.rows, info.check)):
         lines = [list(map(markdown, line)) for line in both]
         parts.append(markdown_table(versions.HEADINGS, lines))
+    for crossed in cross(run.rows, remarks.name_baseline(run.rows, info)):
+        lines = [list(map(markdown, line)) for line in crossed.lines]
+        right = len(crossed.headings) - 1
+        parts.append(f"#### {markdown(crossed.title)}\n")
+        parts.append(markdown_table(list(map(markdown, crossed.headings)), lines, right=right))
     for sheet in sheets:
         parts += [f"#### {markdown(sheet.title)}\n", _table(sheet)]
     parts += [f"{markdown(words)}\n" for words in make_legends(run.rows) if sheets]

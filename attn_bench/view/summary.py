@@ -121,7 +121,7 @@ def make_legends(rows: Sequence[Row]) -> list[str]:
 def group_title(row: Row) -> str:
     """The title of a table: backbone, shape, and unusual conditions."""
     words = [row.backbone, row.shape_in_words]
-    words += unusual_words(row, lambda axis: not axis.beside_name)
+    words += unusual_words(row)
     return " ".join(word for word in words if word)
 
 

@@ -26,6 +26,7 @@ from attn_bench.worker.attempt import CaseFailed, attempt
 from attn_bench.worker.behaviour import InputChanged
 from attn_bench.worker.build import Builder, Built
 from attn_bench.worker.devices.base import Device, open_device
+from attn_bench.worker.exports import Exports
 from attn_bench.worker.inspection import inspect_case
 from attn_bench.worker.intruders import Intruders
 from attn_bench.worker.networks import describe_network
@@ -44,6 +45,7 @@ class Bench:
         loaded: Loaded | None = None,
         baseline: OtherVersion | None = None,
         state: State | None = None,
+        exports: str | None = None,
     ) -> None:
         """state: that of this process before any user's code ran; None takes the present one."""
         self.device = device
@@ -51,7 +53,7 @@ class Bench:
         self._loaded = loaded or Loaded()
         self._baseline = baseline or OtherVersion()
         self._state = state or State()
-        self._builder = Builder(device, modules)
+        self._builder = Builder(device, modules, Exports(exports))
         self._places = Places()
 
     def answer(self, message: protocol.Message) -> protocol.Reply:
@@ -218,4 +220,4 @@ def open_bench(
         sources=dict(loaded.digests),
         changes=changes,
     )
-    return Bench(device, modules, loaded, other, state), hello
+    return Bench(device, modules, loaded, other, state, request.exports), hello

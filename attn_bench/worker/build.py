@@ -15,14 +15,22 @@ from torch import Tensor, nn
 
 from attn_bench.catalog.backbones import Place
 from attn_bench.catalog.registry import Registry
+from attn_bench.model.axes import EXECUTION
 from attn_bench.model.case import Case, Network
 from attn_bench.worker.attempt import CaseFailed, attempt
 from attn_bench.worker.behaviour import check_module
 from attn_bench.worker.devices.base import Device
-from attn_bench.worker.executions.base import Forward, find_problem, open_execution
+from attn_bench.worker.executions.base import (
+    Execution,
+    Forward,
+    find_problem,
+    open_execution,
+)
+from attn_bench.worker.exports import Exports
 from attn_bench.worker.networks import open_network
 
 TENSORS_BYTES = 2**30
+KEPT_MAPS = 5  # of the size of the input, for each case of an outside runtime
 LEAST_MODULES_BYTES, MOST_MODULES_BYTES, MODULES_SHARE = 2**30, 2**32, 8
 T = TypeVar("T")
 
@@ -34,7 +42,8 @@ class Built:
     module: the eager module, even if `forward` executes it in another way.
     under_test: the module, or the last one in a network; None in a plain network.
     x: the input.
-    forward: computes the module.
+    forward: computes the module in its execution.
+    execution: what made `forward`.
     call: the call that is timed.
     """
 
@@ -43,6 +52,7 @@ class Built:
     under_test: nn.Module | None
     x: Tensor
     forward: Forward
+    execution: Execution
     call: Callable[[], Any]
 
     def mode(self) -> torch.inference_mode:
@@ -78,22 +88,23 @@ class Cache:
 class Builder:
     """Builds cases on one device from one registry. A fault of a module raises CaseFailed."""
 
-    def __init__(self, device: Device, modules: Registry) -> None:
+    def __init__(self, device: Device, modules: Registry, exports: Exports | None = None) -> None:
         self._device = device
+        self._exports = exports or Exports()
         self._modules = modules
         self._tensors = Cache(TENSORS_BYTES)
         self._cases = Cache(_modules_bytes())
 
     def build(self, case: Case) -> Built:
         """The case from the cache, or built anew with the same weights as before."""
-        return self._cases.get(case.id, lambda: self._build(case), _weight_bytes)
+        return self._cases.get(case.id, lambda: self._build(case), _held_bytes)
 
     def forget_inputs(self) -> None:
         """Forget all inputs. Call it if a module wrote to one, because cases share inputs."""
         self._tensors.forget()
 
     def _build(self, case: Case) -> Built:
-        execution = open_execution(case.execution)
+        execution = open_execution(case.execution, self._exports)
         problem = find_problem(execution, case)
         if problem is not None:
             raise CaseFailed("unsupported", problem)
@@ -102,17 +113,17 @@ class Builder:
         if case.mode == "training" and case.network is None:  # images need no gradient
             x = x.detach().requires_grad_()
         with torch.inference_mode(case.mode == "inference"):
-            forward = attempt(case.execution, lambda: execution.prepare(module, x, case.mode))
+            forward = attempt(case.execution, lambda: execution.prepare(module, x, case))
         if case.mode == "inference":
             call: Callable[[], Any] = partial(forward, x)
         else:
             call = self._backward(case, module, x, forward)
-        return Built(case, module, under_test, x, forward, call)
+        return Built(case, module, under_test, x, forward, execution, call)
 
     def _module(self, case: Case) -> tuple[nn.Module, nn.Module | None]:
         """The module of `case` on the device, and the part of it under test."""
         shape = case.shape
-        torch.manual_seed(zlib.crc32(case.current.id.encode()))
+        torch.manual_seed(zlib.crc32(case.current.in_eager.id.encode()))
         if case.network is None:
             module = self._construct(case, shape.channels, (shape.height, shape.width))
             under_test: nn.Module | None = module
@@ -204,8 +215,11 @@ def _modules_bytes() -> int:
     return min(max(share, LEAST_MODULES_BYTES), MOST_MODULES_BYTES)
 
 
-def _weight_bytes(built: Built) -> int:
-    return sum(p.numel() * p.element_size() for p in built.module.parameters())
+def _held_bytes(built: Built) -> int:
+    """About what a cached case holds: weights, and what an outside runtime keeps for its maps."""
+    weights = sum(p.numel() * p.element_size() for p in built.module.parameters())
+    is_outside = EXECUTION[built.case.execution].exported
+    return weights + KEPT_MAPS * built.x.nbytes if is_outside else weights
 
 
 def _layout(case: Case) -> torch.memory_format:

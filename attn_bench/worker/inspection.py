@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from attn_bench.model.axes import EXECUTION
 from attn_bench.model.errors import in_one_line
 from attn_bench.model.run import WARNED, Facts
 from attn_bench.worker import behaviour
@@ -17,6 +18,7 @@ from attn_bench.worker.build import Built
 from attn_bench.worker.called import CalledCase
 from attn_bench.worker.devices.base import Device
 from attn_bench.worker.lookup import load_files
+from attn_bench.worker.specimen import must_agree
 
 METRICS_PACKAGE = "attn_bench.worker.metrics"
 Measure = Callable[[CalledCase], Mapping[str, Any]]
@@ -40,6 +42,8 @@ def inspect_case(built: Built, device: Device) -> Facts:
             found = dict(measure(called))
             notes += found.pop("notes", ())
             facts |= found
+        notes += compare_with_eager(built, called.result)
+        notes += built.execution.describe(built.forward)
     notes = [f"{WARNED}{text}" for text in _texts(warned)] + notes
     return Facts(**facts, notes=tuple(notes))
 
@@ -57,6 +61,23 @@ def check_behaviour(built: Built, device: Device) -> Tensor:
             first = "the first layer" if of_network else "the input"
             behaviour.check_gradients(attempt("backward", built.call), first)
     return result
+
+
+def compare_with_eager(built: Built, result: Tensor) -> list[str]:
+    """The largest deviation of an exported module from the eager one, as a note.
+
+    Raises CaseFailed if it is more than rounding (`CLOSE`).
+    """
+    if not EXECUTION[built.case.execution].exported:
+        return []
+    with built.mode():
+        eager = attempt("eager", lambda: built.module(built.x))
+    must_agree(f"{built.case.execution} against eager", result, eager)
+    apart = float((result - eager).abs().max() / eager.abs().max())
+    return [
+        f"{built.case.execution} differs from eager by at most {apart:.0e} of the largest value",
+        "the exact metrics are those of the eager module",
+    ]
 
 
 def _texts(warned: Iterable[warnings.WarningMessage]) -> list[str]:

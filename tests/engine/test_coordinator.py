@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, pairwise
 from random import Random
 from typing import Any
 
@@ -585,6 +585,22 @@ def test_compiling_has_more_patience() -> None:
         if isinstance(request, Inspect | RunBlock):
             waited[request.case].add(timeout_s)
     assert waited == {compiled: {7 * EXECUTION["compile"].patience}, IDENTITY: {7}}
+
+
+def test_threads_that_spin_on_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between an execution whose threads linger and the next, or another session, it waits."""
+    slept: list[float] = []
+    monkeypatch.setattr("attn_bench.engine.coordinator.time.sleep", slept.append)
+    spinning = [case_of(name, execution="onnxruntime") for name in ("a", "b")]
+    cases = (*spinning, IDENTITY)
+    plan = Plan(cases, {case.id: case.id for case in cases}, {})
+    run = Run(Script(lambda *_: 0.001), plan).whole()
+    of = {case.id: case.execution for case in cases}
+    turns = [(block.session, of[block.case_id]) for block in run.blocks]
+    ends = sum(a != b and a[1] == "onnxruntime" for a, b in pairwise(turns))
+    lingers_s = EXECUTION["onnxruntime"].lingers_s
+    assert slept.count(lingers_s) == ends > 0
+    assert set(slept) <= {lingers_s, 0.0}
 
 
 # --- what is kept, and resuming -------------------------------------------------------------------

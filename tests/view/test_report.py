@@ -195,7 +195,7 @@ def on_gpu(rows: Iterable[Row]) -> Iterable[Row]:
         ),
         (twice(mode="training"), ["8×512×28×28 training"], 2 + 4 + 2 + 2),
         (twice(dtype="bfloat16"), ["8×512×28×28 bfloat16"], 2 + 4 + 2 + 2),
-        (twice(execution="compile"), ["ge_theta compiled"], 1 + 4 + 1 + 1),
+        (twice(execution="compile"), ["8×512×28×28 compiled"], 2 + 4 + 2 + 2),
         (on_gpu, ["8×512×28×28 cuda", "0.01200 ± 0.00010"], 1 + 2 + 1 + 1),
     ],
 )

@@ -10,7 +10,7 @@ from attn_bench.jobs.check.stored import RunToRun
 from attn_bench.jobs.recommend.choice import Choice
 from attn_bench.jobs.recommend.limits import Limit
 from attn_bench.jobs.recommend.more_time import MoreTime
-from attn_bench.model.axes import Mode
+from attn_bench.model.axes import Execution, Mode
 from attn_bench.model.case import Case, Shape
 from attn_bench.model.request import RunRequest
 from attn_bench.model.status import Exit
@@ -27,6 +27,7 @@ class RecommendRequest:
     places: where in the backbone; by default, the place in each module's paper.
     by_stage: whether each stage is measured alone, too.
     modes: both choose by inference, and also show the costs of training; none keeps the suite's.
+    execution: None keeps the suite's.
     fresh: reuse no stored figure.
     share_of_us: the latency of a network, of which the costs of a stage are shown as shares.
     replaces: how many attention modules of the backbone each candidate replaces; 0 if it is added.
@@ -43,6 +44,7 @@ class RecommendRequest:
     fresh: bool = False
     replaces: int = 0
     share_of_us: float | None = None
+    execution: Execution | None = None
 
 
 @dataclass(frozen=True)

@@ -128,11 +128,18 @@ def _others(question: RecommendRequest, known: Registry) -> tuple[str, ...]:
 def _aim(
     question: RecommendRequest, places: Mapping[str, tuple[str, ...]], also: tuple[str, ...]
 ) -> Aim:
+    executions = (question.execution,) if question.execution else ()
     if question.backbone is None:
         assert question.shape is not None
         _, *sizes = str(question.shape).split("x")
         name = f"recommend-{'x'.join(sizes)}"
-        return Aim(name, shapes=(question.shape,), modes=question.modes, also=also)
+        return Aim(
+            name,
+            shapes=(question.shape,),
+            modes=question.modes,
+            also=also,
+            executions=executions,
+        )
     assert question.image is not None
     wanted = dict.fromkeys(place for each in places.values() for place in each)
     return Aim(
@@ -141,6 +148,7 @@ def _aim(
         images=(question.image,),
         modes=question.modes,
         also=also,
+        executions=executions,
     )
 
 

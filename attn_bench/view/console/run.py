@@ -21,6 +21,7 @@ from attn_bench.view.console.plain import line, print_aligned
 from attn_bench.view.console.tables import Column, print_table
 from attn_bench.view.console.terminal import open_stdout, paragraph, warn
 from attn_bench.view.markup import escape
+from attn_bench.view.runtimes import cross
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -67,7 +68,9 @@ def show(run: StoredRun) -> None:
     if info.suite.published:
         show_published(rows, info)
     elif not is_whole and any(map(summary.has_figures, rows)):
-        show_tables(console, rows, remarks.name_baseline(rows, info))
+        baseline = remarks.name_baseline(rows, info)
+        show_runtimes(console, rows, baseline)
+        show_tables(console, rows, baseline)
     for words in () if is_whole else remarks.list_remarks(rows, info):
         paragraph(words)
     for words in remarks.list_notes(rows, info):
@@ -99,6 +102,15 @@ def show_answer(console: Console, found: Answer) -> None:
         paragraph(words)
     if found.legend:
         line("")
+
+
+def show_runtimes(console: Console, rows: Sequence[Row], baseline: str) -> None:
+    """Show a table for each shape that was measured in several executions, and what differs."""
+    for crossed in cross(rows, baseline):
+        first, *others = crossed.headings
+        columns = [Column(first, "left"), *map(Column, others)]
+        lines = [list(map(escape, line)) for line in crossed.lines]
+        print_table(console, columns, lines, title=crossed.title)
 
 
 def show_tables(console: Console, rows: Sequence[Row], baseline: str) -> None:

@@ -133,7 +133,7 @@ def _conditions(rows: Sequence[Row]) -> list[Column]:
     return [
         Column(axis.name, axis.name.replace("_", " "), axis.about, False, _plain(axis.name))
         for axis in AXES
-        if not axis.beside_name and len({getattr(row, axis.name) for row in rows}) > 1
+        if len({getattr(row, axis.name) for row in rows}) > 1
     ]
 
 

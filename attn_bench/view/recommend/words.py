@@ -9,7 +9,7 @@ from attn_bench.jobs.recommend.answer import Recommendation
 from attn_bench.jobs.recommend.choice import KNOWN, TIE, Candidate, Choice, best_of, covered_by
 from attn_bench.jobs.recommend.limits import Limit, known_interval
 from attn_bench.model import units
-from attn_bench.model.axes import unusual_words
+from attn_bench.model.axes import EXECUTION, unusual_words
 from attn_bench.model.metrics import LIMITS
 from attn_bench.model.row import Row
 from attn_bench.papers.gains import Gain, Paper
@@ -223,6 +223,11 @@ def list_caveats(answer: Recommendation) -> list[str]:
         found.append(
             "a limit in milliseconds holds at the time of measuring only: a shared machine is "
             "slower at times; a relative limit such as +10% still holds then"
+        )
+    execution = answer.case.execution
+    if EXECUTION[execution].exported:
+        found.append(
+            f"memory is that of the network in PyTorch, which does not see what {execution} takes"
         )
     out = answer.request.request.out
     if out and answer.measured is None:

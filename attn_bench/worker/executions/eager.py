@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from attn_bench.model.axes import Mode
+from attn_bench.model.case import Case
 from attn_bench.worker.executions.base import Execution, Forward
 
 
 class Eager(Execution):
-    def prepare(self, module: nn.Module, x: Tensor, mode: Mode) -> Forward:
+    def prepare(self, module: nn.Module, x: Tensor, case: Case) -> Forward:
         return module
