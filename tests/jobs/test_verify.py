@@ -166,16 +166,18 @@ def test_our_gather_excite_has_none_of_them(both_ge: Verified) -> None:
 
 
 def test_the_matrix_can_be_read(bad: Verified, both_ge: Verified) -> None:
-    """Rows fit into 100 columns, every check has its column, every fault its variant below."""
+    """Rows fit into 100 columns, each check that ran has a column, each fault its variant below."""
     for done in (bad, both_ge):
         matrix, _, reasons = done.process.stdout.partition("\n\n")
         lines = matrix.splitlines()
         assert max(map(len, lines)) <= 100
-        assert [line.split()[-1] for line in lines[: len(CHECKS)]] == list(CHECKS)
-        assert [line.partition("  ")[0] for line in lines[len(CHECKS) :]] == list(done.matrix)
+        done_checks = [c for c in CHECKS if any(c in found for found in done.matrix.values())]
+        assert [line.split()[-1] for line in lines[: len(done_checks)]] == done_checks
+        assert [line.partition("  ")[0] for line in lines[len(done_checks) :]] == list(done.matrix)
         for variant in done.matrix:
             for check, reason in done.failed(variant).items():
-                _, found, members = reasons.partition(f"failed: {check}: {reason}\n")
+                said = reason.removeprefix(f"{check}: ")
+                _, found, members = reasons.partition(f"failed: {check}: {said}\n")
                 assert found
                 assert f"    {variant}\n" in members
 
