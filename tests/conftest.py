@@ -63,6 +63,16 @@ def temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 
 
 @pytest.fixture(autouse=True, scope="session")
+def plain_environment() -> Iterator[None]:
+    """The width, the colours and the CI of whoever runs the tests change nothing in them."""
+    names = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in names:
+            patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def hang_up_is_heard() -> None:
     """The tests may run under nohup, which ignores it for all its children."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
