@@ -50,7 +50,8 @@ class Script:
     seconds: of one call, by case, session and round (0 is the warm-up). facts: of a case. Either
     may give a Failure, or an exception, which is raised: see `dies` and `hangs`.
     first_call_s: the untimed first call of a block, by case and round; None is like the others.
-    notes: of a block. loads: the digests of the code that a worker reports, by its number.
+    notes: of a block. prepared: the answer of a worker, by case and
+        number. loads: the digests of the code that a worker reports, by its number.
     start_s, inspect_s: what a start and an inspection take. no_rates: dtypes that fail.
     """
 
@@ -58,6 +59,7 @@ class Script:
     facts: Callable[[Case], Facts | Failure | BaseException] = lambda _: Facts(params=0)
     first_call_s: Callable[[Case, int], float | None] = lambda *_: None
     notes: Callable[[Case], tuple[str, ...]] = lambda _: ()
+    prepared: Callable[[Case, int], Reply | BaseException] = lambda *_: protocol.Prepared()
     loads: Callable[[int], Mapping[str, str]] = lambda _: {}
     start_s: float = 0.0
     inspect_s: float = 0.0
@@ -103,6 +105,12 @@ class FakeWorker:
     def end(self) -> None:
         self.is_ended = True
 
+    def begin(self, message: Message) -> None:
+        self._begun = message
+
+    def finish(self, timeout_s: float) -> Reply:
+        return self.ask(self._begun, timeout_s)
+
     def ask(self, message: Message, timeout_s: float) -> Reply:
         assert self.is_open, "it was asked before it was opened"
         assert not self.is_ended, "it was asked after its end"
@@ -122,6 +130,9 @@ class FakeWorker:
                 if dtype in self.script.no_rates:
                     return Failure("failed", f"rates: no {dtype} here")
                 return protocol.RatesMeasured(Rates(dtype, [(2**20, 1e10), (2**30, 1e10)], 1e11))
+            case protocol.Prepare(case=case):
+                self.script.clock.now_s += self.script.inspect_s
+                return self.script.prepared(case, self.number)
             case protocol.Inspect(case=case):
                 self.script.clock.now_s += self.script.inspect_s
                 facts = self.script.facts(case)

@@ -84,7 +84,7 @@ class BenchWorker(FakeWorker):
         assert isinstance(self.script, RealFacts)
         if (answer := self.script.instead(message)) is not None:
             return answer
-        if isinstance(message, protocol.RunBlock | protocol.MeasureRates):
+        if isinstance(message, protocol.RunBlock | protocol.MeasureRates | protocol.Prepare):
             return super()._answer(message)
         assert self._bench is not None
         return self._bench.answer(message)
@@ -111,7 +111,7 @@ def played(script: RealFacts) -> Iterator[None]:
     threads, path, modules = torch.get_num_threads(), list(sys.path), set(sys.modules)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Worker, "__init__", start)
-        for name in ("open", "ask", "end"):
+        for name in ("open", "ask", "begin", "finish", "end"):
 
             def method(self: Worker, *words: object, called: str = name) -> object:
                 return getattr(self.fake, called)(*words)  # type: ignore[attr-defined]

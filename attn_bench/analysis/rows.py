@@ -59,6 +59,11 @@ def make_rows(
         name: {i: estimate.interval(scale.get(name, 1.0)) for i, estimate in found.items()}
         for name, found in estimates.items()
     }
+    intervals["images_per_s"] = {
+        case.id: _throughput(case, interval)
+        for case in plan.cases
+        if (interval := intervals["queued_us"].get(case.id) or intervals["latency_us"].get(case.id))
+    }
     return [
         _row(
             case,
@@ -70,6 +75,12 @@ def make_rows(
         )
         for case in plan.cases
     ]
+
+
+def _throughput(case: Case, one_call_us: Interval) -> Interval:
+    """The images per second."""
+    images = case.shape.batch * 1e6
+    return Interval(images / one_call_us.value, images / one_call_us.hi, images / one_call_us.lo)
 
 
 def _is_ok(outcome: Outcome | None) -> bool:

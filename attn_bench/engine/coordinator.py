@@ -14,6 +14,7 @@ from math import inf
 
 from attn_bench.analysis.estimates import WARM_UP_ROUNDS, Timings
 from attn_bench.analysis.variances import LEAST_SESSIONS
+from attn_bench.engine import ahead
 from attn_bench.engine.clean import AS_ALONE, fastest, find_harmed
 from attn_bench.engine.judges import Judge, Precision
 from attn_bench.engine.pair import AnyWorker
@@ -116,11 +117,12 @@ class Coordinator:
         """Build, check and count every case once, and fill `outcomes`.
 
         The rates are measured first, while no other worker runs. Nothing else is timed here, so
-        the workers of the later sessions start meanwhile.
+        the workers of the later sessions start meanwhile, and prepare what takes long.
         """
         self._measure_rates()
         if self._judge.is_sure_to_time:
             self._workers.start(self._settings.sessions)
+        self._prepare_ahead()
         cases = self._plan.cases
         self._progress.stage("inspecting", len(cases), "cases")
         failed: list[tuple[Case, Outcome]] = []
@@ -139,6 +141,14 @@ class Coordinator:
                 self._settle(outcome)
         if failed:
             self._inspect_again(failed)
+
+    def _prepare_ahead(self) -> None:
+        """Let other workers export and compile before the first worker inspects the cases."""
+        slow = ahead.find_slow(c for c in self._plan.measurable if c.id not in self.outcomes)
+        if slow:
+            self._progress.stage("preparing", len(slow), "cases")
+        for done, case in enumerate(ahead.share_out(self._workers, slow, self._timeout_s)):
+            self._progress.step(done, case.id)
 
     def _inspect_again(self, failed: Sequence[tuple[Case, Outcome]]) -> None:
         """Inspect failed cases once more, all in one fresh worker, in reverse order.
@@ -224,11 +234,11 @@ class Coordinator:
         to the budget. Both versions of a case get the same number of calls.
         """
         begun = len(self.blocks)
-        for index in range(len(self._workers)):
-            if index < len(self._workers):
-                self._warm_up_session(index, waiting)
-            if index == 0:
-                self._keep_affordable(self.blocks[begun:], budget_s)
+        self._warm_up_session(0, waiting)
+        self._keep_affordable(self.blocks[begun:], budget_s)
+        ahead.prepare_all(self._workers, ahead.find_slow(waiting), self._timeout_s)
+        for index in range(1, len(self._workers)):
+            self._warm_up_session(index, waiting)
         current = {case.id: case.current.id for case in waiting}
         fastest: dict[str, float] = {}
         for block in self.blocks[begun:]:

@@ -38,6 +38,12 @@ class AnyWorker(Protocol):
     def ask(self, message: Message, timeout_s: float) -> Reply:
         """The reply to `message`. After `timeout_s`, ends the worker and raises WorkerLost."""
 
+    def begin(self, message: Message) -> None:
+        """Send `message`. Other workers can be asked before `finish` waits for the reply."""
+
+    def finish(self, timeout_s: float) -> Reply:
+        """The reply to what was begun. After `timeout_s`, ends the worker and raises WorkerLost."""
+
     def end(self) -> None:
         """End it and its children; safe to call twice."""
 
@@ -48,6 +54,7 @@ class WorkerPair:
     def __init__(self, current: Worker, baseline: Worker) -> None:
         self._current = current
         self._baseline = baseline
+        self._asked = current
         self.baseline_hello: protocol.Hello | None = None
 
     def open(self) -> protocol.Hello:
@@ -78,13 +85,20 @@ class WorkerPair:
 
     def ask(self, message: Message, timeout_s: float) -> Reply:
         """The reply of one worker. If it is lost, ends both workers and raises WorkerLost."""
+        self.begin(message)
+        return self.finish(timeout_s)
+
+    def begin(self, message: Message) -> None:
+        self._asked = self._current
+        if isinstance(message, protocol.OfCase) and message.case.is_baseline:
+            self._asked = self._baseline
+            message = replace(message, case=message.case.current)
+        self._asked.begin(message)
+
+    def finish(self, timeout_s: float) -> Reply:
+        """The reply of the worker that was asked. If it is lost, ends both."""
         try:
-            if (
-                isinstance(message, protocol.Inspect | protocol.RunBlock)
-                and message.case.is_baseline
-            ):
-                return self._baseline.ask(replace(message, case=message.case.current), timeout_s)
-            return self._current.ask(message, timeout_s)
+            return self._asked.finish(timeout_s)
         except WorkerLost:
             self.end()
             raise

@@ -99,6 +99,7 @@ class Worker:
         os.set_blocking(self._process.stderr.fileno(), False)
         self._unread = self._printed = b""
         self._prints = True
+        self._asked: type[Message] = protocol.Open
         with suppress(OSError):  # it has ended already: `open` reports that
             self._post(opening)
             if load:
@@ -146,11 +147,18 @@ class Worker:
 
     def ask(self, message: Message, timeout_s: float) -> Reply:
         """The worker's reply. After `timeout_s`, ends the worker and raises WorkerLost."""
-        try:
+        self.begin(message)
+        return self.finish(timeout_s)
+
+    def begin(self, message: Message) -> None:
+        """Send a request, to whose reply `finish` comes back."""
+        self._asked = type(message)
+        with suppress(OSError):  # it has ended: `finish` reports that
             self._post(message)
-        except OSError:
-            raise self._died() from None
-        return self._reply(type(message), timeout_s)
+
+    def finish(self, timeout_s: float) -> Reply:
+        """The reply to what was begun. After `timeout_s`, ends the worker and raises WorkerLost."""
+        return self._reply(self._asked, timeout_s)
 
     def _post(self, message: Message) -> None:
         assert self._process.stdin is not None

@@ -48,8 +48,13 @@ class Session:
 
     def ask(self, message: protocol.Message, timeout_s: float) -> protocol.Reply:
         """The worker's reply. A lost worker is a poisoned one."""
+        self.worker.begin(message)
+        return self.finish(timeout_s)
+
+    def finish(self, timeout_s: float) -> protocol.Reply:
+        """The reply to what the worker was asked last. A lost worker is a poisoned one."""
         try:
-            return self.worker.ask(message, timeout_s)
+            return self.worker.finish(timeout_s)
         except WorkerLost as lost:
             return protocol.Failure(lost.status, str(lost), poisoned=True)
 
@@ -104,10 +109,13 @@ class Workers:
             self._sessions.append(self._another(self.first))
             starting += 1
 
-    def open(self) -> None:
-        """Wait until all workers are ready, and replace those of sessions that are over."""
+    def open(self, count: int | None = None) -> None:
+        """Wait until all workers are ready, and replace those of sessions that are over.
+
+        count: only the first ones.
+        """
         index = 0
-        while index < len(self._sessions):
+        while index < len(self._sessions) and (count is None or index < count):
             if self._sessions[index].is_over:
                 self.replace(index)
             self._sessions[index].open(self.sources)

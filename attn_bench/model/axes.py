@@ -42,12 +42,14 @@ class ExecutionFacts:
         unsupported. The extra of its name installs them.
     exported: whether a runtime outside of PyTorch executes an exported module. PyTorch then sees
         no memory of it.
+    side_by_side: whether preparing a case takes long, and several workers can do it at once.
     lingers_s: how long its threads spin after a call, and take a core from what is measured next.
     """
 
     patience: float = 1.0
     needs: tuple[str, ...] = ()
     exported: bool = False
+    side_by_side: bool = False
     lingers_s: float = 0.0
 
 
@@ -68,14 +70,20 @@ class DeviceFacts:
 
 EXECUTION: Mapping[Execution, ExecutionFacts] = {
     "eager": ExecutionFacts(),
-    "compile": ExecutionFacts(patience=5),
-    "compile:reduce-overhead": ExecutionFacts(patience=5),
-    "compile:max-autotune": ExecutionFacts(patience=20),
+    "compile": ExecutionFacts(patience=5, side_by_side=True),
+    "compile:reduce-overhead": ExecutionFacts(patience=5, side_by_side=True),
+    "compile:max-autotune": ExecutionFacts(patience=20),  # it measures, so it must be alone
     "cuda_graph": ExecutionFacts(),
     "onnxruntime": ExecutionFacts(
-        patience=2, needs=("onnxruntime", "onnx", "onnxscript"), exported=True, lingers_s=0.08
+        patience=2,
+        needs=("onnxruntime", "onnx", "onnxscript"),
+        exported=True,
+        side_by_side=True,
+        lingers_s=0.08,
     ),
-    "openvino": ExecutionFacts(patience=2, needs=("openvino", "onnx", "onnxscript"), exported=True),
+    "openvino": ExecutionFacts(
+        patience=2, needs=("openvino", "onnx", "onnxscript"), exported=True, side_by_side=True
+    ),
 }
 # `--device auto` takes the first that exists, in this order.
 DEVICE: Mapping[DeviceName, DeviceFacts] = {

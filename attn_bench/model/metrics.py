@@ -188,6 +188,11 @@ class Timed:
     )
     device_lo_us: float | None = end("lower", "µs")
     device_hi_us: float | None = end("upper", "µs")
+    images_per_s: float | None = column(
+        "1/s", "throughput: batch over queued_us, on a CPU over latency_us"
+    )
+    images_per_s_lo: float | None = end("lower", "1/s")
+    images_per_s_hi: float | None = end("upper", "1/s")
     ratio: float | None = column(
         "×",
         "latency over the baseline's at the same shape, paired by round",

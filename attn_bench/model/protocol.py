@@ -24,7 +24,7 @@ from attn_bench.model.metrics import Timing
 from attn_bench.model.run import Facts, Rates
 from attn_bench.model.status import Status
 
-VERSION = 8
+VERSION = 9
 # How the names of the variables begin that change how fast or how exactly a worker computes.
 SETTINGS = (
     *("CXX", "OMP_", "GOMP_", "KMP_", "MKL_", "MALLOC_", "THP_", "GLIBC_TUNABLES", "LD_PRELOAD"),
@@ -213,6 +213,22 @@ class RatesMeasured:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepare:
+    """Build the case and call it once: what is compiled or exported then lies ready. -> Prepared"""
+
+    case: Case
+    kind: Literal["prepare"] = "prepare"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """sources: as in `Timed`."""
+
+    sources: Mapping[str, str] = field(default_factory=dict)
+    kind: Literal["prepared"] = "prepared"
+
+
+@dataclass(frozen=True, slots=True)
 class Inspect:
     """Build the case, check its behaviour, measure its exact metrics. -> Inspected"""
 
@@ -237,6 +253,9 @@ class RunBlock:
     calls: int
     place: int = 0
     kind: Literal["run_block"] = "run_block"
+
+
+OfCase = Prepare | Inspect | RunBlock
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,8 +312,7 @@ Message = (
     | FindNetwork
     | ShareMemory
     | MeasureRates
-    | Inspect
-    | RunBlock
+    | OfCase
     | Verify
     | Quit
 )
@@ -306,6 +324,7 @@ Reply = (
     | NetworkFound
     | MemoryShared
     | RatesMeasured
+    | Prepared
     | Inspected
     | Timed
     | Verified
@@ -320,6 +339,7 @@ ANSWER: Mapping[type[Message], type[Reply]] = {
     FindNetwork: NetworkFound,
     ShareMemory: MemoryShared,
     MeasureRates: RatesMeasured,
+    Prepare: Prepared,
     Inspect: Inspected,
     RunBlock: Timed,
     Verify: Verified,

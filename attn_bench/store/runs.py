@@ -34,6 +34,7 @@ RENAMED_SAMPLES = {"first_call_seconds": "first_call_s", "device_seconds": "devi
 LATER = (
     *("arguments", "backbone", "place", "device_clock"),
     *("queued_us", "queued_lo_us", "queued_hi_us"),
+    *("images_per_s", "images_per_s_lo", "images_per_s_hi"),
     *("over_fastest", "over_fastest_lo", "over_fastest_hi"),
 )
 

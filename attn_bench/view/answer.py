@@ -16,13 +16,14 @@ from attn_bench.model.status import COUNTED
 from attn_bench.store.reading import read_record
 from attn_bench.store.runs import StoredRun
 from attn_bench.view import findings
+from attn_bench.view.crossed.crossed import cross
 from attn_bench.view.json_answer import Kept, read_kept
 from attn_bench.view.notes import describe
 from attn_bench.view.remarks import name_baseline
-from attn_bench.view.runtimes import cross
 from attn_bench.view.summary import group_title, is_among_fastest, show_change
 
 MOST_WINNERS = 2  # sentences
+MOST_CROSSED = 3  # sentences
 MOST_SLOWER = 4  # modules in one sentence
 MOST_NAMED = 3  # variants in one cell or sentence
 MOST_CHANGES = 8  # findings of a check
@@ -71,16 +72,16 @@ def find_answer(run: StoredRun) -> Answer | None:
     baseline = name_baseline(run.rows, info)
     is_of_networks = any(row.backbone for row in run.rows)
     found = _of_networks(groups) if is_of_networks else _of_modules(groups, baseline)
-    changes = _name_changes(run.rows, baseline)
+    changes = _describe_crossed(run.rows, baseline)
     return found and replace(found, sentences=(*found.sentences, *changes))
 
 
-def _name_changes(rows: Sequence[Row], baseline: str) -> Iterator[str]:
-    """Sentences on modules whose order differs from runtime to runtime."""
-    changes = [change for each in cross(rows, baseline) for change in each.changes]
-    yield from (f"{change}." for change in changes[:MOST_WINNERS])
-    if (more := len(changes) - MOST_WINNERS) > 0:
-        yield f"The order of {units.number(more, 'more pair')} differs between runtimes."
+def _describe_crossed(rows: Sequence[Row], baseline: str) -> Iterator[str]:
+    """The first sentences of the tables of modules against runtimes and batch sizes."""
+    sentences = [sentence for each in cross(rows, baseline) for sentence in each.sentences]
+    yield from (f"{sentence}." for sentence in sentences[:MOST_CROSSED])
+    if (more := len(sentences) - MOST_CROSSED) > 0:
+        yield f"The report lists {units.number(more, 'more such fact')}."
 
 
 def name_variant(row: Row) -> str:

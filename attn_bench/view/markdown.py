@@ -9,7 +9,7 @@ from attn_bench.store.runs import StoredRun
 from attn_bench.store.tables import markdown_table
 from attn_bench.view import remarks, versions
 from attn_bench.view.answer import find_answer
-from attn_bench.view.runtimes import cross
+from attn_bench.view.crossed.crossed import cross
 from attn_bench.view.sheets import Sheet, make_sheets
 from attn_bench.view.summary import Cell, make_legends
 

@@ -91,6 +91,8 @@ class Bench:
                 case protocol.MeasureRates(dtype=dtype):
                     rates = attempt("rates", lambda: measure_rates(self.device, dtype))
                     return protocol.RatesMeasured(rates)
+                case protocol.Prepare(case=case):
+                    return self.prepare(case)
                 case protocol.Inspect(case=case):
                     return protocol.Inspected(self.inspect(case))
                 case protocol.RunBlock(case=case, calls=calls, place=place):
@@ -123,6 +125,14 @@ class Bench:
         """The case, ready to be called. Raises CaseFailed."""
         return self._builder.build(case)
 
+    def prepare(self, case: Case) -> protocol.Prepared:
+        """Build the case and call it once. Raises CaseFailed."""
+        with self._version(is_baseline=case.is_baseline):
+            built = self.build(case)
+            with built.mode():
+                attempt("call", built.call)
+        return protocol.Prepared(self._loaded.look())
+
     def time_block(self, case: Case, calls: int, place: int) -> Timing:
         """Time one block, with the input in this place. Raises CaseFailed."""
         with self._version(is_baseline=case.is_baseline):
@@ -147,9 +157,8 @@ class Bench:
 
 def _compiles(message: protocol.Message) -> bool:
     """Whether a compiler may start threads and processes that stay."""
-    match message:
-        case protocol.Inspect(case=case) | protocol.RunBlock(case=case):
-            return case.execution != "eager"
+    if isinstance(message, protocol.OfCase):
+        return message.case.execution != "eager"
     return isinstance(message, protocol.Verify)
 
 
@@ -164,7 +173,7 @@ def _tell(reply: protocol.Reply, change: Change) -> protocol.Reply:
             return replace(reply, notes=change.notes)
         case protocol.Verified() if change.trouble:
             return protocol.Verified(Checked("failed", change.trouble))
-        case protocol.Inspected() | protocol.Timed():
+        case protocol.Prepared() | protocol.Inspected() | protocol.Timed() if change.trouble:
             assert change.trouble is not None
             return protocol.Failure("failed", change.trouble, poisoned=True)
     return reply

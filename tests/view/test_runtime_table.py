@@ -9,8 +9,8 @@ from test_summary import row
 
 from attn_bench.model.row import Row
 from attn_bench.store.runs import StoredRun
+from attn_bench.view.crossed.crossed import cross
 from attn_bench.view.run_formats import FORMATS
-from attn_bench.view.runtimes import cross
 
 ROWS = [
     row("identity", 100, 1),
@@ -35,10 +35,10 @@ def test_each_runtime_is_a_column() -> None:
 def test_a_change_of_order_is_named_where_the_intervals_decide_it() -> None:
     """`se` is faster than `eca` in one runtime and slower in the other; overlaps change nothing."""
     (found,) = cross(ROWS, "identity")
-    assert found.changes == ("se is faster than eca in PyTorch, and slower in OpenVINO",)
+    assert found.sentences == ("se is faster than eca in PyTorch, and slower in OpenVINO",)
     unsure = [*ROWS[:-2], row("eca", 300, 40, execution="openvino"), ROWS[-1]]
     (found,) = cross(unsure, "identity")
-    assert found.changes == ()
+    assert found.sentences == ()
 
 
 def test_one_runtime_has_no_such_table() -> None:

@@ -20,8 +20,8 @@ from attn_bench.view.answer import Answer
 from attn_bench.view.console.plain import line, print_aligned
 from attn_bench.view.console.tables import Column, print_table
 from attn_bench.view.console.terminal import open_stdout, paragraph, warn
+from attn_bench.view.crossed.crossed import cross
 from attn_bench.view.markup import escape
-from attn_bench.view.runtimes import cross
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -69,7 +69,7 @@ def show(run: StoredRun) -> None:
         show_published(rows, info)
     elif not is_whole and any(map(summary.has_figures, rows)):
         baseline = remarks.name_baseline(rows, info)
-        show_runtimes(console, rows, baseline)
+        show_crossed(console, rows, baseline)
         show_tables(console, rows, baseline)
     for words in () if is_whole else remarks.list_remarks(rows, info):
         paragraph(words)
@@ -104,7 +104,7 @@ def show_answer(console: Console, found: Answer) -> None:
         line("")
 
 
-def show_runtimes(console: Console, rows: Sequence[Row], baseline: str) -> None:
+def show_crossed(console: Console, rows: Sequence[Row], baseline: str) -> None:
     """Show a table for each shape that was measured in several executions, and what differs."""
     for crossed in cross(rows, baseline):
         first, *others = crossed.headings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from attn_bench.view.page import bound, cost_against_gain, forest, latency
+from attn_bench.view.page import batches, bound, cost_against_gain, forest, latency
 from attn_bench.view.page.drawing import Picture
 from attn_bench.view.page.points import NONE
 from attn_bench.view.page.shown import Shown
@@ -15,6 +15,7 @@ from attn_bench.view.page.shown import Shown
 Figure = Callable[[Shown, Mapping[str, float]], Picture]
 FIGURES: tuple[Figure, ...] = (
     lambda each, _: latency.make_picture(each.run.rows),
+    lambda each, _: batches.make_picture(each.run.rows, each.baseline),
     lambda each, own: cost_against_gain.make_picture(each.run.rows, each.baseline, own),
     lambda each, _: bound.make_picture(each.run.rows),
 )

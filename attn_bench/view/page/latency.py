@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
 from itertools import groupby
-from math import log
 from typing import TYPE_CHECKING
 
 from attn_bench.model import units
@@ -15,17 +14,14 @@ from attn_bench.model.metrics import Interval
 from attn_bench.model.row import Row
 from attn_bench.view.page.drawing import (
     HEIGHT,
-    MUTED,
-    PAPER,
     Panel,
     Picture,
     Style,
     plain_numbers,
-    short,
-    spread,
     styles,
 )
 from attn_bench.view.page.lines import name_row
+from attn_bench.view.page.series import draw_across, draw_series, label_at_right
 from attn_bench.view.summary import choose_unit, group_title
 
 if TYPE_CHECKING:
@@ -84,11 +80,11 @@ def _draw_extents(
         look = looks[name]
         intervals = [i.times(scale) for row in points.values() if (i := row.interval("latency_us"))]
         if None in points:
-            _draw_across(axes, intervals[0], right, look)
+            draw_across(axes, intervals[0], (LEFT, right), look)
             labels.append((right, intervals[0][0], name, look))
         else:
             places = [at[extent] for extent in points if extent is not None]
-            _draw_series(axes, places, intervals, look)
+            draw_series(axes, places, intervals, look)
             labels.append((places[-1], intervals[-1][0], name, look))
     axes.set_yscale("log")
     axes.set_xlim(LEFT, right)
@@ -97,58 +93,7 @@ def _draw_extents(
     axes.set_xlabel("extent")
     axes.set_ylabel(f"latency, {unit}")
     plain_numbers(axes.yaxis)
-    _label_at_right(axes, labels)
-
-
-def _draw_across(
-    axes: Axes, interval: tuple[float, float, float], right: float, look: Style
-) -> None:
-    """Draw a module without an extent as a line with a band."""
-    value, low, high = interval
-    axes.fill_between([LEFT, right], low, high, color=look.colour, alpha=0.18, lw=0)
-    axes.plot([LEFT, right], [value, value], color=look.colour, ls=look.dashes, lw=1.2)
-
-
-def _draw_series(
-    axes: Axes,
-    places: Sequence[int],
-    intervals: Sequence[tuple[float, float, float]],
-    look: Style,
-) -> None:
-    """Draw a module at several extents as joined markers with error bars."""
-    ends = [
-        [value - low for value, low, _ in intervals],
-        [high - value for value, _, high in intervals],
-    ]
-    axes.errorbar(
-        places,
-        [value for value, _, _ in intervals],
-        yerr=ends,
-        color=look.colour,
-        marker=look.marker,
-        ls=look.dashes,
-        markerfacecolor=PAPER,
-        capsize=2,
-        elinewidth=1,
-    )
-
-
-def _label_at_right(axes: Axes, labels: Sequence[tuple[float, float, str, Style]]) -> None:
-    """Write a name for each line beside the axes, without overlap, joined to the line's end."""
-    low, high = map(log, axes.get_ylim())
-    places = [(log(value) - low) / (high - low) for _, value, _, _ in labels]
-    for place, (x, value, name, look) in zip(spread(places, 0.068), labels, strict=True):
-        axes.annotate(
-            short(name),
-            (x, value),
-            (1.06, place),
-            textcoords="axes fraction",
-            va="center",
-            fontsize=10,
-            color=look.colour,
-            annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "lw": 0.6, "color": MUTED, "shrinkA": 1, "shrinkB": 4},
-        )
+    label_at_right(axes, labels)
 
 
 def _in_words(rows: Sequence[Row], scale: float, unit: str) -> str:

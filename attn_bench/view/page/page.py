@@ -19,12 +19,12 @@ from attn_bench.model.row import Row
 from attn_bench.store.runs import StoredRun
 from attn_bench.view import remarks
 from attn_bench.view.answer import Answer, compare_runs, find_answer
+from attn_bench.view.crossed.crossed import cross
 from attn_bench.view.page.drawing import PALETTE, Picture, svg
 from attn_bench.view.page.facts import list_facts
 from attn_bench.view.page.samples import collect
 from attn_bench.view.page.shown import Shown, all_rows
 from attn_bench.view.page.table import find_filters, make_table
-from attn_bench.view.runtimes import cross
 from attn_bench.view.summary import make_legends, summarise
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -44,7 +44,7 @@ def render(shown: Sequence[Shown], pictures: Sequence[Picture]) -> str:
             title=_title(shown),
             version=__version__,
             answers=_answers(shown),
-            runtimes=[crossed for each in shown for crossed in cross(each.run.rows, each.baseline)],
+            crossed=[crossed for each in shown for crossed in cross(each.run.rows, each.baseline)],
             counts=_counts(rows),
             figures=[(picture, _panels(picture)) for picture in pictures],
             legend=" ".join(make_legends(rows)),

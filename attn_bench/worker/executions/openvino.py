@@ -31,7 +31,9 @@ class OpenVino(Execution):
         }
         with unbound():
             core = _core()
-            return _Bound(core.compile_model(core.read_model(file), "CPU", settings))
+            bound = _Bound(core.compile_model(core.read_model(file), "CPU", settings))
+            bound(x)  # some threads start with the first call
+        return bound
 
     def describe(self, forward: Forward) -> list[str]:
         assert isinstance(forward, _Bound)

@@ -6,30 +6,17 @@ A ratio is to the baseline in the same execution.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations, permutations
 
 from attn_bench.jobs.recommend.limits import known_interval
-from attn_bench.model import units
 from attn_bench.model.axes import AXES
 from attn_bench.model.case import PLAIN
 from attn_bench.model.row import Row
-from attn_bench.view.summary import group_title, show_change
+from attn_bench.view.crossed.table import Crossed, name_module, show_ratio
+from attn_bench.view.summary import group_title
 
 (EXECUTION,) = (axis for axis in AXES if axis.name == "execution")
-
-
-@dataclass(frozen=True, slots=True)
-class Crossed:
-    """The modules of one shape, a column for each execution.
-
-    changes: a sentence for each pair of modules whose order certainly changes, the clearest first.
-    """
-
-    title: str
-    headings: tuple[str, ...]
-    lines: tuple[tuple[str, ...], ...]
-    changes: tuple[str, ...]
 
 
 def cross(rows: Sequence[Row], baseline: str) -> Iterator[Crossed]:
@@ -38,7 +25,7 @@ def cross(rows: Sequence[Row], baseline: str) -> Iterator[Crossed]:
     for row in rows:
         if known_interval(row, "ratio") is not None and row.variant not in (baseline, PLAIN):
             group = groups.setdefault(_title(row), {})
-            group.setdefault(row.execution, {})[_name(row)] = row
+            group.setdefault(row.execution, {})[name_module(row)] = row
     for title, found in groups.items():
         if len(found) > 1:
             yield _cross(title, found, baseline)
@@ -48,28 +35,16 @@ def _title(row: Row) -> str:
     return group_title(replace(row, execution="eager"))
 
 
-def _name(row: Row) -> str:
-    return row.name if row.extent is None else f"{row.name}({row.extent})"
-
-
 def _cross(title: str, found: Mapping[str, Mapping[str, Row]], baseline: str) -> Crossed:
     names = list(dict.fromkeys(name for rows in found.values() for name in rows))
     first = next(iter(found.values()))
     names.sort(key=lambda name: (first[name].ratio or 0.0) if name in first else 0.0)
     lines = tuple(
-        (name, *(_cell(rows[name]) if name in rows else units.UNKNOWN for rows in found.values()))
-        for name in names
+        (name, *(show_ratio(rows.get(name)) for rows in found.values())) for name in names
     )
     headings = ("module", *map(EXECUTION.in_words, found))
     of = "latency" if next(iter(first.values())).backbone else f"× {baseline}"
     return Crossed(f"{title}: {of} in each runtime", headings, lines, _changes(found))
-
-
-def _cell(row: Row) -> str:
-    if row.backbone:
-        return show_change(row)
-    ratio = known_interval(row, "ratio")
-    return units.with_interval(ratio.times(1) if ratio else None)
 
 
 def _changes(found: Mapping[str, Mapping[str, Row]]) -> tuple[str, ...]:
