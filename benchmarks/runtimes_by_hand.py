@@ -2,8 +2,8 @@
 
     python benchmarks/runtimes_by_hand.py [--threads 2] [--rounds 40] [--processes 5]
 
-Nothing of attn-bench measures here: each process exports both networks and calls the runtimes as
-their documentation shows, in turn. Compare with the suite runtimes_resnet50, or with
+Nothing of attn-bench measures here: both networks are exported once, and each process calls the
+runtimes as their documentation shows, in turn. Compare with the suite runtimes_resnet50, or with
 `attn-bench recommend --backbone resnet50 --execution onnxruntime --modules se`.
 
 Prints, for each runtime, the ratio with a 95 % interval over processes (Student's t).
@@ -25,26 +25,26 @@ import numpy as np
 from scipy.stats import t
 
 SHAPE = (1, 3, 224, 224)
+NAMES = ("plain", "se")
 Call = Callable[[], object]
 
 
-def export(folder: Path) -> dict[str, Path]:
-    """ResNet-50, plain and with SE in each block, as ONNX files."""
+def export(folder: Path) -> None:
+    """Write ResNet-50, plain and with SE in each block, as ONNX files."""
     import torch
 
     from attn_bench.catalog.registry import builtin
     from attn_bench.modules import backbones
 
-    files, make_se = {}, builtin().get("se").build
-    for name in ("plain", "se"):
+    make_se = builtin().get("se").build
+    for name in NAMES:
         model = backbones.plain("resnet50").eval()
         if name == "se":
             backbones.insert(model, lambda c, size, stage: make_se(c, size, None), "block")
-        files[name] = folder / f"{name}.onnx"
+        file = folder / f"{name}.onnx"
         torch.onnx.export(
-            model.eval(), (torch.randn(SHAPE),), files[name], dynamo=True, external_data=False
+            model.eval(), (torch.randn(SHAPE),), file, dynamo=True, external_data=False
         )
-    return files
 
 
 def open_all(files: dict[str, Path], threads: int) -> dict[tuple[str, str], Call]:
@@ -72,16 +72,15 @@ def open_all(files: dict[str, Path], threads: int) -> dict[tuple[str, str], Call
     return calls
 
 
-def time_one_process(threads: int, rounds: int) -> dict[str, float]:
+def time_one_process(folder: Path, threads: int, rounds: int) -> dict[str, float]:
     """SE over plain in each runtime: the median over rounds of ratios of neighbours."""
-    with tempfile.TemporaryDirectory() as folder:
-        calls = open_all(export(Path(folder)), threads)
+    calls = open_all({name: folder / f"{name}.onnx" for name in NAMES}, threads)
     ratios: dict[str, list[float]] = {runtime: [] for runtime, _ in calls}
     for round_ in range(rounds + 3):
         for runtime, found in ratios.items():
             time.sleep(0.1)  # ONNX Runtime's threads spin on for 60 ms
             seconds = {}
-            for name in ("plain", "se") if round_ % 2 else ("se", "plain"):
+            for name in NAMES if round_ % 2 else NAMES[::-1]:
                 calls[runtime, name]()
                 begin = time.perf_counter()
                 calls[runtime, name]()
@@ -96,18 +95,20 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--processes", type=int, default=5)
-    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(time_one_process(options.threads, options.rounds)))
+        print(json.dumps(time_one_process(options.one, options.threads, options.rounds)))
         return
-    words = [sys.executable, __file__, "--one", "--threads", str(options.threads)]
-    words += ["--rounds", str(options.rounds)]
     found: dict[str, list[float]] = {}
-    for _ in range(options.processes):
-        done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
-        for runtime, ratio in json.loads(done.stdout.splitlines()[-1]).items():
-            found.setdefault(runtime, []).append(ratio)
+    with tempfile.TemporaryDirectory() as folder:
+        export(Path(folder))
+        words = [sys.executable, __file__, "--one", folder, "--threads", str(options.threads)]
+        words += ["--rounds", str(options.rounds)]
+        for _ in range(options.processes):
+            done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
+            for runtime, ratio in json.loads(done.stdout.splitlines()[-1]).items():
+                found.setdefault(runtime, []).append(ratio)
     for runtime, ratios in found.items():
         half = float(t.ppf(0.975, len(ratios) - 1)) * stdev(ratios) / len(ratios) ** 0.5
         print(f"{runtime}: SE over plain {mean(ratios):.3f} ± {half:.3f}")

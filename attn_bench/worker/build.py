@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from attn_bench.catalog.backbones import Place
 from attn_bench.catalog.registry import Registry
-from attn_bench.model.axes import EXECUTION
 from attn_bench.model.case import Case, Network
 from attn_bench.worker.attempt import CaseFailed, attempt
 from attn_bench.worker.behaviour import check_module
@@ -30,7 +29,6 @@ from attn_bench.worker.exports import Exports
 from attn_bench.worker.networks import open_network
 
 TENSORS_BYTES = 2**30
-KEPT_MAPS = 5  # of the size of the input, for each case of an outside runtime
 LEAST_MODULES_BYTES, MOST_MODULES_BYTES, MODULES_SHARE = 2**30, 2**32, 8
 T = TypeVar("T")
 
@@ -216,10 +214,9 @@ def _modules_bytes() -> int:
 
 
 def _held_bytes(built: Built) -> int:
-    """About what a cached case holds: weights, and what an outside runtime keeps for its maps."""
+    """About what a cached case holds: weights, and what its execution keeps."""
     weights = sum(p.numel() * p.element_size() for p in built.module.parameters())
-    is_outside = EXECUTION[built.case.execution].exported
-    return weights + KEPT_MAPS * built.x.nbytes if is_outside else weights
+    return weights + built.execution.kept_maps * built.x.nbytes
 
 
 def _layout(case: Case) -> torch.memory_format:

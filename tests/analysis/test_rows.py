@@ -49,3 +49,13 @@ def test_a_row_states_the_worst_clock_of_its_blocks() -> None:
     assert row_of(20.0, "graph", "graph").device_clock == "graph"
     assert row_of(20.0, "graph", "launches", "queue").device_clock == "launches"
     assert row_of(None, None).device_clock is None
+
+
+def test_the_throughput_is_the_batch_over_the_latency() -> None:
+    """On a CPU a caller waits for each call; the ends of the interval change places."""
+    row = row_of(None, None)
+    throughput, latency = row.interval("images_per_s"), row.interval("latency_us")
+    assert throughput is not None
+    assert latency is not None
+    assert throughput.value == 1e6 / latency.value
+    assert (throughput.lo, throughput.hi) == (1e6 / latency.hi, 1e6 / latency.lo)

@@ -13,6 +13,7 @@ from attn_bench.view.crossed.table import Crossed, name_module, show_ratio
 from attn_bench.view.summary import group_title
 
 LITTLE = 0.05  # of the plain network's latency
+IN_WORDS = f"{LITTLE * 100:g} %"
 NOWHERE, EVERYWHERE, UNDECIDED = "none", "all", "undecided"
 ByBatch = Mapping[int, Row]
 
@@ -65,7 +66,7 @@ def _cross(title: str, modules: Mapping[str, ByBatch], baseline: str) -> Crossed
     headings = ["module", *map(str, batches)]
     of = f"× {baseline}"
     if is_network:
-        headings.append(f"below +{units.percent(LITTLE)}")
+        headings.append(f"below +{IN_WORDS}")
         of = "latency"
     return Crossed(
         f"{title}: {of} at each batch size",
@@ -124,7 +125,7 @@ def _say(network: str, where: Mapping[str, str]) -> Iterator[str]:
         names.setdefault(found, []).append(name)
     for found, modules in names.items():
         verb = "adds" if len(modules) == 1 else "add"
-        words = f"{units.listing(modules)} {verb} less than {units.percent(LITTLE)} to {network}"
+        words = f"{units.listing(modules)} {verb} less than {IN_WORDS} to {network}"
         if found == EVERYWHERE:
             yield f"{words} at every batch size"
         elif found == NOWHERE:

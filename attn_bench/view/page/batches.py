@@ -12,6 +12,7 @@ from attn_bench.model import units
 from attn_bench.model.case import PLAIN
 from attn_bench.model.row import Row
 from attn_bench.view.crossed.batches import LITTLE, group_by_batch
+from attn_bench.view.crossed.table import show_ratio
 from attn_bench.view.page.drawing import HEIGHT, INK, Panel, Picture, Style, plain_numbers, styles
 from attn_bench.view.page.series import draw_series, label_at_right
 
@@ -26,12 +27,14 @@ class Quantity:
     """What is drawn over the batch size.
 
     of: (value, lo, hi) of a row; None where it is unknown.
+    in_words: of a row.
     limit: where a dashed line stands.
     """
 
     title: str
     axis: str
     of: Callable[[Row], tuple[float, float, float] | None]
+    in_words: Callable[[Row], str]
     is_log: bool = False
     limit: float | None = None
 
@@ -63,6 +66,10 @@ def _throughput(row: Row) -> tuple[float, float, float] | None:
     return interval.times(1) if interval else None
 
 
+def _say_throughput(row: Row) -> str:
+    return units.with_interval(_throughput(row))
+
+
 def _added(row: Row) -> tuple[float, float, float] | None:
     ratio = known_interval(row, "ratio")
     if ratio is None:
@@ -76,14 +83,14 @@ def _factor(row: Row) -> tuple[float, float, float] | None:
     return ratio.times(1) if ratio else None
 
 
-THROUGHPUT = Quantity("Throughput", "images/s", _throughput, is_log=True)
+THROUGHPUT = Quantity("Throughput", "images/s", _throughput, _say_throughput, is_log=True)
 
 
 def _ratio(modules: ByModule, baseline: str) -> Quantity:
     """The ratio to the baseline; in a network, the added latency."""
     if next(iter(next(iter(modules.values())).values())).backbone:
-        return Quantity("Added latency", "added, %", _added, limit=LITTLE * 100)
-    return Quantity("Latency", f"× {baseline}", _factor)
+        return Quantity("Added latency", "added, %", _added, show_ratio, limit=LITTLE * 100)
+    return Quantity("Latency", f"× {baseline}", _factor, show_ratio)
 
 
 def _known(modules: ByModule, quantity: Quantity, baseline: str) -> dict[str, dict[int, Row]]:
@@ -120,7 +127,7 @@ def _draw(axes: Axes, modules: ByModule, looks: Mapping[str, Style], quantity: Q
 
 def _in_words(modules: ByModule, quantity: Quantity) -> str:
     return "; ".join(
-        f"{name} at {batch} {units.with_interval(quantity.of(row))}"
+        f"{name} at {batch} {quantity.in_words(row)}"
         for name, by_batch in modules.items()
         for batch, row in by_batch.items()
     )

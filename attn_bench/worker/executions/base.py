@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from importlib import metadata
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -26,9 +26,12 @@ OPTION = ":"  # between the name of an execution and its option
 class Execution(ABC):
     """One way to execute modules.
 
+    kept_maps: how much memory it keeps for each case, as a multiple of the input.
     option: what follows the colon in its name; empty without one.
     exports: exported modules, which all workers of a run share.
     """
+
+    kept_maps: ClassVar[int] = 0
 
     def __init__(self, option: str, exports: Exports) -> None:
         self.option = option

@@ -6,7 +6,7 @@ It computes in float32: by default it would choose bfloat16 where the CPU has it
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,8 @@ NO_WORK = ("Input", "Output", "Const")
 
 
 class OpenVino(Execution):
+    kept_maps: ClassVar[int] = 4  # at most, of SE, CBAM, ECA, GE and coordinate attention
+
     def problem(self, case: Case) -> str | None:
         return None if case.device == "cpu" else "openvino runs on a CPU here"
 
