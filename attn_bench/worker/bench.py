@@ -25,6 +25,7 @@ from attn_bench.worker import conformance
 from attn_bench.worker.attempt import CaseFailed, attempt
 from attn_bench.worker.behaviour import InputChanged
 from attn_bench.worker.build import Builder, Built
+from attn_bench.worker.cores import unbound
 from attn_bench.worker.devices.base import Device, open_device
 from attn_bench.worker.exports import Exports
 from attn_bench.worker.inspection import inspect_case
@@ -92,9 +93,11 @@ class Bench:
                     rates = attempt("rates", lambda: measure_rates(self.device, dtype))
                     return protocol.RatesMeasured(rates)
                 case protocol.Prepare(case=case):
-                    return self.prepare(case)
+                    with unbound():
+                        return self.prepare(case)
                 case protocol.Inspect(case=case):
-                    return protocol.Inspected(self.inspect(case))
+                    with unbound():
+                        return protocol.Inspected(self.inspect(case))
                 case protocol.RunBlock(case=case, calls=calls, place=place):
                     timing = self.time_block(case, calls, place)
                     return protocol.Timed(timing, sources=self._loaded.look())

@@ -18,6 +18,7 @@ from attn_bench.catalog.registry import Registry
 from attn_bench.model.case import Case, Network
 from attn_bench.worker.attempt import CaseFailed, attempt
 from attn_bench.worker.behaviour import check_module
+from attn_bench.worker.cores import unbound
 from attn_bench.worker.devices.base import Device
 from attn_bench.worker.executions.base import (
     Execution,
@@ -110,7 +111,7 @@ class Builder:
         x = attempt("input", lambda: self._tensor("input", case))
         if case.mode == "training" and case.network is None:  # images need no gradient
             x = x.detach().requires_grad_()
-        with torch.inference_mode(case.mode == "inference"):
+        with torch.inference_mode(case.mode == "inference"), unbound():
             forward = attempt(case.execution, lambda: execution.prepare(module, x, case))
         if case.mode == "inference":
             call: Callable[[], Any] = partial(forward, x)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -88,21 +86,6 @@ def count_nodes(types: Iterable[str]) -> str:
     listed = (f"{name} {number}" if number > 1 else name for name, number in found.items())
     noun = "node" if found.total() == 1 else "nodes"
     return f"{found.total()} {noun} ({', '.join(sorted(listed))})"
-
-
-@contextmanager
-def unbound() -> Iterator[None]:
-    """Inside, new threads may run on every core that the coordinator may use.
-
-    OpenMP binds the main thread of a worker to one core. Threads that a runtime then starts would
-    inherit this, share that core, and take three times as long.
-    """
-    bound = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, os.sched_getaffinity(os.getppid()))
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, bound)
 
 
 def _find_reason(error: BaseException) -> str:

@@ -20,7 +20,7 @@ from attn_bench.model.case import Case, Extent, Network, Shape, Variant
 from attn_bench.worker.bench import Bench
 from attn_bench.worker.devices.base import open_device
 from attn_bench.worker.executions import base
-from attn_bench.worker.exports import Exports, unbound
+from attn_bench.worker.exports import Exports
 
 RUNTIMES = [name for name in get_args(Execution) if EXECUTION[name].exported]
 SE = Case(Variant("se"), Shape(2, 16, 8, 8))
@@ -171,15 +171,25 @@ def test_a_module_is_exported_once_for_all_workers_and_runtimes(
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_threads_of_a_runtime_are_not_bound_to_our_core() -> None:
+def tasks() -> set[int]:
+    return {int(task.name) for task in Path("/proc/self/task").iterdir()}
+
+
+@each_runtime
+def test_threads_of_a_runtime_are_not_bound_to_our_core(runtime: Execution) -> None:
     """Where OpenMP has bound this thread to a core, new threads may use all, and it stays bound."""
-    mine = os.sched_getaffinity(0)
+    mine, before = os.sched_getaffinity(0), tasks()
     one = {min(mine)}
     os.sched_setaffinity(0, one)
     try:
-        with unbound():
-            assert os.sched_getaffinity(0) == os.sched_getaffinity(os.getppid())
+        case = replace(SE, execution=runtime)
+        used = bench()
+        for request in (protocol.Prepare(case), protocol.RunBlock(case, 3)):
+            assert not isinstance(used.answer(request), protocol.Failure)
         assert os.sched_getaffinity(0) == one
+        everywhere = os.sched_getaffinity(os.getppid())
+        for task in tasks() - before:
+            assert os.sched_getaffinity(task) == everywhere
     finally:
         os.sched_setaffinity(0, mine)
 

@@ -45,7 +45,8 @@ class Execution(ABC):
     def prepare(self, module: nn.Module, x: Tensor, case: Case) -> Forward:
         """A callable that computes `module` for inputs like `x` (N, C, H, W).
 
-        It is prepared and called inside inference mode, or, in training, with gradients on. Its
+        It is prepared and called inside inference mode, or, in training, with gradients on. While
+        it is prepared, new threads may use every core. Its
         result may be overwritten by the next call.
         """
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from attn_bench.model.case import Case
 from attn_bench.worker.executions.base import Execution, Forward
-from attn_bench.worker.exports import OUTPUTS, count_nodes, unbound
+from attn_bench.worker.exports import OUTPUTS, count_nodes
 
 PROVIDER = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 QUIET = 3  # errors only
@@ -32,9 +32,7 @@ class OnnxRuntime(Execution):
         return None
 
     def prepare(self, module: nn.Module, x: Tensor, case: Case) -> Forward:
-        file = self.exports.onnx(module, x, case)
-        with unbound():
-            return _Bound(file, case.device)
+        return _Bound(self.exports.onnx(module, x, case), case.device)
 
     def describe(self, forward: Forward) -> list[str]:
         assert isinstance(forward, _Bound)

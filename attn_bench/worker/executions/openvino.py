@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from attn_bench.model.case import Case
 from attn_bench.worker.executions.base import Execution, Forward
-from attn_bench.worker.exports import OUTPUTS, count_nodes, unbound
+from attn_bench.worker.exports import OUTPUTS, count_nodes
 
 NO_WORK = ("Input", "Output", "Const")
 
@@ -31,10 +31,9 @@ class OpenVino(Execution):
             "INFERENCE_PRECISION_HINT": "f32",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         }
-        with unbound():
-            core = _core()
-            bound = _Bound(core.compile_model(core.read_model(file), "CPU", settings))
-            bound(x)  # some threads start with the first call
+        core = _core()
+        bound = _Bound(core.compile_model(core.read_model(file), "CPU", settings))
+        bound(x)  # some of its threads start with the first call
         return bound
 
     def describe(self, forward: Forward) -> list[str]:
