@@ -178,6 +178,7 @@ def tasks() -> set[int]:
 @each_runtime
 def test_threads_of_a_runtime_are_not_bound_to_our_core(runtime: Execution) -> None:
     """Where OpenMP has bound this thread to a core, new threads may use all, and it stays bound."""
+    torch.ones(2**22).add(1)  # starts PyTorch's own threads
     mine, before = os.sched_getaffinity(0), tasks()
     one = {min(mine)}
     os.sched_setaffinity(0, one)
@@ -187,9 +188,8 @@ def test_threads_of_a_runtime_are_not_bound_to_our_core(runtime: Execution) -> N
         for request in (protocol.Prepare(case), protocol.RunBlock(case, 3)):
             assert not isinstance(used.answer(request), protocol.Failure)
         assert os.sched_getaffinity(0) == one
-        everywhere = os.sched_getaffinity(os.getppid())
-        for task in tasks() - before:
-            assert os.sched_getaffinity(task) == everywhere
+        for task in tasks() - before:  # OpenVINO binds some to a core that it chooses
+            assert os.sched_getaffinity(task) != one
     finally:
         os.sched_setaffinity(0, mine)
 
