@@ -1,12 +1,11 @@
 """Simulates how often a history of unchanged code gets a step, and how often a step is found.
 
-    python benchmarks/history_steps.py [--series N] [--peer-series N] [--seed S] [--runs GLOB]
+    python benchmarks/history_steps.py [--series N] [--peer-series N] [--seed S] [--runs RUN …]
 
 Each series has 60 runs. Their logarithms have a standard deviation of 1 %; 5 % of the runs are four
 times noisier. Each run has a standard error, which is itself an estimate of 4 degrees of freedom:
 the whole deviation (`told`), or a third of it, also for the noisy runs (`silent`). With --runs the
-noise is that of stored runs of unchanged code: the ratios of a case, centred, drawn anew. GLOB
-names their folders.
+noise is that of stored runs of unchanged code: the ratios of a case, centred, drawn anew.
 
 Prints the series without a step in which one is found, and the share of steps that are found, by
 size and number of runs after it. A step is found if one of its direction is within two runs of the
@@ -17,12 +16,13 @@ place. Beside ours: asv's step detection, and PELT of ruptures with Huber's loss
 from __future__ import annotations
 
 import argparse
-import glob
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from math import exp, log, sqrt
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -56,12 +56,11 @@ def simulated(*, is_told: bool) -> Noise:
     return draw
 
 
-def recorded(pattern: str) -> Noise:
+def recorded(paths: Sequence[Path]) -> Noise:
     """The deviations of the log ratios of each case from their mean, with their errors."""
     by_case: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    paths = sorted(glob.glob(pattern))
     for path in paths:
-        for row in parquet.read_table(f"{path}/table.parquet", columns=COLUMNS).to_pylist():
+        for row in parquet.read_table(path / "table.parquet", columns=COLUMNS).to_pylist():
             lo, hi = row["ratio_lo"], row["ratio_hi"]
             if row["ratio"] is not None and lo and hi and lo < hi:
                 se = log(hi / lo) / 2 / float(ndtri(0.975))
@@ -99,8 +98,7 @@ def asv(logs: Floats, errors: Floats) -> Found:
     from asv.step_detect import detect_steps
 
     pieces = detect_steps(np.exp(logs).tolist(), (1 / errors).tolist())
-    pairs = zip(pieces, pieces[1:], strict=False)
-    return [(after[0], log(after[2] / before[2])) for before, after in pairs]
+    return [(after[0], log(after[2] / before[2])) for before, after in pairwise(pieces)]
 
 
 def ruptures(logs: Floats, errors: Floats) -> Found:
@@ -109,7 +107,7 @@ def ruptures(logs: Floats, errors: Floats) -> Found:
     search = Pelt(custom_cost=huber(), min_size=2, jump=1).fit(np.column_stack([logs, errors]))
     *starts, _ = search.predict(4 * log(logs.size))
     ends = [0, *starts, logs.size]
-    levels = [float(np.median(logs[a:b])) for a, b in zip(ends, ends[1:], strict=False)]
+    levels = [float(np.median(logs[a:b])) for a, b in pairwise(ends)]
     return [(at, levels[k + 1] - levels[k]) for k, at in enumerate(starts)]
 
 
@@ -143,9 +141,7 @@ class Cell:
     others: int = 0
 
     def add(self, found: Found, at: int, size: float) -> None:
-        near = [
-            place for place, by in found if abs(place - at) <= NEAR and (by > 0) == (size > 0)
-        ]
+        near = [place for place, by in found if abs(place - at) <= NEAR and (by > 0) == (size > 0)]
         self.series += 1
         self.found += bool(near)
         self.displaced += bool(near) and at not in near
@@ -243,7 +239,9 @@ def main() -> None:
     parser.add_argument("--series", type=int, default=2000, help="of each kind, for ours")
     parser.add_argument("--peer-series", type=int, default=200, help="of each kind, for others")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--runs", metavar="GLOB", help="run folders of unchanged code")
+    parser.add_argument(
+        "--runs", nargs="+", type=Path, metavar="RUN", help="folders of unchanged code"
+    )
     words = parser.parse_args()
     if words.runs:
         noises = {"recorded": recorded(words.runs)}

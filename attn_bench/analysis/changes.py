@@ -27,8 +27,7 @@ from attn_bench.model.metrics import Interval
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-# The chance of a step in an unchanged history, as a bound (Bonferroni) that the tests of neighbouring
-# places, which depend on each other, do not reach. The measured rate is below 1 %.
+# The chance of a step in an unchanged history, shared by all places (Bonferroni).
 SEARCH_ERROR, TEST_ERROR = 0.05, 0.02
 CAP = 3.0  # standard deviations: beyond them, a reading tells nothing about the level
 PITCH, REACH = 0.1, 1.5  # the levels that are tried around each reading, in standard deviations
