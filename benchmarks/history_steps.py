@@ -1,6 +1,7 @@
 """Simulates how often a history of unchanged code gets a step, and how often a step is found.
 
-    python benchmarks/history_steps.py [--series N] [--peer-series N] [--seed S] [--runs RUN …]
+    python benchmarks/history_steps.py [--series N] [--peer-series N] [--seed S]
+                                       [--noise told|silent | --runs RUN …]
 
 Each series has 60 runs. Their logarithms have a standard deviation of 1 %; 5 % of the runs are four
 times noisier. Each run has a standard error, which is itself an estimate of 4 degrees of freedom:
@@ -246,7 +247,8 @@ def main() -> None:
     if words.runs:
         noises = {"recorded": recorded(words.runs)}
     else:
-        noises = {"told": simulated(is_told=True), "silent": simulated(is_told=False)}
+        kinds = [words.noise] if words.noise else ["told", "silent"]
+        noises = {kind: simulated(is_told=kind == "told") for kind in kinds}
     for name, noise in noises.items():
         print(f"\nnoise: {name}")
         show_detector(ours, noise, words, words.series)

@@ -27,12 +27,13 @@ from attn_bench.model.metrics import Interval
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-# The chance of a step in an unchanged history, shared by all places (Bonferroni).
-SEARCH_ERROR, TEST_ERROR = 0.05, 0.02
+# The chance of a step in an unchanged history, shared by all of its places (Bonferroni), as if it
+# had LEAST_RUNS: outliers are hard to tell in a short one.
+SEARCH_ERROR, TEST_ERROR = 0.03, 0.015
+LEAST_RUNS = 60
 CAP = 3.0  # standard deviations: beyond them, a reading tells nothing about the level
 PITCH, REACH = 0.1, 1.5  # the levels that are tried around each reading, in standard deviations
 MOST_LAG, READINGS_PER_LAG = 5, 10  # of the differences that tell the scatter
-PASSES = 2  # of the search: the first one tells the scatter within segments
 HALVINGS = 30  # of an interval that contains a root
 LARGEST_LOG = 300.0  # of a figure between 1e-130 and 1e130
 LEAST_SE = 1e-9
@@ -148,17 +149,19 @@ def excess_of_neighbours(logs: Floats, variances: Floats) -> float:
 def _confirmed(logs: Floats, variances: Floats) -> Fit:
     """The best segmentation, without the steps that may be chance; the weakest one goes first."""
     excess = excess_of_neighbours(logs, variances)
-    for _ in range(PASSES):
-        starts = _starts(logs, np.sqrt(variances + excess))
-        fit = _fit(logs, variances, excess, starts)
-        excess = fit.excess
+    fit = _fit(logs, variances, excess, _starts(logs, np.sqrt(variances + excess)))
     while fit.starts:
         tests = {at: abs(log) / se for at, log, se in fit.steps()}
         weakest = min(tests, key=tests.__getitem__)
-        if tests[weakest] > stdtrit(fit.df, 1 - TEST_ERROR / logs.size / 2):
+        if tests[weakest] > stdtrit(fit.df, 1 - _tail(TEST_ERROR, logs.size)):
             break
         fit = _fit(logs, variances, fit.excess, [at for at in fit.starts if at != weakest])
     return fit
+
+
+def _tail(error: float, runs: int) -> float:
+    """The probability of either tail at each place."""
+    return error / max(runs, LEAST_RUNS) / 2
 
 
 def _starts(logs: Floats, sigmas: Floats) -> list[int]:
@@ -172,7 +175,7 @@ def _starts(logs: Floats, sigmas: Floats) -> list[int]:
     """
     levels = _levels(logs, float(sigmas.min()))
     losses = np.minimum(((logs[:, None] - levels) / sigmas[:, None]) ** 2, CAP**2)
-    penalty = float(ndtri(SEARCH_ERROR / logs.size / 2) ** 2)
+    penalty = float(ndtri(_tail(SEARCH_ERROR, logs.size)) ** 2)
     is_start = np.zeros(losses.shape, dtype=np.bool_)
     best = np.zeros(logs.size, dtype=np.intp)
     total = losses[0]
