@@ -35,7 +35,7 @@ CAP = 3.0  # standard deviations: beyond them, a reading tells nothing about the
 PITCH, REACH = 0.1, 1.5  # the levels that are tried around each reading, in standard deviations
 MOST_LAG, READINGS_PER_LAG = 5, 10  # of the differences that tell the scatter
 HALVINGS = 30  # of an interval that contains a root
-LARGEST_LOG = 300.0  # of a figure between 1e-130 and 1e130
+LARGEST_LOG = 300.0  # far beyond the logarithm of any figure
 LEAST_SE = 1e-9
 MEDIAN_OF_SQUARE = float(ndtri(0.75) ** 2)  # of a standard normal variable
 
@@ -69,7 +69,7 @@ class Fit:
     """The segments of a history.
 
     starts: the first readings of the segments after the first one.
-    excess: the variance of a reading beyond that of its own error.
+    excess: the variance of a reading beyond that of its error.
     logs: the level of each segment.
     variances: of these levels.
     df: the degrees of freedom of the excess.
@@ -130,7 +130,7 @@ def own_variances(errors: Floats) -> Floats:
 
 
 def excess_of_neighbours(logs: Floats, variances: Floats) -> float:
-    """The variance of a reading beyond that of its own error, from differences of near readings.
+    """The variance of a reading beyond that of its error, from differences of near readings.
 
     It is the one with which half of the squared differences exceed the median of their
     distribution. A difference d of readings with the own variances a and b does so if and only if
@@ -197,7 +197,7 @@ def _levels(logs: Floats, sigma: float) -> Floats:
     """A grid with gaps where no reading is near."""
     pitch = PITCH * sigma
     near = np.arange(-round(REACH / PITCH), round(REACH / PITCH) + 1)
-    levels: Floats = np.unique(np.rint(logs / pitch)[:, None] + near) * pitch
+    levels: Floats = np.asarray(np.unique(np.rint(logs / pitch)[:, None] + near) * pitch)
     return levels
 
 

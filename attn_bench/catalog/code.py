@@ -139,9 +139,16 @@ def place_of(module: ModuleType) -> Path | None:
         file = next(iter(getattr(module, "__path__", ())), None)
     if not isinstance(file, str) or not Path(file).is_absolute():
         return None
+    return _resolve(file)
+
+
+@cache
+def _resolve(file: str) -> Path:
+    """The real path: a process has thousands of modules, and asks for them again and again."""
     return Path(file).resolve()
 
 
+@cache
 def is_installed(place: Path) -> bool:
     """Whether a file belongs to Python or to an installed package, if that is not editable."""
     return any(place.is_relative_to(folder) for folder in _installed_folders())

@@ -58,14 +58,14 @@ def command(
         raise RequestError(f"check needs exactly one of {', '.join(others)}")
     question = CheckRequest(
         request_of(options),
-        against,
-        against_modules,
-        against_python,
-        baseline,
-        rules.tolerances,
-        rules.allow_undecided,
-        rules.must_see,
-        fail_fast,
+        against=against,
+        against_modules=against_modules,
+        against_python=against_python,
+        baseline=baseline,
+        tolerances=rules.tolerances,
+        allow_undecided=rules.allow_undecided,
+        must_see=rules.must_see,
+        fail_fast=fail_fast,
     )
     with closing(LiveProgress()) as progress:
         answer = job.check(question, progress)

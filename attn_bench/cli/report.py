@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import click
 
+from attn_bench.model.errors import RequestError
 from attn_bench.model.request import WHERE
 from attn_bench.model.status import Exit
 from attn_bench.view.console import plain
 
 
 @click.command()
-@click.argument("runs", metavar="RUN…", nargs=-1, required=True)
+@click.argument("runs", metavar="RUN…", nargs=-1)
+@click.option(
+    "--history",
+    metavar="METRIC",
+    is_flag=False,
+    flag_value="ratio",
+    help="The page of all runs in ./results/ instead: the course of a metric, by default ratio.",
+)
 @click.option(
     "--out", metavar="FILE", help="The file of the page, instead of report.html in the run folder."
 )
@@ -23,25 +31,27 @@ from attn_bench.view.console import plain
     "--gain", metavar="FILE.csv", help="Gains that you measured: the columns variant and gain."
 )
 def command(
-    runs: tuple[str, ...],
-    out: str | None,
-    png: str | None,
-    svg: str | None,
-    pdf: str | None,
-    where: str | None,
-    modules: str | None,
-    gain: str | None,
+    runs: tuple[str, ...], history: str | None, out: str | None, **options: str | None
 ) -> int:
-    """Write one self-contained HTML page of a run, or of several.
+    """Write one HTML page of runs, or of their history.
+
+    It is self-contained, and fetches nothing.
 
     The page has the answer, a table and figures. Of several runs, it also has what changed from the
     first to the last.
 
     RUN is a folder, its name under ./results/, the beginning of its name, or 'latest'.
     """
+    from attn_bench.jobs.history.history import HistoryRequest
     from attn_bench.view.page import report as job
 
-    files = job.report(runs, out, png, svg=svg, pdf=pdf, where=where, modules=modules, gain=gain)
+    if history is not None:
+        asked = HistoryRequest(modules=options["modules"], metric=history)
+        plain.line(f"written: {job.report_history(asked, out)}")
+        return Exit.GOOD
+    if not runs:
+        raise RequestError("report needs a RUN, or --history")
+    files = job.report(runs, out, **options)
     for file in files:
         plain.line(f"written: {file}")
     return Exit.GOOD

@@ -35,6 +35,7 @@ from attn_bench.model.suite import Aim, Suite
 from attn_bench.plan import suite_file
 from attn_bench.plan.cases import make_plan, make_settings, only
 from attn_bench.store.info import Kind, RunInfo, State
+from attn_bench.store.keys import keys_of, with_keys
 from attn_bench.store.runs import RunFolder
 
 OVERLOAD = "other processes used {:.1f} of {} cores: no time is valid for a quiet machine"
@@ -286,6 +287,7 @@ def save(measured: Measured, begun: Begun, ended: str = "the budget was spent") 
         if is_overloaded(seen)
         else None,
     )
+    rows = with_keys(rows, keys_of(begun.folder.path.name, info))
     begun.folder.finish(rows, coordinator.blocks, info)
     status = exit_status(rows, state)
     return Finished(begun.folder.path, tuple(rows), info, status, measured.trouble)

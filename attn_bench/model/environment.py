@@ -13,6 +13,8 @@ from attn_bench.model.bounds import Amount, Change, Fact, Number, Threads
 
 # The facts that identify a machine; its other facts change with time.
 FINGERPRINTED = ("cpu", "cores_physical", "cores_logical", "cores_usable", "machine", "system")
+# Other conditions without which times cannot be compared.
+BESIDE_THE_MACHINE = ("software", "python", "threads", "worker_settings")
 BUSY_CORES = 0.15  # of other work while measuring; below this, background work is normal
 MUCH_WORK = 0.4  # cores: less is a short task, which leaves most rounds alone
 MOST_OTHER_SHARE = 0.35  # of the cores: beside more, even undisturbed blocks may be slower
@@ -105,6 +107,12 @@ def fingerprint_of(machine: Machine, device: DeviceName, device_facts: Mapping[s
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
 
 
+def software_hash_of(environment: Environment) -> str:
+    """A hash of all that decides a time besides the machine and the measured code."""
+    facts = [getattr(environment, cause) for cause in BESIDE_THE_MACHINE]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
+
+
 @dataclass(frozen=True)
 class Difference:
     """A condition of two runs that differs, and without which their times cannot be compared.
@@ -120,7 +128,7 @@ class Difference:
 
 def find_difference(then: Environment, now: Environment) -> Difference | None:
     """The first condition that differs; None if the times can be compared. Unknown differs."""
-    for cause in ("fingerprint", "software", "python", "threads", "worker_settings"):
+    for cause in ("fingerprint", *BESIDE_THE_MACHINE):
         before, after = getattr(then, cause), getattr(now, cause)
         if before == after and before not in (None, {}, ""):
             continue

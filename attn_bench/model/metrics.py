@@ -80,6 +80,7 @@ class Metric:
     show: formats a value for people.
     per_input: whether a module's value is shown as a multiple of its input.
     gated: whether `check` fails when it grows.
+    more_is_better: whether growth is good; growth of all others is not.
     limit: its name in `--max-*` and in tolerances.
     example: an example of such a limit.
     sample: the seconds of all calls of a block, if the metric is timed.
@@ -96,6 +97,7 @@ class Metric:
     gated: bool = False
     limit: str | None = None
     example: str = ""
+    more_is_better: bool = False
     sample: Callable[[Timing], float | None] | None = None
     lo: str | None = None
     hi: str | None = None
@@ -189,7 +191,9 @@ class Timed:
     device_lo_us: float | None = end("lower", "µs")
     device_hi_us: float | None = end("upper", "µs")
     images_per_s: float | None = column(
-        "1/s", "throughput: batch over queued_us, on a CPU over latency_us"
+        "1/s",
+        "throughput: batch over queued_us, on a CPU over latency_us",
+        more_is_better=True,
     )
     images_per_s_lo: float | None = end("lower", "1/s")
     images_per_s_hi: float | None = end("upper", "1/s")
@@ -209,7 +213,9 @@ class Timed:
         "µs", "time for bytes_min and the arithmetic at this machine's measured rates"
     )
     bound_fraction: float | None = column(
-        "", "bound_us over device_us, on a CPU over latency_us: 1 is as fast as possible"
+        "",
+        "bound_us over device_us, on a CPU over latency_us: 1 is as fast as possible",
+        more_is_better=True,
     )
 
 

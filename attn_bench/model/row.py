@@ -37,11 +37,8 @@ class Named:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row(Timed, Exact, Conditions, Named):
-    """One case in a table.
-
-    The order of its columns is `Named`, `Conditions`, `Exact`, `Timed`, and then the fields below.
-    """
+class Ended:
+    """How a case was measured, and what became of it."""
 
     threads: Threads | None = column("", "threads that PyTorch used")
     rounds: Index | None = column("", "rounds measured, without the warm-up round")
@@ -53,6 +50,31 @@ class Row(Timed, Exact, Conditions, Named):
     )
     status: Status = column("", f"what became of the case: {', '.join(get_args(Status))}")
     error: str | None = column("", "the reason, where status is not ok")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """The run that a row belongs to. With them, the tables of many runs are one data set."""
+
+    run: str | None = column("", "the run: the name of its folder when it was measured")
+    start: str | None = column("", "when the run began, in UTC")
+    suite: str | None = column("", "the suite of the run")
+    revision: str | None = column("", "the git commit of the measured code; empty outside git")
+    dirty: bool | None = column("", "whether the code had changes that were not committed")
+    against: str | None = column("", "the git commit that a check compares with")
+    code: str | None = column("", "hash of the measured code")
+    machine: str | None = column("", "fingerprint of the machine and its device")
+    software: str | None = column(
+        "", "hash of Python, the worker's packages, its threads and its settings"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row(Keys, Ended, Timed, Exact, Conditions, Named):
+    """One case in a table.
+
+    The order of its columns is `Named`, `Conditions`, `Exact`, `Timed`, `Ended`, `Keys`.
+    """
 
     def check(self) -> None:
         """Raise RequestError for a stored row with figures that no run writes."""
@@ -117,6 +139,7 @@ class Row(Timed, Exact, Conditions, Named):
 
 
 COLUMNS: tuple[str, ...] = tuple(item.name for item in fields(Row))
+KEY_COLUMNS: tuple[str, ...] = tuple(item.name for item in fields(Keys))
 CASE_COLUMNS: tuple[str, ...] = tuple(
     item.name for kind in (Named, Conditions) for item in fields(kind)
 )

@@ -50,6 +50,7 @@ class RunInfo:
 
     schema: the schema of the file that it was read from.
     suite: the suite as it was run.
+    against: the git commit that a check compares with.
     sources: the digest of each module that the measured code consists of, by its name.
     code: one hash of `sources`.
     kind: the command; a check contains two versions of each case.
@@ -69,6 +70,7 @@ class RunInfo:
     kind: Kind = "run"
     command: tuple[str, ...] = ()
     request: RunRequest | None = None
+    against: str | None = None
     code: str | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
     start: Moment | None = None

@@ -16,12 +16,13 @@ from typing import Any
 from attn_bench.model.bounds import MOST_BLOCKS, MOST_BYTES, MOST_CASES
 from attn_bench.model.case import BASELINE, PLAIN
 from attn_bench.model.errors import CannotWrite, RequestError, nearest
-from attn_bench.model.row import COLUMNS, Row
+from attn_bench.model.row import COLUMNS, KEY_COLUMNS, Row
 from attn_bench.model.run import Block, Outcome
 from attn_bench.store import info as run_json
 from attn_bench.store.files import Content, write_atomically
 from attn_bench.store.frames import as_records, read_parquet, samples_frame, table_frame
 from attn_bench.store.info import RunInfo
+from attn_bench.store.keys import keys_of, with_keys
 from attn_bench.store.reading import clean, parse_json, read_bytes, read_record
 from attn_bench.store.tables import as_csv, as_markdown
 
@@ -36,6 +37,7 @@ LATER = (
     *("queued_us", "queued_lo_us", "queued_hi_us"),
     *("images_per_s", "images_per_s_lo", "images_per_s_hi"),
     *("over_fastest", "over_fastest_lo", "over_fastest_hi"),
+    *KEY_COLUMNS,
 )
 
 
@@ -212,6 +214,7 @@ def load(path: Path) -> StoredRun:
             row.check()
     except RequestError as error:
         raise RequestError(f"{table}: {error}") from None
+    rows = with_keys(rows, keys_of(path.name, info))
     return StoredRun(path, info, _drop_foreign_ratios(rows, info))
 
 

@@ -24,6 +24,7 @@ from attn_bench.store.runs import RunFolder
 class CheckRequest:
     """What to check, how strictly, and against exactly one of four baselines.
 
+    current: a git revision that is measured instead of the working tree.
     against: a git revision.
     against_modules: a file.
     against_python: an interpreter.
@@ -33,6 +34,7 @@ class CheckRequest:
 
     request: RunRequest
     against: str | None = None
+    current: str | None = None
     against_modules: str | None = None
     against_python: str | None = None
     baseline: str | None = None

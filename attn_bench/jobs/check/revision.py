@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,11 +15,10 @@ import psutil
 
 from attn_bench.catalog.code import NATIVE
 from attn_bench.catalog.source import Source, find_source
-from attn_bench.model.errors import RequestError, nearest
-from attn_bench.model.git import run_git
+from attn_bench.model.errors import RequestError
+from attn_bench.model.git import ask_git, find_commit
 from attn_bench.model.paths import MODULES
 
-GIT_TIMEOUT_S = 120
 CODE = tuple(f"*{ending}" for ending in (".py", *NATIVE))
 OWN_MODULES = MODULES.resolve()
 
@@ -52,7 +50,7 @@ def check_out(name: str, words: Sequence[str]) -> Iterator[Revision]:
     contains neither the built-in modules nor the code of `words`.
     """
     root = Path(_git(Path.cwd(), "rev-parse", "--show-toplevel")).resolve()
-    commit = _commit(root, name)
+    commit = find_commit(root, name, "--against")
     ours = _inside(root, OWN_MODULES)
     theirs = [_in_repository(root, name, find_source(word)) for word in words]
     if ours is None and not theirs:
@@ -101,29 +99,5 @@ def _inside(root: Path, path: Path) -> Path | None:
     return path.relative_to(root) if path.is_relative_to(root) else None
 
 
-def _commit(root: Path, name: str) -> str:
-    try:
-        return _git(
-            root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"
-        )
-    except RequestError:
-        known = _git(root, "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags")
-        hint = nearest(name, known.split()) if known else " (the repository has no commit)"
-        shallow = _git(root, "rev-parse", "--is-shallow-repository") == "true"
-        why = "; the clone is shallow: fetch more of it" if shallow else ""
-        raise RequestError(f"--against {name}: no such revision{hint}{why}") from None
-
-
 def _git(where: Path, *words: str) -> str:
-    try:
-        done = run_git(where, *words, timeout_s=GIT_TIMEOUT_S)
-    except FileNotFoundError:
-        raise RequestError("--against: git is not installed here") from None
-    except subprocess.TimeoutExpired:
-        raise RequestError(
-            f"--against: git {words[0]} took longer than {GIT_TIMEOUT_S} s"
-        ) from None
-    if done.returncode:
-        errors = done.stderr.strip().splitlines()
-        raise RequestError(f"--against: git: {errors[0] if errors else words[0]}")
-    return done.stdout.strip()
+    return ask_git(where, *words, of="--against")

@@ -36,19 +36,52 @@ GENERATIONS = 4  # of pairs of processes, one after another within the budget
 
 def check_versions(question: CheckRequest, progress: Progress) -> Answer:
     """Answer the question. Raises AttnBenchError if it is wrong or nothing can be compared."""
-    with _version(question) as version:
-        return _against_version(question, version, progress)
+    with _version(question) as version, _current(question, version) as (measured, instead):
+        return _against_version(measured, instead, progress)
 
 
 @dataclass(frozen=True)
 class _Version:
-    """The baseline version: its name for people, and its code for workers."""
+    """The baseline version: its name for people, and its code for workers.
+
+    commit: of the baseline, if it is a git revision.
+    current: the commit that is measured instead of the working tree.
+    """
 
     words: str
     baseline: protocol.BaselineCode | None = None
     python: str | None = None
     notes: tuple[Note, ...] = ()
     tree: Path | None = None
+    commit: str | None = None
+    current: str | None = None
+
+
+@contextmanager
+def _current(question: CheckRequest, version: _Version) -> Iterator[tuple[CheckRequest, _Version]]:
+    """The question for another revision than the working tree, if it asks for one.
+
+    Only the files of --modules-from can be of another revision.
+    """
+    if question.current is None:
+        yield question, version
+        return
+    words = question.request.modules_from
+    with check_out(question.current, words) as now:
+        if len(now.words) < len(words):
+            raise RequestError(f"{question.current}: has no {', '.join(words)}")
+        assert version.baseline is not None
+        moved = {str(now.tree): str(version.tree)}
+        request = replace(question.request, modules_from=now.words)
+        yield (
+            replace(question, request=request),
+            replace(
+                version,
+                baseline=replace(version.baseline, package=None, moved=moved),
+                notes=(),
+                current=now.commit,
+            ),
+        )
 
 
 @contextmanager
@@ -63,6 +96,7 @@ def _version(question: CheckRequest) -> Iterator[_Version]:
                 ),
                 notes=(note("uncommitted"),) if revision.is_dirty else (),
                 tree=revision.tree,
+                commit=revision.commit,
             )
     elif question.against_modules is not None:
         there = find_source(question.against_modules, "--against-modules")
@@ -91,7 +125,7 @@ def _against_version(question: CheckRequest, version: _Version, progress: Progre
             sides, tolerances_of(question, suite), settings.budget_s, question.fail_fast
         )
         prepared = Prepared(session, suite, sides.plan, settings)
-        begun = begin(prepared, request, began, progress, "check")
+        begun = _name_commits(begin(prepared, request, began, progress, "check"), version)
         if isinstance(session.worker, WorkerPair) and session.worker.baseline_hello:
             there = dict(session.worker.baseline_hello.software)
             begun = replace(begun, info=replace(begun.info, baseline_software=there))
@@ -100,6 +134,15 @@ def _against_version(question: CheckRequest, version: _Version, progress: Progre
         findings = judge.findings(measured.coordinator.outcomes, measured.coordinator.timings)
         notes = [*version.notes, *_note_left_out(plan, suite, versions)]
         return conclude(question, finished, begun.folder, version.words, findings, notes)
+
+
+def _name_commits(begun: Begun, version: _Version) -> Begun:
+    """The run, with the commit that it compares with, and the one that it measures."""
+    info = replace(begun.info, against=version.commit)
+    if version.current is not None:
+        seen = replace(info.environment, git_commit=version.current, git_dirty=False)
+        info = replace(info, environment=seen)
+    return replace(begun, info=info)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Tables of modules against one condition: the runtime, or the batch size."""

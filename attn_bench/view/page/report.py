@@ -8,12 +8,14 @@ from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 
+from attn_bench.jobs.history.history import HistoryRequest, make_history
 from attn_bench.model.errors import RequestError, nearest
+from attn_bench.model.git import find_commit_page, find_root
 from attn_bench.plan.cases import make_selection
 from attn_bench.store import runs
 from attn_bench.store.files import check_writable, naming, write_atomically, write_output
 from attn_bench.store.runs import StoredRun
-from attn_bench.view.page import figures, page
+from attn_bench.view.page import figures, history, page
 from attn_bench.view.page.drawing import FileFormat, Picture, write_panel
 from attn_bench.view.page.own_gains import read_gains
 from attn_bench.view.page.points import NONE
@@ -63,6 +65,21 @@ def report(
             write_atomically(file, content)
     figures_ = [_save(drawn, folder, format_) for format_, folder in wanted.items()]
     return [file, *chain.from_iterable(figures_)]
+
+
+def report_history(request: HistoryRequest, out: str | None = None) -> Path:
+    """Write the page of a history. Returns the file: results/history.html unless `out` names one.
+
+    Raises RequestError if no run has such a figure, or the file cannot be written.
+    """
+    file = Path(out) if out else request.results / "history.html"
+    with naming(file):
+        check_writable(file)
+    root = find_root()
+    content = history.render(make_history(request), find_commit_page(root) if root else None)
+    with naming(file):
+        write_output(file, content.encode(errors="backslashreplace"))
+    return file
 
 
 def _read_own(gain: str | None, stored: Sequence[StoredRun]) -> Mapping[str, float]:

@@ -1,0 +1,1 @@
+"""The history of stored runs: their course over commits, and where it changed."""

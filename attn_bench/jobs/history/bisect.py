@@ -1,0 +1,189 @@
+"""Finds the commit that made a case slower, faster, heavier or lighter.
+
+Each commit is compared with the good end in the same processes. It lies after the change if its
+ratio is certainly beyond the middle between the ends, on a logarithmic scale, and before it if it
+is certainly below. A commit that is neither decides nothing. The commit that is found is compared
+with its parent, so that a sum of errors does not accuse an innocent one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from math import exp, log
+from typing import Literal
+
+from attn_bench.analysis.verdicts import Finding
+from attn_bench.engine.progress import Progress
+from attn_bench.jobs.history.pairs import Pair, list_span, measure_pair
+from attn_bench.jobs.history.search import Search, Side
+from attn_bench.model.errors import AttnBenchError, RequestError, nearest
+from attn_bench.model.metrics import EXACT, LATENCY, Interval
+from attn_bench.model.request import RunRequest
+
+LEAST = 0.01  # the smallest change of the whole span that is followed
+EXACT_BUDGET_S = 1.0
+Outcome = Literal["commit", "range", "same", "undecided"]
+
+
+@dataclass(frozen=True)
+class BisectRequest:
+    """request: its suite and modules hold the case. case: a pattern of case ids."""
+
+    request: RunRequest
+    good: str
+    bad: str
+    case: str = "*"
+    metric: str = LATENCY
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A commit that was compared with the good end.
+
+    side: None for one that could not be measured; reason says why.
+    """
+
+    commit: str
+    side: Side | None
+    ratio: Interval | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Bisected:
+    """What was found.
+
+    commits: the whole span, the good end first.
+    ratio: of the whole span, bad over good; None if no case changed.
+    first, last: the change came after commit `first`, and is in commit `last`.
+    step: the ratio of `last` over `first`, measured as a pair; None if the range is wider.
+    """
+
+    outcome: Outcome
+    commits: tuple[str, ...]
+    metric: str
+    case_id: str | None = None
+    ratio: Interval | None = None
+    first: str | None = None
+    last: str | None = None
+    step: Interval | None = None
+    asked: tuple[Asked, ...] = ()
+
+
+def bisect(question: BisectRequest, progress: Progress) -> Bisected:
+    """Search the span. Raises AttnBenchError if the ends cannot be compared."""
+    known = (LATENCY, *EXACT)
+    if question.metric not in known:
+        hint = nearest(question.metric, known)
+        raise RequestError(f"--metric: unknown metric {question.metric!r}{hint}")
+    if not question.request.modules_from:
+        raise RequestError("bisect measures the files of --modules-from: name them")
+    if question.metric != LATENCY:
+        request = replace(question.request, budget_s=EXACT_BUDGET_S)
+        question = replace(question, request=request)
+    commits = list_span(question.good, question.bad, "bisect")
+    whole = measure_pair(question.request, commits[0], commits[-1], LEAST, progress)
+    found = Bisected("same", tuple(commits), question.metric)
+    changed = _find_changed(question, whole)
+    if changed is None:
+        is_open = any(f.verdict == "undecided" for f in whole.findings)
+        return replace(found, outcome="undecided" if is_open else "same")
+    case_id, ratio = changed
+    found = replace(found, case_id=case_id, ratio=ratio)
+    request = replace(question.request, where=f"case_id == {case_id!r}")
+    return _search(replace(question, request=request), found, progress)
+
+
+def _find_changed(question: BisectRequest, whole: Pair) -> tuple[str, Interval] | None:
+    """The case that changed most. Raises RequestError if no case matches the pattern."""
+    matching = [f for f in whole.findings if fnmatchcase(f.case_id, question.case)]
+    if not matching:
+        ids = [finding.case_id for finding in whole.findings]
+        hint = nearest(question.case, ids)
+        raise RequestError(f"--case {question.case!r}: no case matches{hint}")
+    changed = [
+        (finding.case_id, ratio)
+        for finding in matching
+        if (ratio := _ratio(finding, question.metric)) and not ratio.lo <= 1 <= ratio.hi
+    ]
+    return max(changed, key=lambda each: abs(log(each[1].value)), default=None)
+
+
+def _ratio(finding: Finding, metric: str) -> Interval | None:
+    """New over old; exactly 1 for an exact metric that is the same. None if it is unknown."""
+    if finding.verdict in ("missing", "failed", "new"):
+        return None
+    if metric == LATENCY:
+        return finding.times.ratio if finding.times else None
+    for change in finding.changes:
+        if change.metric == metric:
+            return Interval(*[change.new / change.old] * 3) if change.new and change.old else None
+    return Interval(1.0, 1.0, 1.0)
+
+
+def _search(question: BisectRequest, found: Bisected, progress: Progress) -> Bisected:
+    """Ask commits between the ends until one is left, or nothing more can be said."""
+    assert found.ratio is not None
+    middle = log(found.ratio.value) / 2
+    search = Search(len(found.commits))
+    asked: list[Asked] = []
+    while (at := search.next()) is not None:
+        answer = _ask(question, found, at, middle, progress)
+        asked.append(answer)
+        search.tell(at, answer.side or "unknown")
+    found = replace(
+        found,
+        outcome="range",
+        first=found.commits[search.before],
+        last=found.commits[search.after],
+        asked=tuple(asked),
+    )
+    return _confirm(question, found, middle, progress) if search.is_found else found
+
+
+def _ask(
+    question: BisectRequest, found: Bisected, at: int, middle: float, progress: Progress
+) -> Asked:
+    """On which side of the change a commit lies."""
+    commit, good = found.commits[at], found.commits[0]
+    try:
+        pair = measure_pair(question.request, good, commit, exp(abs(middle)) - 1, progress)
+    except AttnBenchError as problem:
+        return Asked(commit, None, reason=str(problem))
+    finding = next((f for f in pair.findings if f.case_id == found.case_id), None)
+    ratio = _ratio(finding, question.metric) if finding else None
+    if ratio is None:
+        return Asked(commit, None, reason=finding.reason if finding else "it lacks the case")
+    return Asked(commit, _side(ratio, middle), ratio)
+
+
+def _side(ratio: Interval, middle: float) -> Side:
+    """Where the interval lies; the sign of `middle` is that of the change."""
+    lo, hi = sorted(log(end) * (1 if middle > 0 else -1) for end in (ratio.lo, ratio.hi))
+    if lo > abs(middle):
+        return "after"
+    return "before" if hi < abs(middle) else "unknown"
+
+
+def _confirm(
+    question: BisectRequest, found: Bisected, middle: float, progress: Progress
+) -> Bisected:
+    """Compare the commit with the one before it: the change must be there."""
+    assert found.first is not None
+    assert found.last is not None
+    try:
+        pair = measure_pair(question.request, found.first, found.last, LEAST, progress)
+    except AttnBenchError as problem:
+        reason = Asked(found.last, None, reason=str(problem))
+        return replace(found, asked=(*found.asked, reason))
+    finding = next((f for f in pair.findings if f.case_id == found.case_id), None)
+    step = _ratio(finding, question.metric) if finding else None
+    is_there = step is not None and (step.lo > 1 if middle > 0 else step.hi < 1)
+    return replace(found, step=step, outcome="commit" if is_there else "range")
+
+
+def innocent(found: Bisected) -> Sequence[Asked]:
+    """The commits that could not be measured."""
+    return [each for each in found.asked if each.side is None]

@@ -1,0 +1,58 @@
+"""Measures commits that have no run, each beside its neighbour in the same processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from attn_bench.engine.progress import Progress
+from attn_bench.jobs.history.pairs import Pair, list_span, measure_pair
+from attn_bench.model.errors import AttnBenchError, RequestError
+from attn_bench.model.request import RunRequest
+
+TOLERANCE = 0.01  # a pair is measured until it is known to this
+
+
+@dataclass(frozen=True)
+class Filled:
+    """pairs: each commit with the one before it. skipped: a commit, and why it has no pair."""
+
+    pairs: tuple[Pair, ...]
+    skipped: tuple[tuple[str, str], ...]
+
+
+def fill(request: RunRequest, span: str, every: int, progress: Progress) -> Filled:
+    """Compare each commit of a span with the one before it; `every` takes one commit in so many.
+
+    span: OLD..NEW. Raises RequestError for a wrong one.
+    """
+    old, dots, new = span.partition("..")
+    if not (old and dots and new):
+        raise RequestError(f"--fill {span}: must be OLD..NEW")
+    if not request.modules_from:
+        raise RequestError("--fill measures the files of --modules-from: name them")
+    pairs: list[Pair] = []
+    skipped: list[tuple[str, str]] = []
+    before, *others = _thin(list_span(old, new, "--fill"), every)
+    for commit in others:
+        try:
+            pair = measure_pair(request, before, commit, TOLERANCE, progress)
+        except AttnBenchError as problem:
+            skipped.append((commit, str(problem)))
+            continue
+        if broken := [f.reason for f in pair.findings if f.verdict in ("failed", "missing")]:
+            skipped.append((commit, broken[0] or "it failed"))
+        else:
+            pairs.append(pair)
+            before = commit
+    return Filled(tuple(pairs), tuple(skipped))
+
+
+def _thin(commits: Sequence[str], every: int) -> list[str]:
+    """One commit in `every`, with the first and the last.
+
+    >>> _thin(["a", "b", "c", "d"], 2)
+    ['a', 'c', 'd']
+    """
+    chosen = list(commits[::every])
+    return chosen if chosen[-1] == commits[-1] else [*chosen, commits[-1]]

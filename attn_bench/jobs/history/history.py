@@ -1,0 +1,160 @@
+"""Reads the courses of a figure from stored runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from attn_bench.analysis.courses import Course, Point, chain, follow, in_order
+from attn_bench.model.environment import Difference, find_difference
+from attn_bench.model.errors import RequestError, nearest
+from attn_bench.model.git import find_commit, find_root, list_commits
+from attn_bench.model.metrics import METRIC, Metric
+from attn_bench.model.row import Keys
+from attn_bench.store import info as run_json
+from attn_bench.store.dataset import Figure, read_figures
+from attn_bench.store.runs import RESULTS
+
+USUAL_METRIC = "ratio"
+Key = tuple[str, str, str, bool]  # suite, case, machine, and whether commits were compared in pairs
+
+
+@dataclass(frozen=True)
+class HistoryRequest:
+    """Which courses: patterns of suites and modules, a metric, and the oldest commit."""
+
+    suite: str | None = None
+    modules: str | None = None
+    metric: str = USUAL_METRIC
+    since: str | None = None
+    results: Path = Path(RESULTS)
+
+
+@dataclass(frozen=True)
+class NewSoftware:
+    """Other software from one run to the next on a machine.
+
+    run: the first run under it.
+    difference: the first difference; None if a run.json cannot be read.
+    """
+
+    machine: str
+    before: str
+    run: str
+    difference: Difference | None
+
+
+@dataclass(frozen=True)
+class History:
+    """The courses of a metric.
+
+    runs: how many runs they come from.
+    skipped: sentences on runs that could not be read.
+    """
+
+    metric: Metric
+    courses: tuple[Course, ...]
+    runs: int
+    software: tuple[NewSoftware, ...] = ()
+    skipped: tuple[str, ...] = ()
+
+
+def make_history(request: HistoryRequest) -> History:
+    """The courses of the request. Raises RequestError if there is none."""
+    metric = METRIC.get(request.metric)
+    if metric is None:
+        raise RequestError(
+            f"--metric: unknown metric {request.metric!r}{nearest(request.metric, METRIC)}"
+        )
+    if not request.results.is_dir():
+        raise RequestError(f"{request.results}: no folder of runs")
+    skipped: list[str] = []
+    groups: dict[Key, list[Figure]] = {}
+    for figure in read_figures(request.results, metric, skipped):
+        if _is_wanted(figure, request):
+            keys = figure.keys
+            key = (keys.suite or "", figure.case_id, keys.machine or "", bool(keys.against))
+            groups.setdefault(key, []).append(figure)
+    places = _find_places(request.since)
+    found = (_course(key, figures, places) for key, figures in groups.items())
+    courses = [course for course in found if course is not None]
+    if not courses:
+        why = f": {skipped[0]}" if skipped else ""
+        raise RequestError(f"{request.results}: no run has a {metric.name} of such a case{why}")
+    runs = {point.keys.run for course in courses for point in course.points}
+    software = _find_new_software(request.results, courses)
+    return History(metric, tuple(courses), len(runs), software, tuple(skipped))
+
+
+def _is_wanted(figure: Figure, request: HistoryRequest) -> bool:
+    return all(
+        pattern is None or any(fnmatchcase(name or "", each) for each in pattern)
+        for name, pattern in (
+            (figure.keys.suite, _patterns(request.suite)),
+            (figure.module, _patterns(request.modules)),
+        )
+    )
+
+
+def _patterns(words: str | None) -> list[str] | None:
+    """The patterns; a suite's file stands for its name."""
+    if words is None:
+        return None
+    stripped = [word.strip() for word in words.split(",")]
+    return [Path(word).stem if word.endswith(".toml") else word for word in stripped]
+
+
+@dataclass(frozen=True)
+class _Places:
+    """The place of each commit, the oldest first; runs before `since` are left out."""
+
+    of: Mapping[str, int]
+    since: int | None = None
+
+    def find(self, keys: Keys) -> int | None:
+        return self.of.get(keys.revision or "")
+
+
+def _find_places(since: str | None) -> _Places:
+    root = find_root()
+    if root is None:
+        if since is not None:
+            raise RequestError(f"--since {since}: this folder is in no git repository")
+        return _Places({})
+    commits = list_commits(root, "--all", "HEAD", of="history")
+    places = {commit: place for place, commit in enumerate(commits)}
+    return _Places(places, None if since is None else places[find_commit(root, since, "--since")])
+
+
+def _course(key: Key, figures: Sequence[Figure], places: _Places) -> Course | None:
+    """The course of these figures; None if none is recent enough."""
+    suite, case_id, machine, in_pairs = key
+    points = in_order((Point(f.keys, f.value, f.lo, f.hi) for f in figures), places.find)
+    if places.since is not None:
+        points = [p for p in points if (places.find(p.keys) or 0) >= places.since]
+    if not points:
+        return None
+    course = Course(suite, case_id, figures[0].module, machine, tuple(points))
+    return chain(course) if in_pairs else follow(course)
+
+
+def _find_new_software(results: Path, courses: Sequence[Course]) -> tuple[NewSoftware, ...]:
+    """Where the software changed, once for each pair of runs."""
+    found: dict[tuple[str, str], NewSoftware] = {}
+    for course in courses:
+        for at in course.breaks:
+            before, after = (course.points[i].keys.run or "" for i in (at - 1, at))
+            if (before, after) not in found:
+                difference = _find_difference(results / before, results / after)
+                found[before, after] = NewSoftware(course.machine, before, after, difference)
+    return tuple(found.values())
+
+
+def _find_difference(before: Path, after: Path) -> Difference | None:
+    try:
+        then, now = (run_json.read(folder).environment for folder in (before, after))
+    except RequestError:
+        return None
+    return find_difference(replace(then, fingerprint=now.fingerprint), now)

@@ -1,0 +1,84 @@
+"""Compares two revisions in the same processes, and takes what was compared before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from attn_bench.analysis.verdicts import Finding
+from attn_bench.engine.progress import Progress
+from attn_bench.jobs.check.answer import CheckRequest
+from attn_bench.jobs.check.two_versions import check_versions
+from attn_bench.model import machine
+from attn_bench.model.environment import fingerprint_of
+from attn_bench.model.errors import RequestError
+from attn_bench.model.git import ask_git, find_commit, find_root
+from attn_bench.model.metrics import LATENCY
+from attn_bench.model.request import RunRequest
+from attn_bench.model.status import Exit
+from attn_bench.model.suite import Tolerance
+from attn_bench.store.info import RunInfo
+from attn_bench.store.reading import read_record
+from attn_bench.store.runs import list_newest_first
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two revisions, and what became of each case from the old to the new one.
+
+    path: the folder of the check.
+    """
+
+    old: str
+    new: str
+    findings: tuple[Finding, ...]
+    path: Path | None
+
+
+def list_span(old: str, new: str, option: str) -> list[str]:
+    """The commits from `old` to `new`, along first parents. Raises RequestError.
+
+    option: begins the message of an error.
+    """
+    root = find_root()
+    if root is None:
+        raise RequestError(f"{option}: this folder is in no git repository")
+    first, last = (find_commit(root, name, option) for name in (old, new))
+    commits = ask_git(root, "rev-list", "--first-parent", "--reverse", last, of=option).split()
+    if first not in commits[:-1]:
+        raise RequestError(f"{option}: {old} is no ancestor of {new}")
+    return commits[commits.index(first) :]
+
+
+def measure_pair(
+    request: RunRequest, old: str, new: str, tolerance: float, progress: Progress
+) -> Pair:
+    """Compare two commits, or read the comparison that this machine has stored.
+
+    tolerance: a change of latency beyond it is decided, as a fraction.
+    Raises AttnBenchError if one of them cannot be measured.
+    """
+    for path, info in list_newest_first():
+        if _is_the_same(info, request, old, new):
+            assert info.check is not None
+            return Pair(old, new, read_record(info.check.findings, tuple[Finding, ...]), path)
+    rule = Tolerance(LATENCY, fail=tolerance)
+    question = CheckRequest(request, against=old, current=new, tolerances=(rule,))
+    answer = check_versions(question, progress)
+    if answer.exit_status == Exit.INTERRUPTED:
+        raise KeyboardInterrupt
+    return Pair(old, new, answer.findings, answer.path)
+
+
+def _is_the_same(info: RunInfo, request: RunRequest, old: str, new: str) -> bool:
+    """Whether a stored check has compared these commits, for these cases, on this machine."""
+    seen, asked = info.environment, info.request
+    cases = (request.suite, request.modules, request.where)
+    return (
+        info.check is not None
+        and info.state == "finished"
+        and (info.against, seen.git_commit, seen.git_dirty) == (old, new, False)
+        and asked is not None
+        and (asked.suite, asked.modules, asked.where) == cases
+        and seen.fingerprint == fingerprint_of(machine.capture(), info.device, seen.device_facts)
+    )

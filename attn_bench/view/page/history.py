@@ -1,0 +1,160 @@
+"""The history of runs as one HTML page: what changed, then a chart for each course."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import log
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from attn_bench._version import __version__
+from attn_bench.analysis.courses import Course, Point
+from attn_bench.jobs.history.history import History
+from attn_bench.model.metrics import Metric
+from attn_bench.view.history import (
+    CHANGES,
+    list_remarks,
+    name_case,
+    name_commit,
+    show_figure,
+    show_ratio,
+    summarise,
+    tell_changes,
+)
+from attn_bench.view.page.drawing import PALETTE
+
+TEMPLATES = Path(__file__).parent / "templates"
+WIDTH, HEIGHT, LEAST_SPAN = 600, 132, 0.06  # of a chart, in its units; of its logarithms
+MOST_CHARTS = 500  # a page with more would be too large to be read
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A vertical line of a chart, with its meaning."""
+
+    x: str
+    kind: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A course as lines of an SVG.
+
+    band: the outline of the intervals. lines: the values, one for each software.
+    """
+
+    title: str
+    about: str
+    band: str
+    lines: Sequence[str]
+    marks: Sequence[Marked]
+    low: str
+    high: str
+    first: str
+    last: str
+
+
+def render(history: History, commits: str | None = None) -> str:
+    """The page as one text, which loads no other file.
+
+    commits: the address of a commit is this and its hash; None where nobody knows it.
+    """
+    ordered = sorted(history.courses, key=lambda course: not course.changes)
+    drawn = [course for course in ordered if len(course.points) > 1][:MOST_CHARTS]
+    templates = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined
+    )
+    return templates.get_template("history.html").render(
+        version=__version__,
+        title=summarise(history),
+        metric=history.metric,
+        headings=CHANGES,
+        changes=[_cells(cells, commits) for cells in _tell(history)],
+        remarks=list(list_remarks(history)),
+        charts=[_draw(course, history.metric) for course in drawn],
+        left_out=len(ordered) - len(drawn),
+        palette=PALETTE,
+        style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        width=WIDTH,
+        height=HEIGHT,
+    )
+
+
+def _tell(history: History) -> list[tuple[tuple[str, ...], str | None]]:
+    """The cells of each change, with the whole hash of its commit."""
+    full = {
+        name_commit(point): point.keys.revision
+        for course in history.courses
+        for point in course.points
+    }
+    return [(told.cells, full.get(told.commit)) for told in tell_changes(history)]
+
+
+def _cells(told: tuple[tuple[str, ...], str | None], commits: str | None) -> list[tuple[str, str]]:
+    """The cells of a change; that of the commit has its address."""
+    cells, revision = told
+    link = f"{commits}{revision}" if commits and revision and revision.isalnum() else ""
+    at = CHANGES.index("commit")
+    return [(cell, link if i == at else "") for i, cell in enumerate(cells)]
+
+
+def _draw(course: Course, metric: Metric) -> Chart:
+    points = course.points
+    logs = [log(value) for p in points for value in (p.lo, p.hi) if value > 0] or [0.0]
+    low, high = min(logs), max(logs)
+    if high - low < LEAST_SPAN:
+        middle = (low + high) / 2
+        low, high = middle - LEAST_SPAN / 2, middle + LEAST_SPAN / 2
+
+    def x(at: int) -> float:
+        return WIDTH * at / max(len(points) - 1, 1)
+
+    def y(value: float) -> float:
+        return HEIGHT * (high - log(value)) / (high - low) if value > 0 else HEIGHT
+
+    upper = [(x(i), y(p.hi)) for i, p in enumerate(points)]
+    lower = [(x(i), y(p.lo)) for i, p in enumerate(points)]
+    starts = [0, *course.breaks, len(points)]
+    values = [(x(i), y(p.value)) for i, p in enumerate(points)]
+    return Chart(
+        name_case(course),
+        f"{course.suite} · {len(points)} runs · machine {course.machine}",
+        _path([*upper, *reversed(lower)]),
+        [_path(values[a:b]) for a, b in pairwise(starts)],
+        [*_mark(course, x), *_mark_software(course, x)],
+        show_figure(metric, min(points, key=lambda p: p.value)),
+        show_figure(metric, max(points, key=lambda p: p.value)),
+        _name(points[0]),
+        _name(points[-1]),
+    )
+
+
+def _mark(course: Course, x: Callable[[int], float]) -> list[Marked]:
+    return [
+        Marked(
+            f"{x(change.at):.1f}",
+            "step",
+            f"{_name(course.points[change.at])}: {show_ratio(change.ratio)}",
+        )
+        for change in course.changes
+    ]
+
+
+def _mark_software(course: Course, x: Callable[[int], float]) -> list[Marked]:
+    return [
+        Marked(f"{x(at):.1f}", "software", f"{_name(course.points[at])}: other software")
+        for at in course.breaks
+    ]
+
+
+def _name(point: Point) -> str:
+    return f"{name_commit(point)} {(point.keys.start or '')[:10]}"
+
+
+def _path(points: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)

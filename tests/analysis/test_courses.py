@@ -1,0 +1,99 @@
+"""Courses: the order of their points, chains of pairs, and what is not compared."""
+
+from __future__ import annotations
+
+from attn_bench.analysis.courses import Course, Point, chain, follow, in_order
+from attn_bench.model.row import Keys
+
+
+def point(
+    value: float, *, revision: str = "", start: str = "", software: str = "s", against: str = ""
+) -> Point:
+    keys = Keys(
+        run=f"{revision}{start}",
+        revision=revision,
+        start=start,
+        software=software,
+        against=against or None,
+    )
+    return Point(keys, value, value * 0.995, value * 1.005)
+
+
+def course(*points: Point) -> Course:
+    return Course("suite", "case", "module", "machine", points)
+
+
+def test_points_are_in_the_order_of_their_commits() -> None:
+    """A commit that was measured later stands where it was made; two runs of one, as measured."""
+    places = {"a": 0, "b": 1, "c": 2}
+    points = [
+        point(1, revision="c", start="1"),
+        point(2, revision="a", start="2"),
+        point(3, revision="b", start="4"),
+        point(4, revision="b", start="3"),
+    ]
+    ordered = in_order(points, lambda keys: places.get(keys.revision or ""))
+    assert [p.value for p in ordered] == [2, 4, 3, 1]
+
+
+def test_an_unknown_commit_stays_behind_those_measured_before_it() -> None:
+    """A run outside git has its place by time."""
+    places = {"a": 0, "b": 1}
+    points = [
+        point(1, revision="a", start="1"),
+        point(2, start="2"),
+        point(3, revision="b", start="3"),
+    ]
+    ordered = in_order(points, lambda keys: places.get(keys.revision or ""))
+    assert [p.value for p in ordered] == [1, 2, 3]
+
+
+def test_other_software_begins_anew() -> None:
+    """A step that comes with another PyTorch is a break and no change."""
+    before = [point(1.0 + 0.001 * (i % 3)) for i in range(10)]
+    after = [point(1.2 + 0.001 * (i % 3), software="t") for i in range(10)]
+    found = follow(course(*before, *after))
+    assert found.breaks == (10,)
+    assert found.changes == ()
+
+
+def test_a_step_has_its_place_and_its_size() -> None:
+    """Ten percent more from the tenth run on."""
+    values = [1.0 + 0.001 * (i % 3) for i in range(10)]
+    found = follow(course(*map(point, values), *(point(1.1 * value) for value in values)))
+    (change,) = found.changes
+    assert change.at == 10
+    assert change.ratio is not None
+    assert change.ratio.lo < 1.1 < change.ratio.hi
+
+
+def test_an_exact_figure_changes_by_what_it_changes() -> None:
+    """Each change of it is one, also from 0."""
+    values = [0.0, 0.0, 8.0, 16.0]
+    found = follow(course(*(Point(Keys(software="s"), v, v, v) for v in values)))
+    assert [change.at for change in found.changes] == [2, 3]
+    assert found.changes[0].ratio is None
+    assert found.changes[1].ratio is not None
+    assert found.changes[1].ratio.value == 2
+
+
+def test_a_chain_multiplies_its_pairs() -> None:
+    """Each value is relative to the first commit; a pair that is missing begins anew."""
+    found = chain(
+        course(
+            point(1.1, revision="b", against="a"),
+            point(1.0, revision="c", against="b"),
+            point(1.1, revision="e", against="d"),
+        )
+    )
+    assert [p.keys.revision for p in found.points] == ["a", "b", "c", "d", "e"]
+    assert [round(p.value, 3) for p in found.points] == [1.0, 1.1, 1.1, 1.0, 1.1]
+    assert found.breaks == (3,)
+    assert [change.at for change in found.changes] == [1, 4]
+
+
+def test_a_small_pair_is_no_step() -> None:
+    """Less than 1 % is no change, however narrow its interval."""
+    keys = Keys(revision="b", against="a")
+    found = chain(course(Point(keys, 1.008, 1.0079, 1.0081)))
+    assert found.changes == ()

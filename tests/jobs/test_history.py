@@ -1,0 +1,201 @@
+"""Courses over commits in a real repository: what changed, at which commit, and who did it."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from inside import RealFacts, inside, steady
+from test_check import COMMIT, MINE, SUITE, git
+
+from attn_bench.model import protocol
+from attn_bench.model.case import Case
+from attn_bench.model.status import Exit
+
+BASE = 1000
+MEASURING = (
+    *("--suite", "mine.toml", "--modules-from", "mine.py", "--device", "cpu"),
+    *("--threads", "1", "--sessions", "3"),
+)
+MODULE = MINE.replace("PASSES = 100", f"PASSES = 3\n    TIME = {BASE}\n    WEIGHTS = 8").replace(
+    "super().__init__()",
+    "super().__init__()\n        self.gain = nn.Parameter(torch.zeros(self.WEIGHTS))",
+)
+MODULE = MODULE.replace("from torch import nn", "import torch\nfrom torch import nn")
+
+
+class ByCode(RealFacts):
+    """Each version takes the time that its file says: TIME."""
+
+    def __init__(self) -> None:
+        super().__init__(self._seconds)
+
+    def _seconds(self, case: Case, session: int, round_: int) -> float:
+        opening: protocol.Open = self.workers[session].opening  # type: ignore[attr-defined]
+        files: Sequence[str] = opening.modules_from
+        if case.is_baseline:
+            assert opening.baseline is not None
+            files = opening.baseline.files
+        found = re.search(r"TIME = (\d+)", Path(files[0]).read_text())
+        assert found is not None
+        return steady(case, session, round_) * int(found[1]) / BASE
+
+
+def make_repository(folder: Path, changes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A repository with a commit for each of `changes`; returns their hashes."""
+    git(folder, "init", "--quiet", "--initial-branch=master")
+    (folder / "mine.toml").write_text(SUITE)
+    (folder / ".gitignore").write_text("results/\n__pycache__/\n")
+    content, commits = MODULE, []
+    for number, change in enumerate(changes):
+        for name, value in change.items():
+            content = re.sub(rf"{name} = \S+", f"{name} = {value}", content)
+        (folder / "mine.py").write_text(f"{content}# commit {number}\n")
+        git(folder, "add", "mine.py", "mine.toml", ".gitignore")
+        git(folder, *COMMIT, "--message", str(number))
+        words = ["git", "-C", str(folder), "rev-parse", "HEAD"]
+        commits.append(subprocess.run(words, capture_output=True, text=True).stdout.strip())
+    return commits
+
+
+def measured(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """A command that measures the module of the repository."""
+    return inside(*words, *MEASURING, cwd=folder, script=ByCode())
+
+
+def history(folder: Path, *words: str) -> Any:
+    done = inside("history", "--format", "json", *words, cwd=folder)
+    assert done.returncode == Exit.GOOD, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """Twelve commits, each measured beside the one before: a step, a creep, more weights."""
+    folder = tmp_path_factory.mktemp("filled")
+    times = [1000, 1000, 1000, 1050, 1050, 1050, 1071, 1092, 1092, 1092, 1092, 1092]
+    weights = [8] * 9 + [16] * 3
+    changes = [{"TIME": t, "WEIGHTS": w} for t, w in zip(times, weights, strict=True)]
+    commits = make_repository(folder, changes)
+    done = measured(folder, "history", "--fill", f"{commits[0]}..{commits[-1]}")
+    assert done.returncode == Exit.GOOD, done.stderr
+    return folder, commits
+
+
+def test_each_commit_is_measured_beside_the_one_before(filled: tuple[Path, list[str]]) -> None:
+    """The chain of ratios has the step and the two parts of the creep, and nothing else."""
+    folder, commits = filled
+    (course,) = history(folder)["courses"]
+    assert [commits.index(p["revision"]) for p in course["points"]] == list(range(len(commits)))
+    assert [commits.index(change["revision"]) for change in course["changes"]] == [3, 6, 7]
+    sizes = [round(change["ratio"], 3) for change in course["changes"]]
+    assert sizes == pytest.approx([1.05, 1.02, 1.0196], abs=0.003)
+    assert course["points"][-1]["value"] == pytest.approx(1.092, abs=0.005)
+
+
+def test_exact_metrics_have_a_history_too(filled: tuple[Path, list[str]]) -> None:
+    """Parameters change at one commit, by exactly what they changed."""
+    folder, commits = filled
+    (course,) = history(folder, "--metric", "params")["courses"]
+    (change,) = course["changes"]
+    assert change["revision"] == commits[9]
+    assert change["ratio"] == 2
+
+
+def test_what_is_stored_is_not_measured_again(filled: tuple[Path, list[str]]) -> None:
+    """A second --fill of the same commits opens no worker."""
+    folder, commits = filled
+    script = ByCode()
+    span = f"{commits[0]}..{commits[-1]}"
+    done = inside("history", "--fill", span, *MEASURING, cwd=folder, script=script)
+    assert done.returncode == Exit.GOOD
+    assert script.workers == []
+
+
+def test_the_console_names_the_commits(filled: tuple[Path, list[str]]) -> None:
+    """The first line counts the changes, and each has a line with its commit."""
+    folder, commits = filled
+    done = inside("history", cwd=folder, COLUMNS="140")
+    assert done.stdout.startswith("3 changes for the worse and 0 changes for the better in 1 cou")
+    for at in (3, 6, 7):
+        assert commits[at][:10] in done.stdout
+
+
+def test_since_leaves_older_commits_out(filled: tuple[Path, list[str]]) -> None:
+    """--since begins at a commit, and an unknown one names the nearest."""
+    folder, commits = filled
+    (course,) = history(folder, "--since", commits[8])["courses"]
+    assert course["points"][-1]["revision"] == commits[-1]
+    assert course["changes"] == []
+    wrong = inside("history", "--since", "mastr", cwd=folder)
+    assert wrong.returncode == Exit.BAD_REQUEST
+    assert "--since mastr: no such revision (did you mean 'master'?)" in wrong.stderr
+
+
+def bisected(folder: Path, *words: str) -> tuple[int, Any]:
+    done = measured(folder, "bisect", "--json", "found.json", *words)
+    assert (folder / "found.json").exists(), done.stderr
+    return done.returncode, json.loads((folder / "found.json").read_text())
+
+
+def test_bisect_names_the_commit(tmp_path: Path) -> None:
+    """A step of 5 % among nine commits is found in the same processes, and confirmed."""
+    times = [1000] * 5 + [1050] * 4
+    commits = make_repository(tmp_path, [{"TIME": time} for time in times])
+    status, found = bisected(tmp_path, "--good", commits[0])
+    assert (status, found["outcome"], found["last"]) == (Exit.GOOD, "commit", commits[5])
+    assert found["first"] == commits[4]
+    assert found["step"]["value"] == pytest.approx(1.05, abs=0.005)
+
+
+def test_bisect_goes_around_what_cannot_be_measured(tmp_path: Path) -> None:
+    """A commit that does not load is named; beside the change, the answer is a range."""
+    changes: list[dict[str, Any]] = [{"TIME": 1000}] * 3 + [{"TIME": 1100}] * 3
+    changes[3] = {"TIME": 1100, "PASSES": "this_is_no_number"}
+    changes[4] = {"PASSES": "3"}
+    commits = make_repository(tmp_path, changes)
+    status, found = bisected(tmp_path, "--good", commits[0])
+    assert (status, found["outcome"]) == (Exit.UNDECIDED, "range")
+    assert (found["first"], found["last"]) == (commits[2], commits[4])
+    (broken,) = [asked for asked in found["asked"] if asked["side"] is None]
+    assert broken["commit"] == commits[3]
+    assert "this_is_no_number" in broken["reason"]
+
+
+def test_bisect_says_that_nothing_changed(tmp_path: Path) -> None:
+    """Of unchanged code no commit is accused."""
+    commits = make_repository(tmp_path, [{"TIME": 1000}] * 4)
+    status, found = bisected(tmp_path, "--good", commits[0])
+    assert (status, found["outcome"], found["last"]) == (Exit.GOOD, "same", None)
+
+
+def test_bisect_finds_more_weights(tmp_path: Path) -> None:
+    """An exact metric needs no clock."""
+    commits = make_repository(tmp_path, [{"WEIGHTS": w} for w in (8, 8, 8, 16, 16)])
+    status, found = bisected(tmp_path, "--good", commits[0], "--metric", "params")
+    assert (status, found["outcome"], found["last"]) == (Exit.GOOD, "commit", commits[3])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("history", "--metric", "latnecy"), "--metric: unknown metric 'latnecy' (did you mean"),
+        (("history",), "no folder of runs"),
+        (("history", "--fill", "a..b"), "--fill needs --suite NAME"),
+        (("history", "--fill", "a", "--suite", "smoke"), "--fill a: must be OLD..NEW"),
+        (("history", "--fill", "a..b", "--suite", "smoke"), "the files of --modules-from"),
+        (("bisect", "--good", "a"), "bisect needs --suite NAME"),
+        (("bisect", "--good", "a", "--suite", "smoke"), "the files of --modules-from"),
+    ],
+)
+def test_wrong_requests_get_one_line(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+    """Each names what is wrong, with status 2."""
+    done = inside(*words, cwd=tmp_path)
+    assert done.returncode == Exit.BAD_REQUEST
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
