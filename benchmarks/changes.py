@@ -154,8 +154,8 @@ stages = [[64, 16, 16]]
         f"{A}model/axes.py": (
             ('Literal[\n    "eager",\n', 'Literal[\n    "eager",\n    "trace",\n'),
             (
-                '    "compile": ExecutionFacts(patience=5),\n',
-                '    "compile": ExecutionFacts(patience=5),\n    "trace": ExecutionFacts(),\n',
+                '    "openvino": ExecutionFacts(\n',
+                '    "trace": ExecutionFacts(),\n    "openvino": ExecutionFacts(\n',
             ),
             (
                 '{\n            "eager": "PyTorch",\n',
