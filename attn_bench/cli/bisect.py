@@ -32,8 +32,9 @@ def command(
 ) -> int:
     """Find the commit that changed a figure.
 
-    It lies between two others, and made a case slower, faster, heavier or lighter. Each commit is compared with the good one in the same processes. What was compared before is
-    read from ./results/, so that an interrupted search goes on.
+    It lies between two others, and made a case slower, faster, heavier or lighter. Each commit is
+    compared with the good one in the same processes. What was compared before is read from
+    ./results/, so that an interrupted search goes on.
 
     Status 0: the commit was found, or nothing changed. 4: only a range, or undecided.
     """

@@ -51,8 +51,8 @@ MEASURING = ("modules_from", "budget", "sessions", "device", "threads", "wait") 
 def command(**options: Any) -> int:
     """Show at which commit a figure changed.
 
-    The runs are those in ./results/. Runs of one machine are compared with each other, in the order of their commits. Where the
-    software changed, the course begins anew.
+    The runs are those in ./results/. Runs of one machine are compared with each other, in the order
+    of their commits. Where the software changed, the course begins anew.
     """
     from attn_bench.jobs.history.history import HistoryRequest, make_history
     from attn_bench.view.history import FORMATS
