@@ -31,6 +31,7 @@ class Told:
     """A change in words.
 
     verdict: how the figure moved: "worse" or "better".
+    revision: the whole hash of the commit.
     """
 
     verdict: str
@@ -40,6 +41,7 @@ class Told:
     ratio: str
     commit: str
     date: str
+    revision: str | None
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -92,6 +94,7 @@ def _tell(metric: Metric, course: Course, change: Change, *, is_worse: bool) -> 
         show_ratio(change.ratio),
         name_commit(after),
         (after.keys.start or "")[:10],
+        after.keys.revision,
     )
 
 

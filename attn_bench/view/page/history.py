@@ -17,6 +17,7 @@ from attn_bench.jobs.history.history import History
 from attn_bench.model.metrics import Metric
 from attn_bench.view.history import (
     CHANGES,
+    Told,
     list_remarks,
     name_case,
     name_commit,
@@ -74,7 +75,7 @@ def render(history: History, commits: str | None = None) -> str:
         title=summarise(history),
         metric=history.metric,
         headings=CHANGES,
-        changes=[_cells(cells, commits) for cells in _tell(history)],
+        changes=[_cells(told, commits) for told in tell_changes(history)],
         remarks=list(list_remarks(history)),
         charts=[_draw(course, history.metric) for course in drawn],
         left_out=len(ordered) - len(drawn),
@@ -85,22 +86,12 @@ def render(history: History, commits: str | None = None) -> str:
     )
 
 
-def _tell(history: History) -> list[tuple[tuple[str, ...], str | None]]:
-    """The cells of each change, with the whole hash of its commit."""
-    full = {
-        name_commit(point): point.keys.revision
-        for course in history.courses
-        for point in course.points
-    }
-    return [(told.cells, full.get(told.commit)) for told in tell_changes(history)]
-
-
-def _cells(told: tuple[tuple[str, ...], str | None], commits: str | None) -> list[tuple[str, str]]:
+def _cells(told: Told, commits: str | None) -> list[tuple[str, str]]:
     """The cells of a change; that of the commit has its address."""
-    cells, revision = told
-    link = f"{commits}{revision}" if commits and revision and revision.isalnum() else ""
+    revision = told.revision or ""
+    link = f"{commits}{revision}" if commits and revision.isalnum() else ""
     at = CHANGES.index("commit")
-    return [(cell, link if i == at else "") for i, cell in enumerate(cells)]
+    return [(cell, link if i == at else "") for i, cell in enumerate(told.cells)]
 
 
 def _draw(course: Course, metric: Metric) -> Chart:
