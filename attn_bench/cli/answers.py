@@ -15,8 +15,9 @@ from attn_bench.cli.options import FiniteRange, append_to_file, check_writable, 
 from attn_bench.model.errors import RequestError, nearest
 from attn_bench.model.metrics import GATED, TOLERABLE
 from attn_bench.model.suite import LATENCY_TOLERANCE, Tolerance
+from attn_bench.view.annotations import write_annotations
 from attn_bench.view.console import plain
-from attn_bench.view.formats import FORMATS, write_annotations, write_markdown
+from attn_bench.view.formats import FORMATS, write_markdown
 
 if TYPE_CHECKING:
     from attn_bench.jobs.check.answer import Answer
@@ -81,7 +82,7 @@ def strictness(function: F) -> F:
 
 
 def _parameter(name: str) -> str:
-    return f"{name}_file"
+    return f"{name.replace('-', '_')}_file"
 
 
 def strictness_of(options: Mapping[str, Any]) -> Strictness:

@@ -13,6 +13,7 @@ from attn_bench.model.errors import RequestError
 from attn_bench.model.request import RunRequest
 from attn_bench.model.status import Exit
 from attn_bench.view.console import plain
+from attn_bench.view.run_formats import OF_PROGRAMS
 
 if TYPE_CHECKING:
     from attn_bench.engine.progress import Progress
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "format_",
-    type=Offer(["pytest-benchmark"]),
+    type=Offer([*OF_PROGRAMS]),
     help="Also write the run in this format into its folder.",
 )
 @click.pass_context
@@ -88,10 +89,10 @@ def _show(job: Callable[[Progress], Finished], format_: str | None) -> int:
         finished = job(progress)
     view.show(StoredRun(finished.path, finished.info, finished.rows))
     if format_ is not None:
-        from attn_bench.store import pytest_benchmark, runs
+        from attn_bench.store import runs
 
-        content = pytest_benchmark.from_run(runs.load(finished.path))
-        file = finished.path / "pytest-benchmark.json"
+        content = OF_PROGRAMS[format_](runs.load(finished.path), ())
+        file = finished.path / f"{format_}.json"
         write_inside(file, content)
         plain.line(f"{format_}: {file}")
     if finished.trouble:

@@ -47,6 +47,9 @@ LATEX = {
     "·": r"$\cdot$",
 }
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# What GitHub escapes in the message and in the properties of a workflow command.
+OF_MESSAGE = {ord(char): f"%{ord(char):02X}" for char in "%\r\n"}
+OF_PROPERTY = {**OF_MESSAGE, **{ord(char): f"%{ord(char):02X}" for char in ":,"}}
 
 
 def printable(text: str) -> str:
@@ -62,6 +65,18 @@ def printable(text: str) -> str:
     if not text.isprintable():
         text = "".join(c if c.isprintable() else _escape(c) for c in text)
     return OLD_COMMAND.sub("## ", COMMAND.sub(": :", text))
+
+
+def workflow_command(name: str, message: str, **properties: str) -> str:
+    """A line on which GitHub's runner acts. No part of its texts ends it or adds a property.
+
+    >>> workflow_command("error", "5 % slower", title="attn-bench: slower", file="a,b.py")
+    '::error title=attn-bench%3A slower,file=a%2Cb.py::5 %25 slower\\n'
+    """
+    shown = (
+        f"{key}={printable(value.translate(OF_PROPERTY))}" for key, value in properties.items()
+    )
+    return f"::{name} {','.join(shown)}::{printable(message).translate(OF_MESSAGE)}\n"
 
 
 def markdown(text: str) -> str:

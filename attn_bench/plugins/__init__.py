@@ -1,1 +1,1 @@
-"""Plugins that run attn-bench inside other programs: pytest."""
+"""Plugins that run attn-bench inside other programs: pytest, and the runner of GitHub."""

@@ -5,17 +5,18 @@ Each entry is an option `--NAME FILE` of `check` and `compare`. Pure.
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from attn_bench.model.status import Exit
-from attn_bench.model.text import markdown, printable
+from attn_bench.model.text import markdown
 from attn_bench.store.tables import markdown_table
-from attn_bench.view import findings, remarks, versions
+from attn_bench.view import action_benchmark, findings, remarks, versions
+from attn_bench.view.annotations import write_codequality
 from attn_bench.view.json_answer import as_json
+from attn_bench.view.junit import write_junit
 from attn_bench.view.notes import describe
 
 if TYPE_CHECKING:
@@ -68,39 +69,6 @@ def _write_versions(lines: Sequence[Sequence[str]]) -> str:
     return markdown_table(versions.HEADINGS, [list(map(markdown, line)) for line in lines])
 
 
-def write_junit(answer: Answer) -> str:
-    """The answer as JUnit XML: a regression is a failure, an unmeasured case is an error.
-
-    An undecided case is an error, or skipped if undecided is allowed. A new case is skipped.
-    """
-    undecided = "skipped" if answer.exit_status == Exit.GOOD else "error"
-    kinds = {"fail": "failure", "broken": "error", "undecided": undecided}
-    tags = [kinds.get(f.severity, "skipped" if f.verdict == "new" else "") for f in answer.findings]
-    count = Counter(tags)
-    root = ElementTree.Element(
-        "testsuite",
-        name=f"attn-bench {printable(answer.suite)}",
-        tests=str(len(answer.findings)),
-        failures=str(count["failure"]),
-        errors=str(count["error"]),
-        skipped=str(count["skipped"]),
-    )
-    for finding, tag in zip(answer.findings, tags, strict=True):
-        case = ElementTree.SubElement(
-            root,
-            "testcase",
-            classname=printable(answer.suite),
-            name=printable(finding.case_id),
-        )
-        if finding.times and finding.times.new_us is not None:
-            case.set("time", f"{finding.times.new_us / 1e6:.9f}")
-        words = printable(findings.describe(finding))
-        if tag:
-            ElementTree.SubElement(case, tag, message=words)
-        ElementTree.SubElement(case, "system-out").text = words
-    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
-
-
 def write_json(answer: Answer) -> str:
     """The whole answer as JSON."""
     content = {
@@ -115,27 +83,26 @@ def write_json(answer: Answer) -> str:
     return as_json("check", content)
 
 
+def write_badge(answer: Answer) -> str:
+    """The answer as a badge: the JSON that shields.io reads from an address."""
+    counts = Counter(f.verdict for f in answer.findings if f.severity not in ("warn", "pass"))
+    message, colour = f"{len(answer.findings)} passed", "brightgreen"
+    if counts:
+        message = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
+        colour = "yellow" if counts.keys() == {"undecided"} else "red"
+    elif all(finding.verdict == "new" for finding in answer.findings):
+        message, colour = "nothing compared", "yellow"
+    badge = {"schemaVersion": 1, "label": "attn-bench", "message": message, "color": colour}
+    return json.dumps(badge) + "\n"
+
+
 FORMATS: Mapping[str, Format] = {
     "markdown": Format("Markdown", write_markdown),
     "junit": Format("JUnit XML", write_junit),
     "json": Format("JSON", write_json),
+    "codequality": Format("GitLab's report of code quality", write_codequality),
+    "github-action-benchmark": Format(
+        "the JSON of github-action-benchmark", action_benchmark.from_answer
+    ),
+    "badge": Format("the JSON of a badge, for shields.io", write_badge),
 }
-
-
-# --- GitHub's workflow commands on standard output ------------------------------------------------
-
-
-def write_annotations(answer: Answer) -> str:
-    """The findings as workflow commands, which GitHub shows on the run and the pull request."""
-    levels = {"fail": "error", "broken": "error", "undecided": "warning", "warn": "warning"}
-    lines = [
-        f"::{levels[f.severity]} title=attn-bench%3A {f.verdict}::{_escape(f)}\n"
-        for f in answer.findings
-        if f.severity in levels
-    ]
-    return "".join(lines)
-
-
-def _escape(finding: Finding) -> str:
-    """The message of a workflow command, in which % begins an escape."""
-    return printable(findings.describe(finding)).replace("%", "%25")

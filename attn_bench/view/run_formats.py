@@ -1,4 +1,4 @@
-"""The table of the formats of `show --format`: a format is one entry.
+"""The table of the formats of `show --format` and `run --format`: a format is one entry.
 
 `show --help` reads it, so what a format needs is imported where it is used.
 """
@@ -47,11 +47,22 @@ def _pytest_benchmark(run: StoredRun, columns: Sequence[str]) -> str:
     return pytest_benchmark.from_run(run)
 
 
+def _action_benchmark(run: StoredRun, columns: Sequence[str]) -> str:
+    from attn_bench.view import action_benchmark
+
+    return action_benchmark.from_run(run)
+
+
+# The JSON of other programs, which `run` writes into the run folder.
+OF_PROGRAMS: Mapping[str, Format] = {
+    "pytest-benchmark": _pytest_benchmark,
+    "github-action-benchmark": _action_benchmark,
+}
 FORMATS: Mapping[str, Format] = {
     "md": _markdown,
     "markdown": _markdown,
     "latex": _latex,
     "csv": _csv,
     "json": _json,
-    "pytest-benchmark": _pytest_benchmark,
+    **OF_PROGRAMS,
 }

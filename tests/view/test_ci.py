@@ -6,7 +6,10 @@ import json
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 
+import pytest
+
 from attn_bench.analysis.verdicts import Change, Finding, Times
+from attn_bench.catalog.definitions import Definition
 from attn_bench.jobs.check.answer import Answer
 from attn_bench.jobs.check.notes import note
 from attn_bench.model.environment import Environment
@@ -16,6 +19,7 @@ from attn_bench.model.status import Exit
 from attn_bench.model.suite import Suite
 from attn_bench.store.info import RunInfo
 from attn_bench.view import formats
+from attn_bench.view.annotations import write_annotations
 
 FINDINGS = (
     Finding(
@@ -44,6 +48,7 @@ ANSWER = Answer(
     (note("cut_off", run="base", state="interrupted"),),
     INFO,
     Exit.BAD_ANSWER,
+    definitions={"a": Definition("my_pkg/a, or b.py", 12)},
 )
 
 
@@ -67,19 +72,65 @@ def test_junit_tells_failures_from_errors() -> None:
     what is new is skipped."""
     suite = ElementTree.fromstring(formats.FORMATS["junit"].write(ANSWER))
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("5", "1", "2")
-    kinds = [case[0].tag for case in suite]
-    assert kinds == ["failure", "error", "error", "skipped", "system-out"]
+    kinds = [each.tag for case in suite.iter("testcase") for each in case]
+    assert kinds == ["failure", "error", "error", "skipped"]
     allowed = ElementTree.fromstring(
         formats.FORMATS["junit"].write(replace(ANSWER, exit_status=Exit.GOOD))
     )
-    assert allowed[2][0].tag == "skipped"
+    assert list(allowed.iter("testcase"))[2][0].tag == "skipped"
 
 
 def test_github_gets_one_line_each_with_its_percent_signs_escaped() -> None:
     """Errors for what fails, a warning for what is undecided, nothing for the rest."""
-    lines = formats.write_annotations(ANSWER).splitlines()
+    lines = write_annotations(ANSWER).splitlines()
     assert [line.partition(" ")[0] for line in lines] == ["::error", "::error", "::warning"]
     assert "100 %25 broken" in lines[1]
+
+
+def test_an_annotation_has_the_place_of_the_module() -> None:
+    """File and line are properties, in which a comma is escaped; an unknown place is left out."""
+    first, second, _ = write_annotations(ANSWER).splitlines()
+    properties = "title=attn-bench%3A slower,file=my_pkg/a%2C or b.py,line=12"
+    assert first.startswith(f"::error {properties}::slower: a|b")
+    assert second.startswith("::error title=attn-bench%3A failed::failed: b")
+
+
+def test_gitlab_gets_the_findings_with_a_place() -> None:
+    """A report of code quality has a file and a line in each entry, and lasting fingerprints."""
+    written = [formats.FORMATS["codequality"].write(ANSWER) for _ in range(2)]
+    assert written[0] == written[1]
+    (entry,) = json.loads(written[0])
+    assert entry["location"] == {"path": "my_pkg/a, or b.py", "lines": {"begin": 12}}
+    assert entry["severity"] == "major"
+    assert entry["description"].startswith("slower: a|b")
+
+
+def test_github_action_benchmark_gets_the_ratio_with_its_interval() -> None:
+    """Each timed case: new over old, with a range that the tool reads as a number."""
+    (entry,) = json.loads(formats.FORMATS["github-action-benchmark"].write(ANSWER))
+    assert (entry["name"], entry["unit"]) == ("a|b/1x2x3x4", "× baseline")
+    assert (entry["value"], entry["range"]) == (1.1, "± 0.01")
+    assert entry["extra"].startswith("1.09 to 1.11\nslower; old 100 µs, new 110 µs")
+
+
+@pytest.mark.parametrize(
+    ("findings", "message", "colour"),
+    [
+        (FINDINGS, "1 slower, 1 failed, 1 undecided", "red"),
+        (FINDINGS[2:], "1 undecided", "yellow"),
+        (FINDINGS[3:], "2 passed", "brightgreen"),
+        (FINDINGS[3:4], "nothing compared", "yellow"),
+    ],
+)
+def test_a_badge_has_the_worst(findings: tuple[Finding, ...], message: str, colour: str) -> None:
+    """What shields.io reads: the number of each bad verdict, and its colour."""
+    badge = json.loads(formats.FORMATS["badge"].write(replace(ANSWER, findings=findings)))
+    assert badge == {
+        "schemaVersion": 1,
+        "label": "attn-bench",
+        "message": message,
+        "color": colour,
+    }
 
 
 def test_json_has_everything() -> None:

@@ -13,10 +13,12 @@ import pytest
 from markdown_it import MarkdownIt
 from test_ci import ANSWER, FINDINGS
 
+from attn_bench.catalog.definitions import Definition
 from attn_bench.jobs.check.answer import Answer
 from attn_bench.model.row import Row
 from attn_bench.store.tables import as_csv, as_markdown
 from attn_bench.view import formats
+from attn_bench.view.annotations import write_annotations
 from attn_bench.view.console import plain
 from attn_bench.view.markup import escape
 from benchmarks.hostile import TEXTS
@@ -28,15 +30,22 @@ WORKFLOW_COMMAND = re.compile(r"^\s*::[\w-]+(\s.*)?::|##\[", re.MULTILINE)
 def answer_with(text: str) -> Answer:
     """An answer with `text` as suite, baseline, case and reason."""
     bad = replace(FINDINGS[1], case_id=f"{text}/1x2x3x4", module=text, reason=text)
-    return replace(ANSWER, suite=text, baseline=text, findings=(bad, *FINDINGS))
+    return replace(
+        ANSWER,
+        suite=text,
+        baseline=text,
+        findings=(bad, *FINDINGS),
+        definitions={text: Definition(text, 1)},
+    )
 
 
 @named
 def test_junit_is_well_formed(text: str) -> None:
     """A strict parser reads it, and the case is found under its escaped name."""
-    root = ElementTree.fromstring(formats.write_junit(answer_with(text)))
-    assert len(root) == len(FINDINGS) + 1
-    assert all(case.get("name", "").isprintable() for case in root)
+    root = ElementTree.fromstring(formats.FORMATS["junit"].write(answer_with(text)))
+    cases = list(root.iter("testcase"))
+    assert len(cases) == len(FINDINGS) + 1
+    assert all(case.get("name", "").isprintable() for case in cases)
 
 
 @named
@@ -59,9 +68,11 @@ def test_markdown_has_no_link_image_tag_or_mention(text: str) -> None:
 @named
 def test_a_text_begins_no_command_of_a_runner(text: str) -> None:
     """Neither on the console nor in an annotation; ours begin a line and are escaped."""
-    for line in formats.write_annotations(answer_with(text)).splitlines():
+    for line in write_annotations(answer_with(text)).splitlines():
         begin, _, message = line.partition("::")[2].partition("::")
         assert begin.startswith(("error title=attn-bench%3A ", "warning title=attn-bench%3A "))
+        assert begin.count(",") in (0, 2)
+        assert begin.isprintable()
         assert not WORKFLOW_COMMAND.search(message)
         assert message.isprintable()
 
@@ -89,5 +100,6 @@ def test_a_csv_cell_is_no_formula(text: str) -> None:
 @named
 def test_json_is_json(text: str) -> None:
     """Any text is written, and read again."""
-    written = formats.write_json(answer_with(text)).encode(errors="backslashreplace")
-    assert json.loads(written)["kind"] == "check"
+    for name in ("json", "codequality", "github-action-benchmark", "badge"):
+        written = formats.FORMATS[name].write(answer_with(text))
+        assert json.loads(written.encode(errors="backslashreplace"))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from attn_bench.analysis.verdicts import Finding, Tolerances, exit_status, is_blind, worst_first
+from attn_bench.catalog.definitions import Definition, find_definitions
 from attn_bench.engine.run import Finished
 from attn_bench.jobs.check.notes import Note, note
 from attn_bench.model.errors import RequestError, nearest
@@ -54,6 +55,7 @@ class Answer:
     path: the folder of the current side; None if it was not measured now.
     trouble: why the check ended early; None if it did not.
     rows: of the current side, and of the baseline if it was measured beside it.
+    definitions: where the modules with a finding are, if they were measured now.
     """
 
     suite: str
@@ -65,6 +67,7 @@ class Answer:
     path: Path | None = None
     trouble: str | None = None
     rows: tuple[Row, ...] = ()
+    definitions: Mapping[str, Definition] = field(default_factory=dict)
 
 
 def conclude(
@@ -103,6 +106,10 @@ def conclude(
         finished.path,
         finished.trouble,
         finished.rows,
+        find_definitions(
+            {finding.module for finding in ordered if finding.severity != "pass"},
+            question.request.modules_from,
+        ),
     )
 
 
