@@ -41,8 +41,7 @@ class Mine(nn.Module):
         return x * 2
 """
 SUITE = """
-title = "Exact metrics alone"
-timed = false
+title = "One module"
 [[grid]]
 module = "mine"
 [shapes]
@@ -215,7 +214,8 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Checked:
     request = {"number": 7, "base": {"sha": base}, "head": {"sha": head}}
     (folder / "temp").mkdir()
     runner = Runner(folder / "clone", folder / "temp", {"pull_request": request})
-    done = runner.run("Check", suite="suite.toml", modules_from="\n  my pkg/mine.py\n")
+    files = "\n  my pkg/mine.py\n"
+    done = runner.run("Check", suite="suite.toml", modules_from=files, options="--fail-fast")
     lines = (folder / "temp" / "output").read_text().splitlines()
     return Checked(runner, done, dict(line.split("=", 1) for line in lines), newest)
 
@@ -415,7 +415,7 @@ def test_what_is_copied_has_inputs_that_exist() -> None:
         set(yaml.safe_load(f"with:\n{block}")["with"])
         for page in pages
         for block in re.findall(
-            r"uses: (?:\./|\w+/attn-bench@v0).*\n +with:\n((?: {10,}.+\n)+)",
+            r"uses: (?:\./|\w+/attn-bench@v0)\n(?: +id: .+\n)? +with:\n((?: {10,}.+\n)+)",
             page.read_text(encoding="utf-8"),
         )
     ]
