@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 from attn_bench.analysis.bound import bound_us
@@ -78,9 +79,10 @@ def make_rows(
 
 
 def _throughput(case: Case, one_call_us: Interval) -> Interval:
-    """The images per second."""
+    """The images per second; without an upper end if a call may have taken no time."""
     images = case.shape.batch * 1e6
-    return Interval(images / one_call_us.value, images / one_call_us.hi, images / one_call_us.lo)
+    most = images / one_call_us.lo if one_call_us.lo else inf
+    return Interval(images / one_call_us.value, images / one_call_us.hi, most)
 
 
 def _is_ok(outcome: Outcome | None) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from attn_bench.analysis.estimates import Timings
 from attn_bench.analysis.rows import Measurements, make_rows
 from attn_bench.model.case import Case, Shape, Variant
@@ -12,7 +14,9 @@ from attn_bench.model.run import Block, Facts, Outcome, Plan, Rates
 CASE = Case(Variant("se"), Shape(1, 16, 4, 4))
 
 
-def row_of(device_us: float | None, *clocks: DeviceClock | None) -> Row:
+def row_of(
+    device_us: float | None, *clocks: DeviceClock | None, waited_s: float | None = None
+) -> Row:
     """Of a case with a latency of 100 µs, this device time, and a bound of 10 µs."""
     blocks = [
         Block(
@@ -22,6 +26,7 @@ def row_of(device_us: float | None, *clocks: DeviceClock | None) -> Row:
             position=0,
             calls=1,
             seconds=100e-6,
+            waited_s=waited_s,
             device_s=None if device_us is None else device_us / 1e6,
             device_clock=clocks[round_ % len(clocks)],
         )
@@ -59,3 +64,10 @@ def test_the_throughput_is_the_batch_over_the_latency() -> None:
     assert latency is not None
     assert throughput.value == 1e6 / latency.value
     assert (throughput.lo, throughput.hi) == (1e6 / latency.hi, 1e6 / latency.lo)
+
+
+def test_a_latency_that_may_be_0_leaves_the_throughput_without_an_upper_end() -> None:
+    """Threads that waited for a core all the time tell nothing of the shortest latency."""
+    row = row_of(None, None, waited_s=1e-3)
+    assert row.latency_lo_us == 0
+    assert row.images_per_s_hi == inf
