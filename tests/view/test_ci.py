@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 
 import pytest
+from pages import REFERENCE
 
 from attn_bench.analysis.verdicts import Change, Finding, Times
 from attn_bench.catalog.definitions import Definition
@@ -17,8 +18,9 @@ from attn_bench.model.metrics import Interval
 from attn_bench.model.run import Settings
 from attn_bench.model.status import Exit
 from attn_bench.model.suite import Suite
+from attn_bench.store import runs
 from attn_bench.store.info import RunInfo
-from attn_bench.view import formats
+from attn_bench.view import formats, run_formats
 from attn_bench.view.annotations import write_annotations
 
 FINDINGS = (
@@ -111,6 +113,18 @@ def test_github_action_benchmark_gets_the_ratio_with_its_interval() -> None:
     assert (entry["name"], entry["unit"]) == ("a|b/1x2x3x4", "× baseline")
     assert (entry["value"], entry["range"]) == (1.1, "± 0.01")
     assert entry["extra"].startswith("1.09 to 1.11\nslower; old 100 µs, new 110 µs")
+
+
+def test_a_run_gives_its_ratios_to_the_baseline() -> None:
+    """`show` and `run` write the same entries: every timed case but the baseline itself."""
+    stored = runs.load(REFERENCE)
+    entries = json.loads(run_formats.OF_PROGRAMS["github-action-benchmark"](stored, ()))
+    timed = [row for row in stored.rows if row.ratio and row.module != "identity"]
+    assert [entry["name"] for entry in entries] == [row.case_id for row in timed]
+    for entry, row in zip(entries, timed, strict=True):
+        assert entry["value"] == pytest.approx(row.ratio)
+        assert float(entry["range"].removeprefix("± ")) > 0
+        assert "\nlatency " in entry["extra"]
 
 
 @pytest.mark.parametrize(
