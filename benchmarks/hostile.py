@@ -296,7 +296,10 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     ),
     "show": ("--where", "--sort", "--columns", "--format"),
     "report": ("--out", "--png"),
-    "compare": ("--tolerance", "--warn", "--must-see", "--json", "--junit", "--markdown"),
+    "compare": (
+        *("--tolerance", "--warn", "--must-see", "--json", "--junit", "--markdown", "--badge"),
+        *("--codequality", "--github-action-benchmark"),
+    ),
     "check": (
         "--suite",
         "--against",

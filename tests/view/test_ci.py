@@ -122,7 +122,7 @@ def test_a_run_gives_its_ratios_to_the_baseline() -> None:
     timed = [row for row in stored.rows if row.ratio and row.module != "identity"]
     assert [entry["name"] for entry in entries] == [row.case_id for row in timed]
     for entry, row in zip(entries, timed, strict=True):
-        assert entry["value"] == pytest.approx(row.ratio)
+        assert entry["value"] == pytest.approx(row.ratio, rel=1e-5)
         assert float(entry["range"].removeprefix("± ")) > 0
         assert "\nlatency " in entry["extra"]
 
