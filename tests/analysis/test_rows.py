@@ -70,4 +70,5 @@ def test_a_latency_that_may_be_0_leaves_the_throughput_without_an_upper_end() ->
     """Threads that waited for a core all the time tell nothing of the shortest latency."""
     row = row_of(None, None, waited_s=1e-3)
     assert row.latency_lo_us == 0
-    assert row.images_per_s_hi == inf
+    assert (row.images_per_s, row.images_per_s_hi) == (None, inf)
+    row.check()
