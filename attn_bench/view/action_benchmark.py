@@ -29,12 +29,12 @@ def from_run(run: StoredRun) -> str:
 
 
 def from_answer(answer: Answer) -> str:
-    """The ratio of each timed case, new over old."""
+    """The ratio of each timed case, new over old. A ratio that is not known at all is left out."""
     return _as_json(
         [
             _entry(f.case_id, f.times.ratio, f"{f.verdict}; {describe_times(make_cells(f))}")
             for f in answer.findings
-            if f.times is not None
+            if f.times is not None and not units.is_hopeless(f.times.ratio.times(1))
         ]
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
+from math import inf
 
 import pytest
 from pages import REFERENCE
@@ -109,7 +110,9 @@ def test_gitlab_gets_the_findings_with_a_place() -> None:
 
 def test_github_action_benchmark_gets_the_ratio_with_its_interval() -> None:
     """Each timed case: new over old, with a range that the tool reads as a number."""
-    (entry,) = json.loads(formats.FORMATS["github-action-benchmark"].write(ANSWER))
+    unclear = replace(FINDINGS[2], times=Times(Interval(2.0, 0.0, inf), 100.0, 200.0, inf))
+    answer = replace(ANSWER, findings=(*FINDINGS, unclear))
+    (entry,) = json.loads(formats.FORMATS["github-action-benchmark"].write(answer))
     assert (entry["name"], entry["unit"]) == ("a|b/1x2x3x4", "× baseline")
     assert (entry["value"], entry["range"]) == (1.1, "± 0.01")
     assert entry["extra"].startswith("1.09 to 1.11\nslower; old 100 µs, new 110 µs")

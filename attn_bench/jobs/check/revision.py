@@ -41,6 +41,12 @@ class Revision:
     root: Path
     tree: Path
 
+    @property
+    def shown(self) -> str:
+        """The name and the commit for people, or the commit alone if that was the name."""
+        short = self.commit[:10]
+        return short if self.name == self.commit else f"{self.name} ({short})"
+
 
 @contextmanager
 def check_out(name: str, words: Sequence[str]) -> Iterator[Revision]:

@@ -90,7 +90,7 @@ def _version(question: CheckRequest) -> Iterator[_Version]:
         with check_out(question.against, question.request.modules_from) as revision:
             package = str(revision.modules) if revision.modules else None
             yield _Version(
-                f"{question.against} ({revision.commit[:10]})",
+                revision.shown,
                 protocol.BaselineCode(
                     package, list(revision.words), {str(revision.root): str(revision.tree)}
                 ),
