@@ -240,6 +240,7 @@ def main() -> None:
     parser.add_argument("--series", type=int, default=2000, help="of each kind, for ours")
     parser.add_argument("--peer-series", type=int, default=200, help="of each kind, for others")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--noise", choices=["told", "silent"], help="only this kind")
     parser.add_argument(
         "--runs", nargs="+", type=Path, metavar="RUN", help="folders of unchanged code"
     )
