@@ -9,9 +9,9 @@ the whole deviation (`told`), or a third of it, also for the noisy runs (`silent
 noise is that of stored runs of unchanged code: the ratios of a case, centred, drawn anew.
 
 Prints the series without a step in which one is found, and the share of steps that are found, by
-size and number of runs after it. A step is found if one of its direction is within two runs of the
-place. Beside ours: asv's step detection, and PELT of ruptures with Huber's loss and a penalty of
-4 ln n, each on the same series if it is installed.
+size and number of runs after it. In the table a step is found if one of its direction is within two
+runs of its place. Beside ours: asv's step detection, and PELT of ruptures with Huber's loss and a
+penalty of 4 ln n, each on the same series if it is installed.
 """
 
 from __future__ import annotations
@@ -137,6 +137,7 @@ class Cell:
     """What a detector found in series with a step of one kind."""
 
     series: int = 0
+    anywhere: int = 0
     found: int = 0
     displaced: int = 0
     others: int = 0
@@ -144,6 +145,7 @@ class Cell:
     def add(self, found: Found, at: int, size: float) -> None:
         near = [place for place, by in found if abs(place - at) <= NEAR and (by > 0) == (size > 0)]
         self.series += 1
+        self.anywhere += any((by > 0) == (size > 0) for _, by in found)
         self.found += bool(near)
         self.displaced += bool(near) and at not in near
         self.others += len(found) > bool(near)
@@ -179,8 +181,9 @@ def show_detector(detect: Detector, noise: Noise, words: argparse.Namespace, ser
     size, after = CLAIM
     cell = hits(detect, noise, words.seed, series, percent=size, after=after)
     print(
-        f"  {size} % with {after} runs after it: found in {100 * cell.found / series:.1f} % of "
-        f"{series}, {100 * cell.displaced / max(cell.found, 1):.0f} % of them 1 or 2 runs away; "
+        f"  {size} % with {after} runs after it: found in {100 * cell.anywhere / series:.1f} % of "
+        f"{series}; within {NEAR} runs of its place in {100 * cell.found / series:.1f} %, "
+        f"at its place in {100 * (cell.found - cell.displaced) / series:.1f} %; "
         f"another step in {100 * cell.others / series:.1f} %"
     )
     few = max(1, series // 4)
