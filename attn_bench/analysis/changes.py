@@ -224,12 +224,13 @@ def _near_level(logs: Floats, sigmas: Floats) -> Bools:
     losses = np.minimum(((logs[:, None] - logs) / sigmas[:, None]) ** 2, CAP**2)
     level = logs[losses.sum(axis=0).argmin()]
     kept = np.zeros(logs.size, dtype=np.bool_)
-    while True:
+    for _ in range(logs.size):
         near: Bools = np.abs(logs - level) <= CAP * sigmas
         if (near == kept).all() or not near.any():
-            return kept
+            break
         kept = near
         level = np.average(logs[kept], weights=1 / sigmas[kept] ** 2)
+    return kept
 
 
 def _excess_of_residuals(
