@@ -29,10 +29,11 @@ Bools = NDArray[np.bool_]
 
 # The chance of a step in an unchanged history, shared by all of its places (Bonferroni), as if it
 # had LEAST_RUNS: outliers are hard to tell in a short one.
-SEARCH_ERROR, TEST_ERROR = 0.03, 0.015
+SEARCH_ERROR, TEST_ERROR = 0.03, 0.02
 LEAST_RUNS = 60
-CAP = 3.0  # standard deviations: beyond them, a reading tells nothing about the level
+CAP = 2.9  # standard deviations: beyond them, a reading tells nothing about the level
 PITCH, REACH = 0.1, 1.5  # the levels that are tried around each reading, in standard deviations
+PRIOR = 0.75  # the weight of the typical error against that of a run
 MOST_LAG, READINGS_PER_LAG = 5, 10  # of the differences that tell the scatter
 HALVINGS = 30  # of an interval that contains a root
 LARGEST_LOG = 300.0  # far beyond the logarithm of any figure
@@ -116,16 +117,16 @@ def find_steps(readings: Sequence[Reading]) -> list[Step]:
 
 
 def own_variances(errors: Floats) -> Floats:
-    """The squares of the standard errors, each moved half of the way towards that of the median.
+    """The squares of the standard errors, moved by PRIOR towards that of the median.
 
     A standard error is itself an estimate. This is the moderated variance of G. K. Smyth, Linear
     models and empirical Bayes methods for assessing differential expression in microarray
     experiments, Statistical Applications in Genetics and Molecular Biology 3(1), 2004, with a prior
-    that has as many degrees of freedom as the estimate.
+    that has three times the degrees of freedom of the estimate.
     """
     known = np.clip(errors, LEAST_SE, BLIND)
     typical = float(np.median(known[errors > 0]))
-    variances: Floats = (known**2 + typical**2) / 2
+    variances: Floats = (1 - PRIOR) * known**2 + PRIOR * typical**2
     return variances
 
 
@@ -223,12 +224,13 @@ def _near_level(logs: Floats, sigmas: Floats) -> Bools:
     losses = np.minimum(((logs[:, None] - logs) / sigmas[:, None]) ** 2, CAP**2)
     level = logs[losses.sum(axis=0).argmin()]
     kept = np.zeros(logs.size, dtype=np.bool_)
-    while True:
+    for _ in range(logs.size):
         near: Bools = np.abs(logs - level) <= CAP * sigmas
         if (near == kept).all() or not near.any():
-            return kept
+            break
         kept = near
         level = np.average(logs[kept], weights=1 / sigmas[kept] ** 2)
+    return kept
 
 
 def _excess_of_residuals(
