@@ -16,8 +16,13 @@ def list_sentences(found: Bisected) -> Iterator[str]:
     """What was found, the answer first."""
     between = units.number(len(found.commits) - 2, "commit")
     if found.ratio is None:
-        what = "No case" if found.outcome == "same" else "No case certainly"
-        yield f"{what} changed its {found.metric} between the ends ({between} between them)."
+        if found.outcome == "same":
+            yield f"No case changed its {found.metric} between the ends ({between} between them)."
+        else:
+            yield (
+                f"Whether any case changed its {found.metric} between the ends is undecided: "
+                "repeat it with a larger --budget, or on a quieter machine."
+            )
         return
     assert found.first is not None
     assert found.last is not None
