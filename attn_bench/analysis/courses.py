@@ -11,7 +11,7 @@ from scipy.special import ndtri
 
 from attn_bench.analysis.changes import Reading, find_steps
 from attn_bench.model.metrics import Interval
-from attn_bench.model.row import Keys
+from attn_bench.model.row import SMALLEST, Keys
 
 SURE = 2.5  # half-widths of a 95 % interval: a history has hundreds of pairs
 LEAST = 0.01  # of a step in pairs: two builds of the same code may differ by less
@@ -74,6 +74,8 @@ def chain(course: Course) -> Course:
     changes: list[Change] = []
     breaks: list[int] = []
     for link in course.points:
+        if link.lo < SMALLEST:  # its logarithm says nothing
+            continue
         if not points or points[-1].keys.revision != link.keys.against:
             if points:
                 breaks.append(len(points))
@@ -114,7 +116,7 @@ def _find_changes(points: Sequence[Point]) -> list[Change]:
             for i, (before, after) in enumerate(pairwise(points), start=1)
             if before.value != after.value
         ]
-    known = [(i, point) for i, point in enumerate(points) if point.lo > 0]
+    known = [(i, point) for i, point in enumerate(points) if point.lo >= SMALLEST]
     readings = [Reading(log(p.value), log(p.hi / p.lo) / TWO_SIDED) for _, p in known]
     return [Change(known[step.at][0], step.ratio) for step in find_steps(readings)]
 

@@ -36,7 +36,8 @@ def command(
     compared with the good one in the same processes. What was compared before is read from
     ./results/, so that an interrupted search goes on.
 
-    Status 0: the commit was found, or nothing changed. 4: only a range, or undecided.
+    Status 0: the commit was found, or nothing changed. 3: an end is broken. 4: only a range, or
+    undecided.
     """
     from attn_bench.jobs.history.bisect import BisectRequest, bisect
     from attn_bench.view.bisect import as_json, exit_status, list_sentences

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psutil
 
 from attn_bench.catalog.backbones import KINDS, Backbone
 from attn_bench.catalog.registry import Entry, Registry, builtin, entry_points
@@ -21,6 +27,9 @@ from attn_bench.model import protocol
 from attn_bench.model.case import Shape
 from attn_bench.model.errors import RequestError
 from attn_bench.model.request import TIMEOUT_S, RunRequest
+
+FOLDER = "attn-bench-exports"
+ABANDONED_S = 600.0  # another container may use this folder, and number its processes otherwise
 
 
 @dataclass
@@ -117,7 +126,7 @@ def open_session(
         session: OpenSession | None = None
         watch = Watch()
         watch.start()
-        exports = held.enter_context(tempfile.TemporaryDirectory(prefix="attn-bench-"))
+        exports = held.enter_context(own_folder())
         worker = _start(request, baseline, python, exports)
         try:
             progress.stage("starting", 1, "")
@@ -130,6 +139,17 @@ def open_session(
             yield session
         finally:  # the session may have renewed its worker
             (session.worker if session else worker).end()
+
+
+def own_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder for as long as this process lives. Those of killed processes are removed."""
+    for old in Path(tempfile.gettempdir()).glob(f"{FOLDER}-*"):
+        owner = old.name.removeprefix(f"{FOLDER}-").partition("-")[0]
+        with suppress(OSError):
+            is_old = time.time() - old.stat().st_mtime > ABANDONED_S
+            if owner.isdecimal() and not psutil.pid_exists(int(owner)) and is_old:
+                shutil.rmtree(old)
+    return tempfile.TemporaryDirectory(prefix=f"{FOLDER}-{os.getpid()}-")
 
 
 def modules_without_worker(modules_from: Sequence[str]) -> Registry | None:

@@ -25,6 +25,7 @@ def run_git(where: Path, *words: str, timeout_s: float) -> subprocess.CompletedP
         ["git", "-C", str(where), *words],
         capture_output=True,
         text=True,
+        errors="backslashreplace",
         timeout=timeout_s,
         env={name: value for name, value in os.environ.items() if name not in OF_A_HOOK},
     )

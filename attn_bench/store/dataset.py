@@ -12,7 +12,7 @@ from attn_bench.model.bounds import LONGEST_TEXT, MOST_CASES
 from attn_bench.model.case import BASELINE
 from attn_bench.model.errors import RequestError
 from attn_bench.model.metrics import Metric
-from attn_bench.model.row import KEY_COLUMNS, LARGEST, Keys
+from attn_bench.model.row import KEY_COLUMNS, LARGEST, SMALLEST, Keys
 from attn_bench.model.text import printable
 from attn_bench.store import info as run_json
 from attn_bench.store.keys import keys_of
@@ -90,7 +90,7 @@ def _columns(file: Path, names: Sequence[str]) -> Mapping[str, list[Any]]:
         found: Mapping[str, list[Any]] = reader.read(
             [name for name in names if name in present], use_threads=False
         ).to_pydict()
-    except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
+    except (OSError, ValueError, TypeError, KeyError, ArithmeticError, pa.ArrowException) as error:
         reason = printable((str(error).splitlines() or [""])[0])
         raise RequestError(f"{file}: is damaged, or is not Parquet ({reason})") from None
     return found
@@ -99,7 +99,10 @@ def _columns(file: Path, names: Sequence[str]) -> Mapping[str, list[Any]]:
 def _keys(file: Path, record: Mapping[str, Any]) -> Keys:
     """The keys of the run: of its first row, or, in a table without them, of its run.json."""
     if record.get("run") is None:
-        return keys_of(file.parent.name, run_json.read(file.parent))
+        try:
+            return keys_of(file.parent.name, run_json.read(file.parent))
+        except RequestError as error:
+            raise RequestError(f"{file}: its rows have no keys, and {error}") from None
     words = {
         name: None if record.get(name) is None else _text(file, record[name])
         for name in KEY_COLUMNS
@@ -115,7 +118,7 @@ def _figure(file: Path, record: Mapping[str, Any], metric: Metric, keys: Keys) -
     if not all(isinstance(n, int | float) and 0 <= n <= LARGEST for n in numbers):
         raise RequestError(f"{file}: {metric.name} cannot be {numbers}")
     value, lo, hi = map(float, numbers if len(numbers) == 3 else numbers * 3)  # type: ignore[arg-type]
-    if not lo <= value <= hi:
+    if not lo <= value <= hi or (len(numbers) == 3 and value < SMALLEST):
         raise RequestError(f"{file}: {metric.name} cannot be {value} between {lo} and {hi}")
     case_id, module = (_text(file, record[name]) for name in NAMES)
     return Figure(keys, case_id, module, value, lo, hi)

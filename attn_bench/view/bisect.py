@@ -16,7 +16,9 @@ def list_sentences(found: Bisected) -> Iterator[str]:
     """What was found, the answer first."""
     between = units.number(len(found.commits) - 2, "commit")
     if found.ratio is None:
-        if found.outcome == "same":
+        if found.outcome == "broken":
+            yield f"The ends cannot be compared: {found.reason}."
+        elif found.outcome == "same":
             yield f"No case changed its {found.metric} between the ends ({between} between them)."
         else:
             yield (
@@ -53,4 +55,6 @@ def as_json(found: Bisected) -> str:
 
 
 def exit_status(found: Bisected) -> Exit:
+    if found.outcome == "broken":
+        return Exit.NOT_MEASURED
     return Exit.GOOD if found.outcome in ("commit", "same") else Exit.UNDECIDED

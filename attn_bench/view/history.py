@@ -21,6 +21,7 @@ BARS = "▁▂▃▄▅▆▇█"
 SPARKS = 30  # columns of a sparkline
 FLAT = 0.02  # a course that varies by less is drawn flat
 COMMIT = 10  # digits
+MOST_SKIPPED = 5  # lines on runs that cannot be read
 USUAL = {axis.usual for axis in AXES}
 CHANGES = ("change", "case", "before", "after", "ratio", "commit", "date")
 COURSES = ("case", "course", "runs", "first", "last")
@@ -158,7 +159,8 @@ def list_remarks(history: History) -> Iterator[str]:
     for each in history.software:
         yield _tell_software(each)
     if history.skipped:
-        yield f"{units.number(len(history.skipped), 'run')} left out: {history.skipped[0]}"
+        yield f"{units.number(len(history.skipped), 'run')} left out:"
+        yield from history.skipped[:MOST_SKIPPED]
 
 
 def _tell_software(new: NewSoftware) -> str:
@@ -233,6 +235,7 @@ def as_json(history: History) -> str:
             for course in history.courses
         ],
         "remarks": list(list_remarks(history)),
+        "skipped": list(history.skipped),
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 

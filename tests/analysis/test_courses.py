@@ -92,6 +92,15 @@ def test_a_chain_multiplies_its_pairs() -> None:
     assert [change.at for change in found.changes] == [1, 4]
 
 
+def test_a_figure_near_zero_says_nothing() -> None:
+    """Its logarithm would be beyond every other."""
+    keys = Keys(revision="b", against="a", software="s")
+    for value in (0.0, 1e-320):
+        tiny = Point(keys, value, 0.0, 1.0)
+        assert chain(course(tiny)).points == ()
+        assert follow(course(tiny, tiny)).changes == ()
+
+
 def test_a_small_pair_is_no_step() -> None:
     """Less than 1 % is no change, however narrow its interval."""
     keys = Keys(revision="b", against="a")

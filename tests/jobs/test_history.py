@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from inside import RealFacts, inside, steady
+from program import ROOT
 from test_check import COMMIT, MINE, SUITE, git
 
 from attn_bench.model import protocol
@@ -172,6 +174,48 @@ def test_bisect_says_that_nothing_changed(tmp_path: Path) -> None:
     commits = make_repository(tmp_path, [{"TIME": 1000}] * 4)
     status, found = bisected(tmp_path, "--good", commits[0])
     assert (status, found["outcome"], found["last"]) == (Exit.GOOD, "same", None)
+
+
+def test_an_exact_metric_is_never_uncertain(tmp_path: Path) -> None:
+    """The same weights are the same, although the times are not known in a second."""
+    commits = make_repository(tmp_path, [{}, {}, {}])
+    status, found = bisected(tmp_path, "--good", commits[0], "--metric", "params")
+    assert (status, found["outcome"]) == (Exit.GOOD, "same")
+
+
+def test_a_pair_serves_only_the_same_question(tmp_path: Path) -> None:
+    """Another file, other threads, or an edited suite are measured anew."""
+    commits = make_repository(tmp_path, [{}, {}])
+    span = ("--good", commits[0], "--metric", "params")
+    bisected(tmp_path, *span)
+    runs = len(list((tmp_path / "results").iterdir()))
+    bisected(tmp_path, *span)
+    assert len(list((tmp_path / "results").iterdir())) == runs
+    bisected(tmp_path, *span, "--budget", "3", "--metric", "latency")
+    assert len(list((tmp_path / "results").iterdir())) == runs + 1
+    suite = tmp_path / "mine.toml"
+    suite.write_text(suite.read_text().replace("[64, 28, 28]", "[32, 28, 28]"))
+    bisected(tmp_path, *span)
+    assert len(list((tmp_path / "results").iterdir())) == runs + 2
+
+
+def test_a_repository_without_commits_has_a_history(tmp_path: Path) -> None:
+    """The runs are then in the order of time; a commit of no branch is refused."""
+    reference = ROOT / "results" / "reference" / "ge_extents-cpu"
+    shutil.copytree(reference, tmp_path / "results" / "one")
+    git(tmp_path, "init", "--quiet", "--initial-branch=master")
+    assert len(history(tmp_path)["courses"]) > 10
+    (tmp_path / "file").write_text("")
+    git(tmp_path, "add", "file")
+    git(tmp_path, *COMMIT, "--message", "first")
+    git(tmp_path, "checkout", "--quiet", "--detach")
+    git(tmp_path, *COMMIT, "--allow-empty", "--message", "lost")
+    words = ["git", "-C", str(tmp_path), "rev-parse", "HEAD"]
+    lost = subprocess.run(words, capture_output=True, text=True).stdout.strip()
+    git(tmp_path, "checkout", "--quiet", "master")
+    done = inside("history", "--since", lost, cwd=tmp_path)
+    assert done.returncode == Exit.BAD_REQUEST
+    assert "is in no branch and no tag" in done.stderr
 
 
 def test_bisect_finds_more_weights(tmp_path: Path) -> None:

@@ -55,8 +55,26 @@ def test_a_step_is_found_in_noise(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_nothing_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     """No commit is accused where only noise differs."""
-    found = [search(monkeypatch, pairs([0.0] * 40, 0.003, seed)) for seed in range(60)]
+    found = [search(monkeypatch, pairs([0.0] * 40, 0.001, seed)) for seed in range(60)]
     assert {each.outcome for each in found} == {"same"}
+
+
+def of_findings(*findings: Finding) -> Any:
+    return lambda request, old, new, tolerance, progress: Pair(old, new, findings, None)
+
+
+def test_what_is_not_known_is_not_called_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wide interval is undecided, whatever the verdict on the other metrics."""
+    wide = Times(Interval(1.0, 0.5, 2.0), 1.0, 1.0, 1.0)
+    found = search(monkeypatch, of_findings(Finding("c", "m", "heavier", "fail", times=wide)))
+    assert found.outcome == "undecided"
+
+
+def test_a_broken_end_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is said of a change."""
+    broken = Finding("c", "m", "failed", "broken", reason="forward: it raises (mine.py:3)")
+    found = search(monkeypatch, of_findings(broken))
+    assert (found.outcome, found.reason) == ("broken", "forward: it raises (mine.py:3)")
 
 
 def test_a_creep_has_no_culprit(monkeypatch: pytest.MonkeyPatch) -> None:

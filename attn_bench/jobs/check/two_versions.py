@@ -46,6 +46,7 @@ class _Version:
 
     commit: of the baseline, if it is a git revision.
     current: the commit that is measured instead of the working tree.
+    request: as the user asked, if another one names the files of that commit.
     """
 
     words: str
@@ -55,6 +56,7 @@ class _Version:
     tree: Path | None = None
     commit: str | None = None
     current: str | None = None
+    request: RunRequest | None = None
 
 
 @contextmanager
@@ -80,6 +82,7 @@ def _current(question: CheckRequest, version: _Version) -> Iterator[tuple[CheckR
                 baseline=replace(version.baseline, package=None, moved=moved),
                 notes=(),
                 current=now.commit,
+                request=question.request,
             ),
         )
 
@@ -141,7 +144,7 @@ def _name_commits(begun: Begun, version: _Version) -> Begun:
     info = replace(begun.info, against=version.commit)
     if version.current is not None:
         seen = replace(info.environment, git_commit=version.current, git_dirty=False)
-        info = replace(info, environment=seen)
+        info = replace(info, environment=seen, request=version.request)
     return replace(begun, info=info)
 
 

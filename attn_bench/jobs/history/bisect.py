@@ -8,7 +8,7 @@ with its parent, so that a sum of errors does not accuse an innocent one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from math import exp, log
@@ -24,7 +24,8 @@ from attn_bench.model.request import RunRequest
 
 LEAST = 0.01  # the smallest change of the whole span that is followed
 EXACT_BUDGET_S = 1.0
-Outcome = Literal["commit", "range", "same", "undecided"]
+INCOMPARABLE = ("missing", "failed", "new")  # verdicts on a case that one end lacks
+Outcome = Literal["commit", "range", "same", "undecided", "broken"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Bisected:
     ratio: of the whole span, bad over good; None if no case changed.
     first, last: the change came after commit `first`, and is in commit `last`.
     step: the ratio of `last` over `first`, measured as a pair; None if the range is wider.
+    reason: why the ends cannot be compared, if one of them is broken.
     """
 
     outcome: Outcome
@@ -70,6 +72,7 @@ class Bisected:
     last: str | None = None
     step: Interval | None = None
     asked: tuple[Asked, ...] = ()
+    reason: str | None = None
 
 
 def bisect(question: BisectRequest, progress: Progress) -> Bisected:
@@ -86,34 +89,44 @@ def bisect(question: BisectRequest, progress: Progress) -> Bisected:
     commits = list_span(question.good, question.bad, "bisect")
     whole = measure_pair(question.request, commits[0], commits[-1], LEAST, progress)
     found = Bisected("same", tuple(commits), question.metric)
-    changed = _find_changed(question, whole)
-    if changed is None:
-        is_open = any(f.verdict == "undecided" for f in whole.findings)
-        return replace(found, outcome="undecided" if is_open else "same")
-    case_id, ratio = changed
-    found = replace(found, case_id=case_id, ratio=ratio)
+    ratios = _find_ratios(question, whole)
+    changed = {case: r for case, r in ratios.items() if r and not r.lo <= 1 <= r.hi}
+    if not changed:
+        return _tell_unchanged(found, whole, ratios)
+    case_id = max(changed, key=lambda case: abs(log(changed[case].value)))
+    found = replace(found, case_id=case_id, ratio=changed[case_id])
     request = replace(question.request, where=f"case_id == {case_id!r}")
     return _search(replace(question, request=request), found, progress)
 
 
-def _find_changed(question: BisectRequest, whole: Pair) -> tuple[str, Interval] | None:
-    """The case that changed most. Raises RequestError if no case matches the pattern."""
+def _find_ratios(question: BisectRequest, whole: Pair) -> dict[str, Interval | None]:
+    """The ratio of each case, bad over good. Raises RequestError if no case matches the pattern."""
     matching = [f for f in whole.findings if fnmatchcase(f.case_id, question.case)]
     if not matching:
-        ids = [finding.case_id for finding in whole.findings]
-        hint = nearest(question.case, ids)
+        hint = nearest(question.case, [finding.case_id for finding in whole.findings])
         raise RequestError(f"--case {question.case!r}: no case matches{hint}")
-    changed = [
-        (finding.case_id, ratio)
-        for finding in matching
-        if (ratio := _ratio(finding, question.metric)) and not ratio.lo <= 1 <= ratio.hi
+    return {finding.case_id: _ratio(finding, question.metric) for finding in matching}
+
+
+def _tell_unchanged(
+    found: Bisected, whole: Pair, ratios: Mapping[str, Interval | None]
+) -> Bisected:
+    """The same if every case is known to be; else broken if an end is, or undecided."""
+    known = [ratio for ratio in ratios.values() if ratio is not None]
+    broken = [
+        f.reason or f.verdict
+        for f in whole.findings
+        if f.case_id in ratios and f.verdict in INCOMPARABLE
     ]
-    return max(changed, key=lambda each: abs(log(each[1].value)), default=None)
+    if broken:
+        return replace(found, outcome="broken", reason=broken[0])
+    is_same = all(ratio.lo > 1 / (1 + LEAST) and ratio.hi < 1 + LEAST for ratio in known)
+    return replace(found, outcome="same" if is_same and len(known) == len(ratios) else "undecided")
 
 
 def _ratio(finding: Finding, metric: str) -> Interval | None:
     """New over old; exactly 1 for an exact metric that is the same. None if it is unknown."""
-    if finding.verdict in ("missing", "failed", "new"):
+    if finding.verdict in INCOMPARABLE:
         return None
     if metric == LATENCY:
         return finding.times.ratio if finding.times else None

@@ -116,6 +116,10 @@ class _Places:
     def find(self, keys: Keys) -> int | None:
         return self.of.get(keys.revision or "")
 
+    def is_recent(self, keys: Keys) -> bool:
+        place = self.find(keys)
+        return place is not None and self.since is not None and place >= self.since
+
 
 def _find_places(since: str | None) -> _Places:
     root = find_root()
@@ -123,9 +127,19 @@ def _find_places(since: str | None) -> _Places:
         if since is not None:
             raise RequestError(f"--since {since}: this folder is in no git repository")
         return _Places({})
-    commits = list_commits(root, "--all", "HEAD", of="history")
+    try:
+        commits = list_commits(root, "--all", of="--since")
+    except RequestError:
+        if since is None:  # the runs are then in the order of time
+            return _Places({})
+        raise
     places = {commit: place for place, commit in enumerate(commits)}
-    return _Places(places, None if since is None else places[find_commit(root, since, "--since")])
+    if since is None:
+        return _Places(places)
+    first = find_commit(root, since, "--since")
+    if first not in places:
+        raise RequestError(f"--since {since}: is in no branch and no tag of this repository")
+    return _Places(places, places[first])
 
 
 def _course(key: Key, figures: Sequence[Figure], places: _Places) -> Course | None:
@@ -133,7 +147,8 @@ def _course(key: Key, figures: Sequence[Figure], places: _Places) -> Course | No
     suite, case_id, machine, in_pairs = key
     points = in_order((Point(f.keys, f.value, f.lo, f.hi) for f in figures), places.find)
     if places.since is not None:
-        points = [p for p in points if (places.find(p.keys) or 0) >= places.since]
+        found = (at for at, p in enumerate(points) if places.is_recent(p.keys))
+        points = points[next(found, len(points)) :]
     if not points:
         return None
     course = Course(suite, case_id, figures[0].module, machine, tuple(points))
@@ -147,7 +162,8 @@ def _find_new_software(results: Path, courses: Sequence[Course]) -> tuple[NewSof
         for at in course.breaks:
             before, after = (course.points[i].keys.run or "" for i in (at - 1, at))
             if (before, after) not in found:
-                difference = _find_difference(results / before, results / after)
+                folders = (results / Path(name).name for name in (before, after))
+                difference = _find_difference(*folders)
                 found[before, after] = NewSoftware(course.machine, before, after, difference)
     return tuple(found.values())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from attn_bench.analysis.verdicts import Finding
@@ -17,6 +17,7 @@ from attn_bench.model.metrics import LATENCY
 from attn_bench.model.request import RunRequest
 from attn_bench.model.status import Exit
 from attn_bench.model.suite import Tolerance
+from attn_bench.plan import suite_file
 from attn_bench.store.info import RunInfo
 from attn_bench.store.reading import read_record
 from attn_bench.store.runs import list_newest_first
@@ -71,14 +72,19 @@ def measure_pair(
 
 
 def _is_the_same(info: RunInfo, request: RunRequest, old: str, new: str) -> bool:
-    """Whether a stored check has compared these commits, for these cases, on this machine."""
-    seen, asked = info.environment, info.request
-    cases = (request.suite, request.modules, request.where)
+    """Whether a stored check has compared these commits in this way, on this machine."""
+    if info.check is None or info.request is None or info.state != "finished":
+        return False
+    seen, here = info.environment, machine.capture()
     return (
-        info.check is not None
-        and info.state == "finished"
-        and (info.against, seen.git_commit, seen.git_dirty) == (old, new, False)
-        and asked is not None
-        and (asked.suite, asked.modules, asked.where) == cases
-        and seen.fingerprint == fingerprint_of(machine.capture(), info.device, seen.device_facts)
+        (info.against, seen.git_commit, seen.git_dirty) == (old, new, False)
+        and _as_asked(info.request) == _as_asked(request)
+        and info.suite == suite_file.load(request.suite, None)
+        and (seen.python, seen.software) == (here.python, machine.software())
+        and seen.fingerprint == fingerprint_of(here, info.device, seen.device_facts)
     )
+
+
+def _as_asked(request: RunRequest) -> RunRequest:
+    """What a request asks for, without the words of its command."""
+    return replace(request, command=(), out=None, wait=False)
