@@ -97,6 +97,8 @@ def _of_modules(groups: Groups, baseline: str) -> Answer | None:
     winners = {title: list(filter(is_among_fastest, rows)) for title, rows in competing.items()}
     # Without a winner, the fastest is not among these rows, or nothing was compared directly.
     known = {title: rows for title, rows in competing.items() if winners[title]}
+    if not any(row.latency_us is not None for rows in known.values() for row in rows):
+        known = {}
     if not known:
         rows = [row for members in groups.values() for row in members if row.variant != baseline]
         if len(rows) < 2 or any(row.latency_us is not None for row in rows):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import tempfile
 import warnings
 from collections import Counter
@@ -16,6 +18,8 @@ from attn_bench.model.case import Case
 from attn_bench.model.errors import in_one_line
 
 SUFFIX = ".onnx"
+PLACE = re.compile(r'File "([^"]+)", line (\d+)')  # in the exporter's messages
+TORCH = f"{os.sep}torch{os.sep}"
 
 
 class ExportFailed(Exception):
@@ -89,7 +93,11 @@ def count_nodes(types: Iterable[str]) -> str:
 
 
 def _find_reason(error: BaseException) -> str:
-    """The first cause in one line: the exporter wraps it in advice."""
+    """The first cause in one line, with its place in the user's code: the exporter wraps it."""
+    told = [str(error)]
     while error.__cause__ is not None:
         error = error.__cause__
-    return in_one_line(error)
+        told.append(str(error))
+    places = [found for text in told for found in PLACE.findall(text) if TORCH not in found[0]]
+    place = f" ({Path(places[-1][0]).name}:{places[-1][1]})" if places else ""
+    return f"cannot be exported{place}: {in_one_line(error)}"

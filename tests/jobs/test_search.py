@@ -26,7 +26,8 @@ def pairs(logs: list[float], error: float, seed: int, broken: frozenset[int] = f
     """What measuring two of these commits tells: an interval of 99.9 % around a noisy ratio."""
     rnd = Random(seed)
 
-    def measure(request: RunRequest, old: str, new: str, tolerance: float, _: Unseen) -> Pair:
+    def measure(request: RunRequest, commits: tuple[str, str], *_: object) -> Pair:
+        old, new = commits
         if {int(old), int(new)} & broken:
             raise RequestError("it does not load")
         log = logs[int(new)] - logs[int(old)] + rnd.gauss(0, error)
@@ -60,7 +61,7 @@ def test_nothing_changed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def of_findings(*findings: Finding) -> Any:
-    return lambda request, old, new, tolerance, progress: Pair(old, new, findings, None)
+    return lambda request, commits, *_: Pair(*commits, findings, None)
 
 
 def test_what_is_not_known_is_not_called_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

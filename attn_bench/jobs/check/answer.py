@@ -31,6 +31,7 @@ class CheckRequest:
     against_python: an interpreter.
     baseline: a stored run.
     fail_fast: do not time a case that has failed by an exact metric.
+    timed: whether latency is measured.
     """
 
     request: RunRequest
@@ -43,6 +44,7 @@ class CheckRequest:
     allow_undecided: bool = False
     must_see: float | None = None
     fail_fast: bool = False
+    timed: bool = True
 
 
 @dataclass(frozen=True)

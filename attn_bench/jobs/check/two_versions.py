@@ -119,13 +119,18 @@ def _against_version(question: CheckRequest, version: _Version, progress: Progre
         suite = suite_file.load(
             request.suite, union(versions.baseline.values(), versions.current.values())
         )
+        suite = replace(suite, timed=suite.timed and question.timed)
         plan = make_plan(suite, session.hello.device, modules=request.modules, where=request.where)
         sides = two_sides(plan, versions.compared, versions.baseline)
         if not sides.plan.cases and not sides.missing:
             raise RequestError(f"{version.words} has no module of {suite.source} to compare")
         settings = make_settings(_with_own_defaults(suite, sides), sides.plan, request)
         judge = PairJudge(
-            sides, tolerances_of(question, suite), settings.budget_s, question.fail_fast
+            sides,
+            tolerances_of(question, suite),
+            settings.budget_s,
+            question.fail_fast,
+            suite.timed,
         )
         prepared = Prepared(session, suite, sides.plan, settings)
         begun = _name_commits(begin(prepared, request, began, progress, "check"), version)
@@ -203,7 +208,7 @@ def _open(question: CheckRequest, version: _Version, progress: Progress) -> Iter
             progress,
             baseline=version.baseline,
             python=version.python,
-            times=True,
+            times=question.timed,
         ) as session:
             yield session
     except RequestError as problem:

@@ -66,6 +66,7 @@ class PairJudge:
 
     budget_s: that of the whole check.
     fail_fast: whether a pair that has failed by an exact metric is not timed, either.
+    timed: whether any pair is timed.
     """
 
     is_sure_to_time: ClassVar[bool] = False
@@ -73,6 +74,7 @@ class PairJudge:
     tolerances: Tolerances
     budget_s: float
     fail_fast: bool = False
+    timed: bool = True
     exact: dict[str, Finding] = field(default_factory=dict)
     trial: Trial = field(init=False)
 
@@ -90,7 +92,7 @@ class PairJudge:
         timed = {
             new: ids[new]
             for new, found in self.exact.items()
-            if found.severity != "fail" or not self.fail_fast
+            if self.timed and (found.severity != "fail" or not self.fail_fast)
         }
         self.trial = replace(self.trial, module_of=timed)
         return self._undecided(ok)

@@ -16,14 +16,13 @@ from typing import Literal
 
 from attn_bench.analysis.verdicts import Finding
 from attn_bench.engine.progress import Progress
-from attn_bench.jobs.history.pairs import Pair, list_span, measure_pair
+from attn_bench.jobs.history.pairs import Limits, Pair, list_span, measure_pair
 from attn_bench.jobs.history.search import Search, Side
 from attn_bench.model.errors import AttnBenchError, RequestError, nearest
 from attn_bench.model.metrics import EXACT, LATENCY, Interval
 from attn_bench.model.request import RunRequest
 
 LEAST = 0.01  # the smallest change of the whole span that is followed
-EXACT_BUDGET_S = 1.0
 INCOMPARABLE = ("missing", "failed", "new")  # verdicts on a case that one end lacks
 Outcome = Literal["commit", "range", "same", "undecided", "broken"]
 
@@ -83,11 +82,9 @@ def bisect(question: BisectRequest, progress: Progress) -> Bisected:
         raise RequestError(f"--metric: unknown metric {question.metric!r}{hint}")
     if not question.request.modules_from:
         raise RequestError("bisect measures the files of --modules-from: name them")
-    if question.metric != LATENCY:
-        request = replace(question.request, budget_s=EXACT_BUDGET_S)
-        question = replace(question, request=request)
+    limits = Limits(LEAST, timed=question.metric == LATENCY)
     commits = list_span(question.good, question.bad, "bisect")
-    whole = measure_pair(question.request, commits[0], commits[-1], LEAST, progress)
+    whole = measure_pair(question.request, (commits[0], commits[-1]), limits, progress)
     found = Bisected("same", tuple(commits), question.metric)
     ratios = _find_ratios(question, whole)
     changed = {case: r for case, r in ratios.items() if r and not r.lo <= 1 <= r.hi}
@@ -143,6 +140,8 @@ def _search(question: BisectRequest, found: Bisected, progress: Progress) -> Bis
     search = Search(len(found.commits))
     asked: list[Asked] = []
     while (at := search.next()) is not None:
+        between = search.after - search.before - 1
+        progress.stage(f"{between} left; {found.commits[at][:10]} and the good end", 1, "")
         answer = _ask(question, found, at, middle, progress)
         asked.append(answer)
         search.tell(at, answer.side or "unknown")
@@ -162,7 +161,8 @@ def _ask(
     """On which side of the change a commit lies."""
     commit, good = found.commits[at], found.commits[0]
     try:
-        pair = measure_pair(question.request, good, commit, exp(abs(middle)) - 1, progress)
+        limits = Limits(exp(abs(middle)) - 1, timed=question.metric == LATENCY)
+        pair = measure_pair(question.request, (good, commit), limits, progress)
     except AttnBenchError as problem:
         return Asked(commit, None, reason=str(problem))
     finding = next((f for f in pair.findings if f.case_id == found.case_id), None)
@@ -187,7 +187,8 @@ def _confirm(
     assert found.first is not None
     assert found.last is not None
     try:
-        pair = measure_pair(question.request, found.first, found.last, LEAST, progress)
+        limits = Limits(LEAST, timed=question.metric == LATENCY)
+        pair = measure_pair(question.request, (found.first, found.last), limits, progress)
     except AttnBenchError as problem:
         reason = Asked(found.last, None, reason=str(problem))
         return replace(found, asked=(*found.asked, reason))

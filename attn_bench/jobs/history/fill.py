@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from attn_bench.engine.progress import Progress
-from attn_bench.jobs.history.pairs import Pair, list_span, measure_pair
+from attn_bench.jobs.history.pairs import Limits, Pair, list_span, measure_pair
 from attn_bench.model.errors import AttnBenchError, RequestError
 from attn_bench.model.request import RunRequest
 
@@ -34,9 +34,10 @@ def fill(request: RunRequest, span: str, every: int, progress: Progress) -> Fill
     pairs: list[Pair] = []
     skipped: list[tuple[str, str]] = []
     before, *others = _thin(list_span(old, new, "--fill"), every)
-    for commit in others:
+    for number, commit in enumerate(others, start=1):
+        progress.stage(f"pair {number} of {len(others)}: {commit[:10]} and {before[:10]}", 1, "")
         try:
-            pair = measure_pair(request, before, commit, TOLERANCE, progress)
+            pair = measure_pair(request, (before, commit), Limits(TOLERANCE), progress)
         except AttnBenchError as problem:
             skipped.append((commit, str(problem)))
             continue

@@ -8,13 +8,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from attn_bench.analysis.courses import Course, Point, chain, follow, in_order
+from attn_bench.model import units
 from attn_bench.model.environment import Difference, find_difference
 from attn_bench.model.errors import RequestError, nearest
 from attn_bench.model.git import find_commit, find_root, list_commits
 from attn_bench.model.metrics import METRIC, Metric
 from attn_bench.model.row import Keys
 from attn_bench.store import info as run_json
-from attn_bench.store.dataset import Figure, read_figures
+from attn_bench.store.dataset import TABLE, Figure, read_figures
 from attn_bench.store.runs import RESULTS
 
 USUAL_METRIC = "ratio"
@@ -81,11 +82,23 @@ def make_history(request: HistoryRequest) -> History:
     found = (_course(key, figures, places) for key, figures in groups.items())
     courses = [course for course in found if course is not None]
     if not courses:
-        why = f": {skipped[0]}" if skipped else ""
-        raise RequestError(f"{request.results}: no run has a {metric.name} of such a case{why}")
+        raise RequestError(_say_why_none(request, skipped))
     runs = {point.keys.run for course in courses for point in course.points}
     software = _find_new_software(request.results, courses)
     return History(metric, tuple(courses), len(runs), software, tuple(skipped))
+
+
+def _say_why_none(request: HistoryRequest, skipped: Sequence[str]) -> str:
+    """Why there is no course: no run, or none with such a figure."""
+    tables = len(list(request.results.glob(f"*/{TABLE}")))
+    if not tables:
+        return f"{request.results}: contains no finished run"
+    runs = units.number(tables, "run")
+    why = f"; {skipped[0]}" if skipped else ""
+    return (
+        f"{request.results}: no {request.metric} is known in {runs}: no such case is there, or its "
+        f"time was unclear (--metric params may be known){why}"
+    )
 
 
 def _is_wanted(figure: Figure, request: HistoryRequest) -> bool:

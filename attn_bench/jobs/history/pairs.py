@@ -36,6 +36,18 @@ class Pair:
     path: Path | None
 
 
+@dataclass(frozen=True)
+class Limits:
+    """How a pair is compared.
+
+    tolerance: a change of latency beyond it is decided, as a fraction.
+    timed: whether latency is measured.
+    """
+
+    tolerance: float
+    timed: bool = True
+
+
 def list_span(old: str, new: str, option: str) -> list[str]:
     """The commits from `old` to `new`, along first parents. Raises RequestError.
 
@@ -52,34 +64,40 @@ def list_span(old: str, new: str, option: str) -> list[str]:
 
 
 def measure_pair(
-    request: RunRequest, old: str, new: str, tolerance: float, progress: Progress
+    request: RunRequest, commits: tuple[str, str], limits: Limits, progress: Progress
 ) -> Pair:
     """Compare two commits, or read the comparison that this machine has stored.
 
-    tolerance: a change of latency beyond it is decided, as a fraction.
+    commits: the old and the new one.
     Raises AttnBenchError if one of them cannot be measured.
     """
+    old, new = commits
     for path, info in list_newest_first():
-        if _is_the_same(info, request, old, new):
+        if _is_the_same(info, request, commits, timed=limits.timed):
             assert info.check is not None
             return Pair(old, new, read_record(info.check.findings, tuple[Finding, ...]), path)
-    rule = Tolerance(LATENCY, fail=tolerance)
-    question = CheckRequest(request, against=old, current=new, tolerances=(rule,))
+    rule = Tolerance(LATENCY, fail=limits.tolerance)
+    question = CheckRequest(
+        request, against=old, current=new, tolerances=(rule,), timed=limits.timed
+    )
     answer = check_versions(question, progress)
     if answer.exit_status == Exit.INTERRUPTED:
         raise KeyboardInterrupt
     return Pair(old, new, answer.findings, answer.path)
 
 
-def _is_the_same(info: RunInfo, request: RunRequest, old: str, new: str) -> bool:
+def _is_the_same(
+    info: RunInfo, request: RunRequest, commits: tuple[str, str], *, timed: bool
+) -> bool:
     """Whether a stored check has compared these commits in this way, on this machine."""
     if info.check is None or info.request is None or info.state != "finished":
         return False
     seen, here = info.environment, machine.capture()
     return (
-        (info.against, seen.git_commit, seen.git_dirty) == (old, new, False)
+        (info.against, seen.git_commit) == commits
+        and seen.git_dirty is False
         and _as_asked(info.request) == _as_asked(request)
-        and info.suite == suite_file.load(request.suite, None)
+        and info.suite == replace(suite_file.load(request.suite, None), timed=timed)
         and (seen.python, seen.software) == (here.python, machine.software())
         and seen.fingerprint == fingerprint_of(here, info.device, seen.device_facts)
     )

@@ -49,7 +49,8 @@ class LiveProgress:
     def stage(self, title: str, total: float, unit: str) -> None:
         self._total, self._unit = total, unit
         title = escape(title)  # it may name the command of another user
-        amount = "" if not unit else units.seconds(total) if unit == "s" else f"{total:g} {unit}"
+        amount = f"{total:g} {unit if total > 1 else unit.removesuffix('s')}"
+        amount = "" if not unit else units.seconds(total) if unit == "s" else amount
         if not self._live:
             limit = "up to " if unit == "s" else ""
             open_stderr().print(f"{title} {limit}{amount} …".replace("  ", " "))
