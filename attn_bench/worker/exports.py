@@ -100,4 +100,4 @@ def _find_reason(error: BaseException) -> str:
         told.append(str(error))
     places = [found for text in told for found in PLACE.findall(text) if TORCH not in found[0]]
     place = f" ({Path(places[-1][0]).name}:{places[-1][1]})" if places else ""
-    return f"cannot be exported{place}: {in_one_line(error)}"
+    return f"{in_one_line(error)}{place}"

@@ -118,6 +118,7 @@ def test_a_module_that_cannot_be_exported_fails_alone(runtime: Execution) -> Non
     assert reply.status == "failed"
     assert reply.error.startswith(f"{runtime}: ")
     assert "data-dependent" in reply.error
+    assert "(test_runtimes.py:" in reply.error
     assert "\n" not in reply.error
     next_one = worker.answer(protocol.Inspect(replace(SE, execution=runtime)))
     assert isinstance(next_one, protocol.Inspected)
