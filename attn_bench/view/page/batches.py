@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from attn_bench.jobs.recommend.limits import known_interval
 from attn_bench.model import units
 from attn_bench.model.case import PLAIN
 from attn_bench.model.row import Row
@@ -71,7 +70,7 @@ def _say_throughput(row: Row) -> str:
 
 
 def _added(row: Row) -> tuple[float, float, float] | None:
-    ratio = known_interval(row, "ratio")
+    ratio = row.interval("ratio")
     if ratio is None:
         return None
     value, lo, hi = ((each - 1) * 100 for each in ratio.times(1))
@@ -79,7 +78,7 @@ def _added(row: Row) -> tuple[float, float, float] | None:
 
 
 def _factor(row: Row) -> tuple[float, float, float] | None:
-    ratio = known_interval(row, "ratio")
+    ratio = row.interval("ratio")
     return ratio.times(1) if ratio else None
 
 
