@@ -97,8 +97,8 @@ def attn_bench(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def list_changes(folder: Path, metric: str, commits: list[str]) -> Iterator[tuple[int, float]]:
     """The commits at which a metric changed, and by how much."""
     done = attn_bench(folder, "history", "--metric", metric, "--format", "json")
-    for course in json.loads(done.stdout)["courses"]:
-        for change in course["changes"]:
+    for series in json.loads(done.stdout)["series"]:
+        for change in series["changes"]:
             yield commits.index(change["revision"]), change["ratio"]
 
 

@@ -17,7 +17,7 @@ from attn_bench.view.console import plain
     metavar="METRIC",
     is_flag=False,
     flag_value="ratio",
-    help="The page of all runs in ./results/ instead: the course of a metric, by default ratio.",
+    help="Instead, the page of all runs in ./results/: a metric over commits, by default ratio.",
 )
 @click.option(
     "--out", metavar="FILE", help="The file of the page, instead of report.html in the run folder."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from attn_bench.model.errors import RequestError, nearest
@@ -19,16 +20,26 @@ OF_A_HOOK = (
 )
 
 
-def run_git(where: Path, *words: str, timeout_s: float) -> subprocess.CompletedProcess[str]:
-    """`git WORDS…` in `where`. Raises OSError without git, TimeoutExpired after `timeout_s`."""
+def run_git(
+    where: Path, *words: str, timeout_s: float, given: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """`git WORDS…` in `where`. Raises OSError without git, TimeoutExpired after `timeout_s`.
+
+    given: its standard input; by default that of this process.
+    """
     return subprocess.run(
         ["git", "-C", str(where), *words],
         capture_output=True,
         text=True,
         errors="backslashreplace",
         timeout=timeout_s,
-        env={name: value for name, value in os.environ.items() if name not in OF_A_HOOK},
+        env=_environment(),
+        input=given,
     )
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in OF_A_HOOK}
 
 
 def find_root(where: Path | None = None) -> Path | None:
@@ -37,14 +48,15 @@ def find_root(where: Path | None = None) -> Path | None:
     return next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), None)
 
 
-def ask_git(where: Path, *words: str, of: str) -> str:
+def ask_git(where: Path, *words: str, of: str, given: str | None = None) -> str:
     """What `git WORDS…` prints in `where`.
 
     of: the option that asked, which begins the message of an error.
+    given: its standard input.
     Raises RequestError if git is missing, fails, or takes too long.
     """
     try:
-        done = run_git(where, *words, timeout_s=TIMEOUT_S)
+        done = run_git(where, *words, timeout_s=TIMEOUT_S, given=given)
     except FileNotFoundError:
         raise RequestError(f"{of}: git is not installed here") from None
     except subprocess.TimeoutExpired:
@@ -74,6 +86,24 @@ def find_commit(root: Path, name: str, of: str) -> str:
         shallow = ask_git(root, "rev-parse", "--is-shallow-repository", of=of) == "true"
         why = "; the clone is shallow: fetch more of it" if shallow else ""
         raise RequestError(f"{of} {name}: no such revision{hint}{why}") from None
+
+
+def read_objects(root: Path, objects: Sequence[str], of: str) -> Iterator[bytes]:
+    """The contents of these objects, byte by byte as they were stored. Raises RequestError."""
+    words = ["git", "-C", str(root), "cat-file", "--batch"]
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment()
+    ) as git:
+        assert git.stdin is not None
+        assert git.stdout is not None
+        for each in objects:
+            git.stdin.write(f"{each}\n".encode())
+            git.stdin.flush()
+            _, kind, *size = git.stdout.readline().split()
+            if kind == b"missing":
+                raise RequestError(f"{of}: git: the object {each} is missing")
+            yield git.stdout.read(int(size[0]))
+            git.stdout.read(1)  # the end of the line
 
 
 def find_commit_page(root: Path) -> str | None:

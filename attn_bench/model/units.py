@@ -29,10 +29,10 @@ def count(value: float | None) -> str:
 def number(value: int, noun: str) -> str:
     """A count with its noun.
 
-    >>> number(1, "thread"), number(2, "thread")
-    ('1 thread', '2 threads')
+    >>> number(1, "thread"), number(2, "thread"), number(2, "series")
+    ('1 thread', '2 threads', '2 series')
     """
-    return f"{value} {noun}" if value == 1 else f"{value} {noun}s"
+    return f"{value} {noun}" if value == 1 or noun.endswith("s") else f"{value} {noun}s"
 
 
 def bytes_(value: float | None) -> str:

@@ -252,9 +252,9 @@ def load_blocks(path: Path) -> list[Block]:
         raise RequestError(f"{file}: {error}") from None
 
 
-def list_newest_first() -> Iterator[tuple[Path, RunInfo]]:
+def list_newest_first(results: Path | None = None) -> Iterator[tuple[Path, RunInfo]]:
     """The runs under results/ with a readable run.json; the newest name comes first."""
-    for file in sorted(Path(RESULTS).glob("*/run.json"), reverse=True):
+    for file in sorted((results or Path(RESULTS)).glob("*/run.json"), reverse=True):
         with suppress(RequestError):
             yield file.parent, run_json.read(file.parent)
 

@@ -1,4 +1,4 @@
-"""Courses in words: what changed, at which commit, and the whole course as a sparkline."""
+"""Series in words: what changed, at which commit, and the whole series as a sparkline."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import log
 from typing import Any
 
-from attn_bench.analysis.courses import Change, Course, Point
+from attn_bench.analysis.series import Change, Point, Series
 from attn_bench.jobs.history.history import History, NewSoftware
 from attn_bench.model import units
 from attn_bench.model.axes import AXES
@@ -19,12 +19,12 @@ from attn_bench.model.text import markdown, spreadsheet
 
 BARS = "▁▂▃▄▅▆▇█"
 SPARKS = 30  # columns of a sparkline
-FLAT = 0.02  # a course that varies by less is drawn flat
+FLAT = 0.02  # a series that varies by less is drawn flat
 COMMIT = 10  # digits
 MOST_SKIPPED = 5  # lines on runs that cannot be read
 USUAL = {axis.usual for axis in AXES}
 CHANGES = ("change", "case", "before", "after", "ratio", "commit", "date")
-COURSES = ("case", "course", "runs", "first", "last")
+SERIES = ("case", "series", "runs", "first", "last")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +57,23 @@ class Told:
         )
 
 
-def name_case(course: Course) -> str:
+def name_case(series: Series) -> str:
     """The case without its usual conditions."""
-    variant, *others = course.case_id.split("/")
+    variant, *others = series.case_id.split("/")
     return " ".join([variant, *(word for word in others if word not in USUAL)])
 
 
 def tell_changes(history: History) -> list[Told]:
     """All changes: what became worse before what became better, the largest first."""
     found = [
-        (_is_worse(history.metric, change), _size(change), course, change)
-        for course in history.courses
-        for change in course.changes
+        (_is_worse(history.metric, change), _size(change), series, change)
+        for series in history.all_series
+        for change in series.changes
     ]
     found.sort(key=lambda each: (not each[0], -each[1]))
     return [
-        _tell(history.metric, course, change, is_worse=is_worse)
-        for is_worse, _, course, change in found
+        _tell(history.metric, series, change, is_worse=is_worse)
+        for is_worse, _, series, change in found
     ]
 
 
@@ -85,11 +85,11 @@ def _size(change: Change) -> float:
     return abs(log(change.ratio.value)) if change.ratio and change.ratio.value else float("inf")
 
 
-def _tell(metric: Metric, course: Course, change: Change, *, is_worse: bool) -> Told:
-    before, after = course.points[change.at - 1], course.points[change.at]
+def _tell(metric: Metric, series: Series, change: Change, *, is_worse: bool) -> Told:
+    before, after = series.points[change.at - 1], series.points[change.at]
     return Told(
         "worse" if is_worse else "better",
-        name_case(course),
+        name_case(series),
         show_figure(metric, before),
         show_figure(metric, after),
         show_ratio(change.ratio),
@@ -123,7 +123,7 @@ def name_commit(point: Point) -> str:
 
 
 def draw(points: Sequence[Point], width: int = SPARKS) -> str:
-    """The course as bars on a logarithmic scale; a wide one has one bar for several runs."""
+    """The series as bars on a logarithmic scale; a wide one has one bar for several runs."""
     values = [point.value for point in points]
     if len(values) > width:
         ends = [round(i * len(values) / width) for i in range(width + 1)]
@@ -145,7 +145,7 @@ def summarise(history: History) -> str:
     told = tell_changes(history)
     counts = [sum(each.verdict == verdict for each in told) for verdict in ("worse", "better")]
     of = (
-        f"in {units.number(len(history.courses), 'course')} of {history.metric.name} over "
+        f"in {units.number(len(history.all_series), 'series')} of {history.metric.name} over "
         f"{units.number(history.runs, 'run')}"
     )
     if not told:
@@ -171,18 +171,18 @@ def _tell_software(new: NewSoftware) -> str:
     return f"From {new.run} on, {changed}. Figures before and after are not compared."
 
 
-def make_courses(history: History) -> list[tuple[str, ...]]:
-    """A line for each course; those that changed come first."""
-    ordered = sorted(history.courses, key=lambda course: not course.changes)
+def make_series(history: History) -> list[tuple[str, ...]]:
+    """A line for each series; those that changed come first."""
+    ordered = sorted(history.all_series, key=lambda series: not series.changes)
     return [
         (
-            name_case(course),
-            draw(course.points),
-            str(len(course.points)),
-            show_figure(history.metric, course.points[0]),
-            show_figure(history.metric, course.points[-1]),
+            name_case(series),
+            draw(series.points),
+            str(len(series.points)),
+            show_figure(history.metric, series.points[0]),
+            show_figure(history.metric, series.points[-1]),
         )
-        for course in ordered
+        for series in ordered
     ]
 
 
@@ -195,7 +195,7 @@ def as_markdown(history: History) -> str:
     parts = [f"**{markdown(summarise(history))}**\n"]
     for headings, lines in (
         (CHANGES, [told.cells for told in tell_changes(history)]),
-        (COURSES, make_courses(history)),
+        (SERIES, make_series(history)),
     ):
         if lines:
             cells = [list(map(markdown, line)) for line in lines]
@@ -206,14 +206,14 @@ def as_markdown(history: History) -> str:
 
 def as_csv(history: History) -> str:
     """A line for each point."""
-    names = (*_point(history.courses[0], 0), "changed")
+    names = (*_point(history.all_series[0], 0), "changed")
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(names)
-    for course in history.courses:
-        changed = {change.at for change in course.changes}
-        for at in range(len(course.points)):
-            cells = [*_point(course, at).values(), at in changed]
+    for series in history.all_series:
+        changed = {change.at for change in series.changes}
+        for at in range(len(series.points)):
+            cells = [*_point(series, at).values(), at in changed]
             writer.writerow([spreadsheet(c) if isinstance(c, str) else c for c in cells])
     return out.getvalue()
 
@@ -223,16 +223,16 @@ def as_json(history: History) -> str:
         "metric": history.metric.name,
         "unit": history.metric.unit,
         "runs": history.runs,
-        "courses": [
+        "series": [
             {
-                "suite": course.suite,
-                "case_id": course.case_id,
-                "machine": course.machine,
-                "points": [_point(course, at) for at in range(len(course.points))],
-                "changes": [_change(course, change) for change in course.changes],
-                "new_software": list(course.breaks),
+                "suite": series.suite,
+                "case_id": series.case_id,
+                "machine": series.machine,
+                "points": [_point(series, at) for at in range(len(series.points))],
+                "changes": [_change(series, change) for change in series.changes],
+                "new_software": list(series.breaks),
             }
-            for course in history.courses
+            for series in history.all_series
         ],
         "remarks": list(list_remarks(history)),
         "skipped": list(history.skipped),
@@ -240,13 +240,13 @@ def as_json(history: History) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def _point(course: Course, at: int) -> Mapping[str, Any]:
-    point = course.points[at]
+def _point(series: Series, at: int) -> Mapping[str, Any]:
+    point = series.points[at]
     keys = point.keys
     return {
-        "suite": course.suite,
-        "case_id": course.case_id,
-        "machine": course.machine,
+        "suite": series.suite,
+        "case_id": series.case_id,
+        "machine": series.machine,
         "run": keys.run,
         "start": keys.start,
         "revision": keys.revision,
@@ -258,12 +258,12 @@ def _point(course: Course, at: int) -> Mapping[str, Any]:
     }
 
 
-def _change(course: Course, change: Change) -> Mapping[str, Any]:
+def _change(series: Series, change: Change) -> Mapping[str, Any]:
     ratio = change.ratio
     return {
         "at": change.at,
-        "run": course.points[change.at].keys.run,
-        "revision": course.points[change.at].keys.revision,
+        "run": series.points[change.at].keys.run,
+        "revision": series.points[change.at].keys.revision,
         "ratio": ratio and ratio.value,
         "ratio_lo": ratio and ratio.lo,
         "ratio_hi": ratio and ratio.hi,

@@ -1,4 +1,4 @@
-"""Courses over commits in a real repository: what changed, at which commit, and who did it."""
+"""Series over commits in a real repository: what changed, at which commit, and who did it."""
 
 from __future__ import annotations
 
@@ -92,19 +92,19 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
 def test_each_commit_is_measured_beside_the_one_before(filled: tuple[Path, list[str]]) -> None:
     """The chain of ratios has the step and the two parts of the creep, and nothing else."""
     folder, commits = filled
-    (course,) = history(folder)["courses"]
-    assert [commits.index(p["revision"]) for p in course["points"]] == list(range(len(commits)))
-    assert [commits.index(change["revision"]) for change in course["changes"]] == [3, 6, 7]
-    sizes = [round(change["ratio"], 3) for change in course["changes"]]
+    (series,) = history(folder)["series"]
+    assert [commits.index(p["revision"]) for p in series["points"]] == list(range(len(commits)))
+    assert [commits.index(change["revision"]) for change in series["changes"]] == [3, 6, 7]
+    sizes = [round(change["ratio"], 3) for change in series["changes"]]
     assert sizes == pytest.approx([1.05, 1.02, 1.0196], abs=0.003)
-    assert course["points"][-1]["value"] == pytest.approx(1.092, abs=0.005)
+    assert series["points"][-1]["value"] == pytest.approx(1.092, abs=0.005)
 
 
 def test_exact_metrics_have_a_history_too(filled: tuple[Path, list[str]]) -> None:
     """Parameters change at one commit, by exactly what they changed."""
     folder, commits = filled
-    (course,) = history(folder, "--metric", "params")["courses"]
-    (change,) = course["changes"]
+    (series,) = history(folder, "--metric", "params")["series"]
+    (change,) = series["changes"]
     assert change["revision"] == commits[9]
     assert change["ratio"] == 2
 
@@ -123,7 +123,7 @@ def test_the_console_names_the_commits(filled: tuple[Path, list[str]]) -> None:
     """The first line counts the changes, and each has a line with its commit."""
     folder, commits = filled
     done = inside("history", cwd=folder, COLUMNS="140")
-    assert done.stdout.startswith("3 changes for the worse and 0 changes for the better in 1 cou")
+    assert done.stdout.startswith("3 changes for the worse and 0 changes for the better in 1 ser")
     for at in (3, 6, 7):
         assert commits[at][:10] in done.stdout
 
@@ -131,9 +131,9 @@ def test_the_console_names_the_commits(filled: tuple[Path, list[str]]) -> None:
 def test_since_leaves_older_commits_out(filled: tuple[Path, list[str]]) -> None:
     """--since begins at a commit, and an unknown one names the nearest."""
     folder, commits = filled
-    (course,) = history(folder, "--since", commits[8])["courses"]
-    assert course["points"][-1]["revision"] == commits[-1]
-    assert course["changes"] == []
+    (series,) = history(folder, "--since", commits[8])["series"]
+    assert series["points"][-1]["revision"] == commits[-1]
+    assert series["changes"] == []
     wrong = inside("history", "--since", "mastr", cwd=folder)
     assert wrong.returncode == Exit.BAD_REQUEST
     assert "--since mastr: no such revision (did you mean 'master'?)" in wrong.stderr
@@ -204,7 +204,7 @@ def test_a_repository_without_commits_has_a_history(tmp_path: Path) -> None:
     reference = ROOT / "results" / "reference" / "ge_extents-cpu"
     shutil.copytree(reference, tmp_path / "results" / "one")
     git(tmp_path, "init", "--quiet", "--initial-branch=master")
-    assert len(history(tmp_path)["courses"]) > 10
+    assert len(history(tmp_path)["series"]) > 10
     (tmp_path / "file").write_text("")
     git(tmp_path, "add", "file")
     git(tmp_path, *COMMIT, "--message", "first")

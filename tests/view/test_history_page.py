@@ -1,4 +1,4 @@
-"""The page of a history: what changed first, a chart for each course, nothing that is fetched."""
+"""The page of a history: what changed first, a chart for each series, nothing that is fetched."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from attn_bench.analysis.courses import Change, Course, Point
+from attn_bench.analysis.series import Change, Point, Series
 from attn_bench.jobs.history.history import History, NewSoftware
 from attn_bench.model.environment import Difference
 from attn_bench.model.git import page_of
@@ -32,19 +32,19 @@ def history(*, name: str = "se/8x64x8x8/float32/contiguous/inference/eager/cpu")
     """Ten runs, of which the last five are 10 % slower; other software since the third."""
     points = tuple(point(i, 1.1 if i >= 5 else 1.0) for i in range(10))
     change = Change(5, Interval(1.1, 1.09, 1.11))
-    course = Course("smoke", name, "se", "abc", points, (change,), (3,))
+    series = Series("smoke", name, "se", "abc", points, (change,), (3,))
     other = Difference("software", "torch", "2.11", "2.12")
-    return History(RATIO, (course,), 10, (NewSoftware("abc", "run-2", "run-3", other),))
+    return History(RATIO, (series,), 10, (NewSoftware("abc", "run-2", "run-3", other),))
 
 
 def test_what_changed_comes_first() -> None:
     """The title counts the changes; a line has the commit, its address and its size."""
     page = render(history(), "https://example.org/me/mine/commit/")
-    assert "<h1>1 change for the worse and 0 changes for the better in 1 course" in page
+    assert "<h1>1 change for the worse and 0 changes for the better in 1 series" in page
     assert f'href="https://example.org/me/mine/commit/{5:040x}"' in page
     assert "+10.0 ± 1.0 %" in page
     assert "torch: 2.11 before, 2.12 now" in page
-    assert page.index('id="changes"') < page.index('id="courses"')
+    assert page.index('id="changes"') < page.index('id="series"')
 
 
 def test_a_chart_has_a_line_for_each_software_and_a_mark_for_each_change() -> None:
@@ -65,9 +65,9 @@ def test_nothing_is_fetched_and_names_are_text() -> None:
 
 def test_a_case_is_named_without_its_usual_conditions() -> None:
     """What is unusual stays."""
-    (course,) = history().courses
-    assert words.name_case(course) == "se 8x64x8x8"
-    other = replace(course, case_id=course.case_id.replace("eager", "compile"))
+    (series,) = history().all_series
+    assert words.name_case(series) == "se 8x64x8x8"
+    other = replace(series, case_id=series.case_id.replace("eager", "compile"))
     assert words.name_case(other) == "se 8x64x8x8 compile"
 
 
@@ -82,8 +82,8 @@ def test_the_formats_have_the_same_figures() -> None:
 
 
 def test_a_sparkline_has_a_bar_for_each_run_or_for_several() -> None:
-    """A course that hardly varies is flat."""
-    points = history().courses[0].points
+    """A series that hardly varies is flat."""
+    points = history().all_series[0].points
     assert words.draw(points) == "▁▁▁▁▁█████"
     assert len(words.draw(points * 20)) == words.SPARKS
     assert set(words.draw(points[:5])) == {"▅"}

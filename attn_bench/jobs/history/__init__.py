@@ -1,1 +1,1 @@
-"""The history of stored runs: their course over commits, and where it changed."""
+"""The history of stored runs: figures over commits, and where they changed."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from attn_bench.engine.progress import Progress
 from attn_bench.jobs.history.pairs import Limits, Pair, list_span, measure_pair
 from attn_bench.model.errors import AttnBenchError, RequestError
 from attn_bench.model.request import RunRequest
+from attn_bench.store.runs import RESULTS
 
 TOLERANCE = 0.01  # a pair is measured until it is known to this
 
@@ -21,23 +23,28 @@ class Filled:
     skipped: tuple[tuple[str, str], ...]
 
 
-def fill(request: RunRequest, span: str, every: int, progress: Progress) -> Filled:
+def fill(
+    request: RunRequest, span: str, every: int, progress: Progress, store: Path | None = None
+) -> Filled:
     """Compare each commit of a span with the one before it; `every` takes one commit in so many.
 
     span: OLD..NEW. Raises RequestError for a wrong one.
+    store: a folder of runs that are kept; what was compared there is not measured again.
     """
     old, dots, new = span.partition("..")
     if not (old and dots and new):
         raise RequestError(f"--fill {span}: must be OLD..NEW")
     if not request.modules_from:
         raise RequestError("--fill measures the files of --modules-from: name them")
+    stored = (Path(RESULTS), *([store] if store else []))
+    limits = Limits(TOLERANCE, stored=stored)
     pairs: list[Pair] = []
     skipped: list[tuple[str, str]] = []
     before, *others = _thin(list_span(old, new, "--fill"), every)
     for number, commit in enumerate(others, start=1):
         progress.stage(f"pair {number} of {len(others)}: {commit[:10]} and {before[:10]}", 1, "")
         try:
-            pair = measure_pair(request, (before, commit), Limits(TOLERANCE), progress)
+            pair = measure_pair(request, (before, commit), limits, progress)
         except AttnBenchError as problem:
             skipped.append((commit, str(problem)))
             continue

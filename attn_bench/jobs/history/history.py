@@ -1,4 +1,4 @@
-"""Reads the courses of a figure from stored runs."""
+"""Reads the series of a figure from stored runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from attn_bench.analysis.courses import Course, Point, chain, follow, in_order
+from attn_bench.analysis.series import Point, Series, chain, follow, in_order
 from attn_bench.model import units
 from attn_bench.model.environment import Difference, find_difference
 from attn_bench.model.errors import RequestError, nearest
@@ -24,7 +24,7 @@ Key = tuple[str, str, str, bool]  # suite, case, machine, and whether commits we
 
 @dataclass(frozen=True)
 class HistoryRequest:
-    """Which courses: patterns of suites and modules, a metric, and the oldest commit."""
+    """Which series: patterns of suites and modules, a metric, and the oldest commit."""
 
     suite: str | None = None
     modules: str | None = None
@@ -49,21 +49,21 @@ class NewSoftware:
 
 @dataclass(frozen=True)
 class History:
-    """The courses of a metric.
+    """The series of a metric.
 
     runs: how many runs they come from.
     skipped: sentences on runs that could not be read.
     """
 
     metric: Metric
-    courses: tuple[Course, ...]
+    all_series: tuple[Series, ...]
     runs: int
     software: tuple[NewSoftware, ...] = ()
     skipped: tuple[str, ...] = ()
 
 
 def make_history(request: HistoryRequest) -> History:
-    """The courses of the request. Raises RequestError if there is none."""
+    """The series of the request. Raises RequestError if there is none."""
     metric = METRIC.get(request.metric)
     if metric is None:
         raise RequestError(
@@ -79,17 +79,17 @@ def make_history(request: HistoryRequest) -> History:
             key = (keys.suite or "", figure.case_id, keys.machine or "", bool(keys.against))
             groups.setdefault(key, []).append(figure)
     places = _find_places(request.since)
-    found = (_course(key, figures, places) for key, figures in groups.items())
-    courses = [course for course in found if course is not None]
-    if not courses:
+    found = (_series(key, figures, places) for key, figures in groups.items())
+    all_series = [series for series in found if series is not None]
+    if not all_series:
         raise RequestError(_say_why_none(request, skipped))
-    runs = {point.keys.run for course in courses for point in course.points}
-    software = _find_new_software(request.results, courses)
-    return History(metric, tuple(courses), len(runs), software, tuple(skipped))
+    runs = {point.keys.run for series in all_series for point in series.points}
+    software = _find_new_software(request.results, all_series)
+    return History(metric, tuple(all_series), len(runs), software, tuple(skipped))
 
 
 def _say_why_none(request: HistoryRequest, skipped: Sequence[str]) -> str:
-    """Why there is no course: no run, or none with such a figure."""
+    """Why there is no series: no run, or none with such a figure."""
     tables = len(list(request.results.glob(f"*/{TABLE}")))
     if not tables:
         return f"{request.results}: contains no finished run"
@@ -155,8 +155,8 @@ def _find_places(since: str | None) -> _Places:
     return _Places(places, places[first])
 
 
-def _course(key: Key, figures: Sequence[Figure], places: _Places) -> Course | None:
-    """The course of these figures; None if none is recent enough."""
+def _series(key: Key, figures: Sequence[Figure], places: _Places) -> Series | None:
+    """The series of these figures; None if none is recent enough."""
     suite, case_id, machine, in_pairs = key
     points = in_order((Point(f.keys, f.value, f.lo, f.hi) for f in figures), places.find)
     if places.since is not None:
@@ -164,20 +164,20 @@ def _course(key: Key, figures: Sequence[Figure], places: _Places) -> Course | No
         points = points[next(found, len(points)) :]
     if not points:
         return None
-    course = Course(suite, case_id, figures[0].module, machine, tuple(points))
-    return chain(course) if in_pairs else follow(course)
+    series = Series(suite, case_id, figures[0].module, machine, tuple(points))
+    return chain(series) if in_pairs else follow(series)
 
 
-def _find_new_software(results: Path, courses: Sequence[Course]) -> tuple[NewSoftware, ...]:
+def _find_new_software(results: Path, all_series: Sequence[Series]) -> tuple[NewSoftware, ...]:
     """Where the software changed, once for each pair of runs."""
     found: dict[tuple[str, str], NewSoftware] = {}
-    for course in courses:
-        for at in course.breaks:
-            before, after = (course.points[i].keys.run or "" for i in (at - 1, at))
+    for series in all_series:
+        for at in series.breaks:
+            before, after = (series.points[i].keys.run or "" for i in (at - 1, at))
             if (before, after) not in found:
                 folders = (results / Path(name).name for name in (before, after))
                 difference = _find_difference(*folders)
-                found[before, after] = NewSoftware(course.machine, before, after, difference)
+                found[before, after] = NewSoftware(series.machine, before, after, difference)
     return tuple(found.values())
 
 

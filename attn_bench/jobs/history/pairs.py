@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from attn_bench.analysis.verdicts import Finding
@@ -20,7 +21,7 @@ from attn_bench.model.suite import Tolerance
 from attn_bench.plan import suite_file
 from attn_bench.store.info import RunInfo
 from attn_bench.store.reading import read_record
-from attn_bench.store.runs import list_newest_first
+from attn_bench.store.runs import RESULTS, list_newest_first
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,12 @@ class Limits:
 
     tolerance: a change of latency beyond it is decided, as a fraction.
     timed: whether latency is measured.
+    stored: the folders of runs in which a comparison may lie already.
     """
 
     tolerance: float
     timed: bool = True
+    stored: tuple[Path, ...] = (Path(RESULTS),)
 
 
 def list_span(old: str, new: str, option: str) -> list[str]:
@@ -72,7 +75,7 @@ def measure_pair(
     Raises AttnBenchError if one of them cannot be measured.
     """
     old, new = commits
-    for path, info in list_newest_first():
+    for path, info in chain.from_iterable(map(list_newest_first, limits.stored)):
         if _is_the_same(info, request, commits, timed=limits.timed):
             assert info.check is not None
             return Pair(old, new, read_record(info.check.findings, tuple[Finding, ...]), path)

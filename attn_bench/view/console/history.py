@@ -1,4 +1,4 @@
-"""`history` on the console: what changed, then every course."""
+"""`history` on the console: what changed, then every series."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from attn_bench.view.console.tables import Column, print_table
 from attn_bench.view.console.terminal import open_stdout, paragraph
 from attn_bench.view.history import (
     CHANGES,
-    COURSES,
+    SERIES,
     list_remarks,
-    make_courses,
+    make_series,
     summarise,
     tell_changes,
 )
@@ -21,7 +21,7 @@ from attn_bench.view.markup import escape
 if TYPE_CHECKING:
     from rich.console import Console
 
-WORDS = ("change", "case", "course")  # columns of words, which are aligned to the left
+WORDS = ("change", "case", "series")  # columns of words, which are aligned to the left
 
 
 def show(history: History) -> None:
@@ -30,7 +30,7 @@ def show(history: History) -> None:
     console.print()
     changes = [told.cells for told in tell_changes(history)]
     _show(console, CHANGES, changes, repeated=2)
-    _show(console, COURSES, make_courses(history), repeated=1)
+    _show(console, SERIES, make_series(history), repeated=1)
     for remark in list_remarks(history):
         paragraph(remark)
 

@@ -1,4 +1,4 @@
-"""The history of runs as one HTML page: what changed, then a chart for each course."""
+"""The history of runs as one HTML page: what changed, then a chart for each series."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from attn_bench._version import __version__
-from attn_bench.analysis.courses import Course, Point
+from attn_bench.analysis.series import Point, Series
 from attn_bench.jobs.history.history import History
 from attn_bench.model.metrics import Metric
 from attn_bench.view.history import (
@@ -44,7 +44,7 @@ class Marked:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A course as lines of an SVG.
+    """A series as lines of an SVG.
 
     band: the outline of the intervals. lines: the values, one for each software.
     """
@@ -65,8 +65,8 @@ def render(history: History, commits: str | None = None) -> str:
 
     commits: the address of a commit is this and its hash; None where nobody knows it.
     """
-    ordered = sorted(history.courses, key=lambda course: not course.changes)
-    drawn = [course for course in ordered if len(course.points) > 1][:MOST_CHARTS]
+    ordered = sorted(history.all_series, key=lambda series: not series.changes)
+    drawn = [series for series in ordered if len(series.points) > 1][:MOST_CHARTS]
     templates = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined
     )
@@ -77,7 +77,7 @@ def render(history: History, commits: str | None = None) -> str:
         headings=CHANGES,
         changes=[_cells(told, commits) for told in tell_changes(history)],
         remarks=list(list_remarks(history)),
-        charts=[_draw(course, history.metric) for course in drawn],
+        charts=[_draw(series, history.metric) for series in drawn],
         left_out=len(ordered) - len(drawn),
         palette=PALETTE,
         style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
@@ -94,8 +94,8 @@ def _cells(told: Told, commits: str | None) -> list[tuple[str, str]]:
     return [(cell, link if i == at else "") for i, cell in enumerate(told.cells)]
 
 
-def _draw(course: Course, metric: Metric) -> Chart:
-    points = course.points
+def _draw(series: Series, metric: Metric) -> Chart:
+    points = series.points
     logs = [log(value) for p in points for value in (p.lo, p.hi) if value > 0] or [0.0]
     low, high = min(logs), max(logs)
     if high - low < LEAST_SPAN:
@@ -110,14 +110,14 @@ def _draw(course: Course, metric: Metric) -> Chart:
 
     upper = [(x(i), y(p.hi)) for i, p in enumerate(points)]
     lower = [(x(i), y(p.lo)) for i, p in enumerate(points)]
-    starts = [0, *course.breaks, len(points)]
+    starts = [0, *series.breaks, len(points)]
     values = [(x(i), y(p.value)) for i, p in enumerate(points)]
     return Chart(
-        name_case(course),
-        f"{course.suite} · {len(points)} runs · machine {course.machine}",
+        name_case(series),
+        f"{series.suite} · {len(points)} runs · machine {series.machine}",
         _path([*upper, *reversed(lower)]),
         [_path(values[a:b]) for a, b in pairwise(starts)],
-        [*_mark(course, x), *_mark_software(course, x)],
+        [*_mark(series, x), *_mark_software(series, x)],
         show_figure(metric, min(points, key=lambda p: p.value)),
         show_figure(metric, max(points, key=lambda p: p.value)),
         _name(points[0]),
@@ -125,21 +125,21 @@ def _draw(course: Course, metric: Metric) -> Chart:
     )
 
 
-def _mark(course: Course, x: Callable[[int], float]) -> list[Marked]:
+def _mark(series: Series, x: Callable[[int], float]) -> list[Marked]:
     return [
         Marked(
             f"{x(change.at):.1f}",
             "step",
-            f"{_name(course.points[change.at])}: {show_ratio(change.ratio)}",
+            f"{_name(series.points[change.at])}: {show_ratio(change.ratio)}",
         )
-        for change in course.changes
+        for change in series.changes
     ]
 
 
-def _mark_software(course: Course, x: Callable[[int], float]) -> list[Marked]:
+def _mark_software(series: Series, x: Callable[[int], float]) -> list[Marked]:
     return [
-        Marked(f"{x(at):.1f}", "software", f"{_name(course.points[at])}: other software")
-        for at in course.breaks
+        Marked(f"{x(at):.1f}", "software", f"{_name(series.points[at])}: other software")
+        for at in series.breaks
     ]
 
 

@@ -1,4 +1,4 @@
-"""The course of a figure over many runs: where it changed, and where its conditions did. Pure."""
+"""The series of a figure over many runs: where it changed, and where its conditions did. Pure."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A step of a course.
+    """A step of a series.
 
     at: the index of the first point after it.
     ratio: the figure after over the figure before; None where it was 0 before.
@@ -45,7 +45,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Course:
+class Series:
     """A figure of one case on one machine, in the order of the commits.
 
     in_pairs: whether each commit was compared with the one before it, in the same processes. The
@@ -64,16 +64,16 @@ class Course:
     in_pairs: bool = False
 
 
-def chain(course: Course) -> Course:
-    """The course of a case whose points are ratios to the commit before them.
+def chain(series: Series) -> Series:
+    """The series of a case whose points are ratios to the commit before them.
 
     A step is a ratio that lies more than SURE half-widths from 1, and more than LEAST. Where a
-    commit was not compared with the one before it, the course begins anew.
+    commit was not compared with the one before it, the series begins anew.
     """
     points: list[Point] = []
     changes: list[Change] = []
     breaks: list[int] = []
-    for link in course.points:
+    for link in series.points:
         if link.lo < SMALLEST:  # its logarithm says nothing
             continue
         if not points or points[-1].keys.revision != link.keys.against:
@@ -87,7 +87,7 @@ def chain(course: Course) -> Course:
             changes.append(Change(len(points), Interval(link.value, link.lo, link.hi)))
         points.append(Point(link.keys, *(before * x for x in (link.value, link.lo, link.hi))))
     return replace(
-        course,
+        series,
         points=tuple(points),
         changes=tuple(changes),
         breaks=tuple(breaks),
@@ -95,18 +95,18 @@ def chain(course: Course) -> Course:
     )
 
 
-def follow(course: Course) -> Course:
-    """The course with its changes and breaks."""
+def follow(series: Series) -> Series:
+    """The series with its changes and breaks."""
     changes: list[Change] = []
     breaks: list[int] = []
     start = 0
-    for _, members in groupby(course.points, key=lambda point: point.keys.software):
+    for _, members in groupby(series.points, key=lambda point: point.keys.software):
         points = list(members)
         if start:
             breaks.append(start)
         changes += [Change(start + c.at, c.ratio) for c in _find_changes(points)]
         start += len(points)
-    return replace(course, changes=tuple(changes), breaks=tuple(breaks))
+    return replace(series, changes=tuple(changes), breaks=tuple(breaks))
 
 
 def _find_changes(points: Sequence[Point]) -> list[Change]:

@@ -1,8 +1,8 @@
-"""Courses: the order of their points, chains of pairs, and what is not compared."""
+"""Series: the order of their points, chains of pairs, and what is not compared."""
 
 from __future__ import annotations
 
-from attn_bench.analysis.courses import Course, Point, chain, follow, in_order
+from attn_bench.analysis.series import Point, Series, chain, follow, in_order
 from attn_bench.model.row import Keys
 
 
@@ -19,8 +19,8 @@ def point(
     return Point(keys, value, value * 0.995, value * 1.005)
 
 
-def course(*points: Point) -> Course:
-    return Course("suite", "case", "module", "machine", points)
+def series(*points: Point) -> Series:
+    return Series("suite", "case", "module", "machine", points)
 
 
 def test_points_are_in_the_order_of_their_commits() -> None:
@@ -52,7 +52,7 @@ def test_other_software_begins_anew() -> None:
     """A step that comes with another PyTorch is a break and no change."""
     before = [point(1.0 + 0.001 * (i % 3)) for i in range(10)]
     after = [point(1.2 + 0.001 * (i % 3), software="t") for i in range(10)]
-    found = follow(course(*before, *after))
+    found = follow(series(*before, *after))
     assert found.breaks == (10,)
     assert found.changes == ()
 
@@ -60,7 +60,7 @@ def test_other_software_begins_anew() -> None:
 def test_a_step_has_its_place_and_its_size() -> None:
     """Ten percent more from the tenth run on."""
     values = [1.0 + 0.001 * (i % 3) for i in range(10)]
-    found = follow(course(*map(point, values), *(point(1.1 * value) for value in values)))
+    found = follow(series(*map(point, values), *(point(1.1 * value) for value in values)))
     (change,) = found.changes
     assert change.at == 10
     assert change.ratio is not None
@@ -70,7 +70,7 @@ def test_a_step_has_its_place_and_its_size() -> None:
 def test_an_exact_figure_changes_by_what_it_changes() -> None:
     """Each change of it is one, also from 0."""
     values = [0.0, 0.0, 8.0, 16.0]
-    found = follow(course(*(Point(Keys(software="s"), v, v, v) for v in values)))
+    found = follow(series(*(Point(Keys(software="s"), v, v, v) for v in values)))
     assert [change.at for change in found.changes] == [2, 3]
     assert found.changes[0].ratio is None
     assert found.changes[1].ratio is not None
@@ -80,7 +80,7 @@ def test_an_exact_figure_changes_by_what_it_changes() -> None:
 def test_a_chain_multiplies_its_pairs() -> None:
     """Each value is relative to the first commit; a pair that is missing begins anew."""
     found = chain(
-        course(
+        series(
             point(1.1, revision="b", against="a"),
             point(1.0, revision="c", against="b"),
             point(1.1, revision="e", against="d"),
@@ -97,12 +97,12 @@ def test_a_figure_near_zero_says_nothing() -> None:
     keys = Keys(revision="b", against="a", software="s")
     for value in (0.0, 1e-320):
         tiny = Point(keys, value, 0.0, 1.0)
-        assert chain(course(tiny)).points == ()
-        assert follow(course(tiny, tiny)).changes == ()
+        assert chain(series(tiny)).points == ()
+        assert follow(series(tiny, tiny)).changes == ()
 
 
 def test_a_small_pair_is_no_step() -> None:
     """Less than 1 % is no change, however narrow its interval."""
     keys = Keys(revision="b", against="a")
-    found = chain(course(Point(keys, 1.008, 1.0079, 1.0081)))
+    found = chain(series(Point(keys, 1.008, 1.0079, 1.0081)))
     assert found.changes == ()
