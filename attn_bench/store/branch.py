@@ -100,7 +100,7 @@ def fetch(root: Path, remote: str, branch: str) -> str | None:
 
 
 def push(root: Path, remote: str, branch: str, old: str | None, new: str) -> bool:
-    """Let the branch of a remote hold `new`; False if somebody has moved it from `old`."""
+    """Let the branch of a remote hold `new`; False if it is not at `old` any more."""
     lease = f"--force-with-lease=refs/heads/{branch}:{old or ''}"
     try:
         ask_git(

@@ -83,7 +83,7 @@ class _InBranch(Kept):
         raise RequestError(f"--push: {self._branch} was pushed to by others, {ATTEMPTS} times")
 
     def _store(self) -> bool:
-        """Write the folder into the branch; False if somebody has pushed meanwhile."""
+        """Write the folder into the branch; False if another process pushed meanwhile."""
         root, remote = self._root, self._request.push
         new = git_branch.commit(root, self.folder)
         for held in (self._ours, self._theirs):  # the same files need no other commit
