@@ -33,6 +33,7 @@ class Told:
 
     verdict: how the figure moved: "worse" or "better".
     revision: the whole hash of the commit.
+    series: in which it is.
     """
 
     verdict: str
@@ -43,6 +44,7 @@ class Told:
     commit: str
     date: str
     revision: str | None
+    series: Series
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -96,6 +98,7 @@ def _tell(metric: Metric, series: Series, change: Change, *, is_worse: bool) -> 
         name_commit(after),
         (after.keys.start or "")[:10],
         after.keys.revision,
+        series,
     )
 
 

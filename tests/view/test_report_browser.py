@@ -3,40 +3,17 @@
 from __future__ import annotations
 
 import csv
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
-from pages import altered
+from pages import Watched, altered
 from program import ROOT
 
 from attn_bench.view.page.report import report
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-NEEDED = "ATTN_BENCH_NEEDS_BROWSER"  # set where a browser must be there, in CI
 PHONE = {"width": 375, "height": 700}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A browser without a window; nothing of it is left when the tests are over."""
-    if CHROMIUM is None:
-        assert not os.environ.get(NEEDED), f"{NEEDED} is set, and there is no chromium"
-        pytest.skip("there is no chromium on the PATH")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
-    names = [process.name() for process in psutil.Process().children(recursive=True)]
-    assert not [name for name in names if "chrom" in name or "node" in name]
 
 
 @pytest.fixture(scope="module")
@@ -47,18 +24,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     return file.as_uri()
 
 
-class Watched:
-    """A page that was opened, with all that it asked for and complained of."""
-
-    def __init__(self, browser: Any, address: str, **options: Any) -> None:
-        self.context = browser.new_context(**options)
-        self.page = self.context.new_page()
-        self.asked: list[str] = []
-        self.said: list[str] = []
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.goto(address)
+class Report(Watched):
+    """A report whose table is read and sorted."""
 
     def shown(self, heading: str) -> list[str]:
         """The cells of a column in the rows that are shown, as they are read."""
@@ -79,16 +46,16 @@ class Watched:
 
 
 @pytest.fixture
-def watched(browser: Any, address: str) -> Iterator[Watched]:
+def watched(browser: Any, address: str) -> Iterator[Report]:
     """The page in a window of usual size; whatever a test did, it asked no host and did not err."""
-    opened = Watched(browser, address)
+    opened = Report(browser, address)
     yield opened
     assert opened.asked == [address]
     assert opened.said == []
     opened.context.close()
 
 
-def test_it_opens_and_all_is_there(watched: Watched) -> None:
+def test_it_opens_and_all_is_there(watched: Report) -> None:
     """Four figures, the table of 60 cases and the environment are on the page and seen."""
     for place in ("costs", "latency", "cost-against-gain", "bound", "table", "environment"):
         assert watched.page.locator(f"#{place}").is_visible()
@@ -97,7 +64,7 @@ def test_it_opens_and_all_is_there(watched: Watched) -> None:
     assert watched.page.inner_text("#count") == "60 of 60 cases"
 
 
-def test_a_heading_sorts(watched: Watched) -> None:
+def test_a_heading_sorts(watched: Report) -> None:
     """One click sorts upwards by number, the next downwards; what is unknown stays last."""
     heading = watched.heading("latency_us_shown")
     heading.locator("span").click()
@@ -114,7 +81,7 @@ def test_a_heading_sorts(watched: Watched) -> None:
     assert downwards[57:] == ["", "", ""]
 
 
-def test_the_keyboard_sorts(watched: Watched) -> None:
+def test_the_keyboard_sorts(watched: Report) -> None:
     """A heading takes the focus, and Enter and the space bar sort by it."""
     for key, order in (("Enter", "ascending"), (" ", "descending")):
         watched.heading("name").locator("span").focus()
@@ -123,14 +90,14 @@ def test_the_keyboard_sorts(watched: Watched) -> None:
     assert watched.shown("module")[0] == "se"
 
 
-def test_the_global_extent_is_the_largest(watched: Watched) -> None:
+def test_the_global_extent_is_the_largest(watched: Report) -> None:
     """Extents are sorted as numbers, and global comes after them."""
     watched.heading("at_extent").locator("span").click()
     extents = [text for text in watched.shown("at_extent") if text]
     assert list(dict.fromkeys(extents)) == ["2", "4", "8", "global"]
 
 
-def test_rows_are_filtered(watched: Watched) -> None:
+def test_rows_are_filtered(watched: Report) -> None:
     """By words, by the value of a column, by both; a reset shows all again."""
     watched.page.fill("#search", "theta_plus 28×28")
     assert watched.shown("name") == ["ge_theta_plus"] * 4
@@ -145,7 +112,7 @@ def test_rows_are_filtered(watched: Watched) -> None:
     assert len(watched.shown("name")) == 60
 
 
-def test_columns_are_chosen(watched: Watched) -> None:
+def test_columns_are_chosen(watched: Report) -> None:
     """A column of table.csv is shown on request, and one of the console's can be hidden."""
     assert watched.heading("macs_fvcore").is_hidden()
     watched.page.click("#controls summary")
@@ -156,7 +123,7 @@ def test_columns_are_chosen(watched: Watched) -> None:
     assert watched.page.locator("tbody tr").first.locator("td:visible").count() == 9
 
 
-def test_the_address_keeps_the_state(watched: Watched, browser: Any, address: str) -> None:
+def test_the_address_keeps_the_state(watched: Report, browser: Any, address: str) -> None:
     """Who opens the address of a sorted and filtered table sees the same rows and columns."""
     watched.page.select_option("[data-filter=module]", "cbam")
     watched.page.fill("#search", "cbam")
@@ -164,7 +131,7 @@ def test_the_address_keeps_the_state(watched: Watched, browser: Any, address: st
     watched.heading("latency_us_shown").locator("span").click()
     watched.page.click("#controls summary")
     watched.page.get_by_label("params", exact=True).first.uncheck()
-    again = Watched(browser, watched.page.url)
+    again = Report(browser, watched.page.url)
     assert again.shown("shape") == watched.shown("shape")
     assert len(again.shown("shape")) == 4
     assert again.heading("params_shown").is_hidden()
@@ -176,7 +143,7 @@ def test_the_address_keeps_the_state(watched: Watched, browser: Any, address: st
     again.context.close()
 
 
-def test_the_csv_has_what_is_shown(watched: Watched, tmp_path: Path) -> None:
+def test_the_csv_has_what_is_shown(watched: Report, tmp_path: Path) -> None:
     """The file has the headings and cells of the shown columns in the rows that are left."""
     watched.page.select_option("[data-filter=module]", "se")
     with watched.page.expect_download() as caught:
@@ -188,7 +155,7 @@ def test_the_csv_has_what_is_shown(watched: Watched, tmp_path: Path) -> None:
     assert [line[3] for line in lines] == watched.shown("latency_us_shown")
 
 
-def test_a_click_shows_the_samples(watched: Watched) -> None:
+def test_a_click_shows_the_samples(watched: Report) -> None:
     """A row opens to a strip of blocks for each session, and closes again; sorting closes it."""
     row = watched.page.locator("tr[data-case]").first
     row.click()
@@ -207,7 +174,7 @@ def test_a_click_shows_the_samples(watched: Watched) -> None:
 
 def test_a_phone_shows_latency_at_first_view(browser: Any, address: str) -> None:
     """At 390 pixels the module, its extent and shape, and its latency need no sideways scroll."""
-    phone = Watched(browser, address, viewport={"width": 390, "height": 844})
+    phone = Report(browser, address, viewport={"width": 390, "height": 844})
     row = phone.page.locator("tr[data-case]").first
     for cell in row.locator("td:visible").all()[:2]:
         box = cell.bounding_box()
@@ -221,7 +188,7 @@ def test_a_phone_shows_latency_at_first_view(browser: Any, address: str) -> None
 def test_a_phone_shows_the_answer_first(browser: Any, tmp_path: Path) -> None:
     """The small table of the answer has shape, module and latency within 390 pixels."""
     (file,) = report(str(ROOT / "results/reference/ge_extents-cpu"), str(tmp_path / "page.html"))
-    phone = Watched(browser, file.as_uri(), viewport={"width": 390, "height": 844})
+    phone = Report(browser, file.as_uri(), viewport={"width": 390, "height": 844})
     latency = phone.page.locator(".answer td").nth(2)
     assert latency.inner_text() == "0.79 ± 0.03 ms"
     box = latency.bounding_box()
@@ -232,7 +199,7 @@ def test_a_phone_shows_the_answer_first(browser: Any, tmp_path: Path) -> None:
 
 def test_a_wide_window_is_used(browser: Any, address: str) -> None:
     """At 1440 pixels the table and the figures fill the page."""
-    window = Watched(browser, address, viewport={"width": 1440, "height": 900})
+    window = Report(browser, address, viewport={"width": 1440, "height": 900})
     assert window.page.locator("#cases").bounding_box()["width"] > 1350
     last = window.page.locator("#costs figure").nth(2).bounding_box()
     assert last["x"] + last["width"] > 1300
@@ -241,7 +208,7 @@ def test_a_wide_window_is_used(browser: Any, address: str) -> None:
 
 def test_a_phone_shows_it(browser: Any, address: str) -> None:
     """At 375 pixels the page does not scroll sideways; the table does, in its own box."""
-    phone = Watched(browser, address, viewport=PHONE)
+    phone = Report(browser, address, viewport=PHONE)
     widths = phone.page.evaluate(
         """() => {
             const box = document.querySelector(".scroll");
@@ -263,7 +230,7 @@ def test_a_phone_shows_it(browser: Any, address: str) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_light_and_dark(browser: Any, address: str, scheme: str) -> None:
     """The page and the letters and lines of its figures follow what the reader prefers."""
-    window = Watched(browser, address, color_scheme=scheme)
+    window = Report(browser, address, color_scheme=scheme)
     paper, ink, figure = window.page.evaluate(
         """() => [getComputedStyle(document.body).backgroundColor,
                   getComputedStyle(document.body).color,
@@ -275,7 +242,7 @@ def test_light_and_dark(browser: Any, address: str, scheme: str) -> None:
     window.context.close()
 
 
-def test_no_label_lies_outside_its_figure(watched: Watched) -> None:
+def test_no_label_lies_outside_its_figure(watched: Report) -> None:
     """Every word of a figure is within it, and no two of one figure cover each other."""
     faults = watched.page.evaluate(
         """() => [...document.querySelectorAll("svg")].flatMap((svg) => {
@@ -295,7 +262,7 @@ def test_no_label_lies_outside_its_figure(watched: Watched) -> None:
     assert faults == []
 
 
-def test_it_prints(watched: Watched, tmp_path: Path) -> None:
+def test_it_prints(watched: Report, tmp_path: Path) -> None:
     """It becomes a PDF, and a screenshot is made; neither leaves a file behind but where asked."""
     watched.page.pdf(path=tmp_path / "page.pdf", format="A4")
     watched.page.screenshot(path=tmp_path / "page.png", full_page=True)
@@ -306,7 +273,7 @@ def test_it_prints(watched: Watched, tmp_path: Path) -> None:
 
 def test_it_is_whole_without_scripts(browser: Any, address: str) -> None:
     """Without JavaScript the table is there with the console's columns, and no dead control."""
-    plain = Watched(browser, address, java_script_enabled=False)
+    plain = Report(browser, address, java_script_enabled=False)
     assert plain.page.locator("tbody tr").count() == 60
     assert plain.page.locator("#controls").is_hidden()
     assert plain.page.locator("tbody tr").first.locator("td:visible").count() == 9

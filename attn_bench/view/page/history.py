@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import log
@@ -67,6 +67,7 @@ def render(history: History, commits: str | None = None) -> str:
     """
     ordered = sorted(history.all_series, key=lambda series: not series.changes)
     drawn = [series for series in ordered if len(series.points) > 1][:MOST_CHARTS]
+    places = {id(series): f"#series-{at}" for at, series in enumerate(drawn, start=1)}
     templates = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined
     )
@@ -75,7 +76,7 @@ def render(history: History, commits: str | None = None) -> str:
         title=summarise(history),
         metric=history.metric,
         headings=CHANGES,
-        changes=[_cells(told, commits) for told in tell_changes(history)],
+        changes=[_cells(told, commits, places) for told in tell_changes(history)],
         remarks=list(list_remarks(history)),
         charts=[_draw(series, history.metric) for series in drawn],
         left_out=len(ordered) - len(drawn),
@@ -86,12 +87,15 @@ def render(history: History, commits: str | None = None) -> str:
     )
 
 
-def _cells(told: Told, commits: str | None) -> list[tuple[str, str]]:
-    """The cells of a change; that of the commit has its address."""
+def _cells(told: Told, commits: str | None, charts: Mapping[int, str]) -> list[tuple[str, str]]:
+    """The cells of a change, and where they lead: the case to its chart, the commit to its page."""
     revision = told.revision or ""
-    link = f"{commits}{revision}" if commits and revision.isalnum() else ""
-    at = CHANGES.index("commit")
-    return [(cell, link if i == at else "") for i, cell in enumerate(told.cells)]
+    links = {
+        "case": charts.get(id(told.series), ""),
+        "commit": f"{commits}{revision}" if commits and revision.isalnum() else "",
+    }
+    cells = zip(CHANGES, told.cells, strict=True)
+    return [(cell, links.get(heading, "")) for heading, cell in cells]
 
 
 def _draw(series: Series, metric: Metric) -> Chart:
