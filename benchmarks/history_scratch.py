@@ -116,9 +116,8 @@ def fill(folder: Path, commits: list[str], measuring: list[str]) -> bool:
 
 def bisect(folder: Path, good: str, bad: str, measuring: list[str], number: int) -> dict[str, Any]:
     """One search; its runs lie in another folder than those of the others."""
-    (folder / "results").rename(folder / f"results-{number}") if (
-        folder / "results"
-    ).exists() else 0
+    if (folder / "results").exists():
+        (folder / "results").rename(folder / f"results-{number}")
     file = folder / "found.json"
     attn_bench(folder, "bisect", "--good", good, "--bad", bad, "--json", str(file), *measuring)
     found: dict[str, Any] = json.loads(file.read_text())
