@@ -26,7 +26,7 @@ from neighbour import load, neighbours
 
 COMMITS = 40
 MEMORY_AT, STEP_AT, CREEP_AT = 12, 23, (30, 32, 34, 36)
-PASSES = 1000
+PASSES = 100
 MODULE = """\
 # commit {number}
 import torch

@@ -26,9 +26,22 @@ from attn_bench.view.console import plain
     default="latency",
     help="latency (the default), or an exact metric: params, macs, peak_memory_bytes, …",
 )
+@click.option(
+    "--least",
+    metavar="PERCENT",
+    type=click.FloatRange(0, min_open=True),
+    default=2.0,
+    help="The smallest change of latency that is searched; 2 by default.",
+)
 @click.option("--json", "json_file", metavar="FILE", help="Also write the answer as JSON.")
 def command(
-    good: str, bad: str, case: str, metric: str, json_file: str | None, **options: Any
+    good: str,
+    bad: str,
+    case: str,
+    metric: str,
+    least: float,
+    json_file: str | None,
+    **options: Any,
 ) -> int:
     """Find the commit that changed a figure.
 
@@ -46,8 +59,9 @@ def command(
     if options["suite"] is None:
         raise RequestError("bisect needs --suite NAME")
     check_writable([json_file])
+    question = BisectRequest(request_of(options), good, bad, case, metric, least / 100)
     with closing(LiveProgress()) as progress:
-        found = bisect(BisectRequest(request_of(options), good, bad, case, metric), progress)
+        found = bisect(question, progress)
     for sentence in list_sentences(found):
         plain.line(sentence)
     if json_file:

@@ -60,6 +60,12 @@ def test_nothing_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {each.outcome for each in found} == {"same"}
 
 
+def test_noise_is_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interval that leaves out 1 by chance is below the smallest change that is searched."""
+    found = [search(monkeypatch, pairs([0.0] * 40, 0.005, seed)) for seed in range(60)]
+    assert {each.outcome for each in found} <= {"same", "undecided"}
+
+
 def of_findings(*findings: Finding) -> Any:
     return lambda request, commits, *_: Pair(*commits, findings, None)
 

@@ -22,20 +22,25 @@ from attn_bench.model.errors import AttnBenchError, RequestError, nearest
 from attn_bench.model.metrics import EXACT, LATENCY, Interval
 from attn_bench.model.request import RunRequest
 
-LEAST = 0.01  # the smallest change of the whole span that is followed
+LEAST = 0.02  # the smallest change of latency that is searched, as a fraction
 INCOMPARABLE = ("missing", "failed", "new")  # verdicts on a case that one end lacks
 Outcome = Literal["commit", "range", "same", "undecided", "broken"]
 
 
 @dataclass(frozen=True)
 class BisectRequest:
-    """request: its suite and modules hold the case. case: a pattern of case ids."""
+    """request: its suite and modules hold the case. case: a pattern of case ids.
+
+    least: the smallest change of latency that is searched, as a fraction; all changes of an exact
+        metric are.
+    """
 
     request: RunRequest
     good: str
     bad: str
     case: str = "*"
     metric: str = LATENCY
+    least: float = LEAST
 
 
 @dataclass(frozen=True)
@@ -82,14 +87,14 @@ def bisect(question: BisectRequest, progress: Progress) -> Bisected:
         raise RequestError(f"--metric: unknown metric {question.metric!r}{hint}")
     if not question.request.modules_from:
         raise RequestError("bisect measures the files of --modules-from: name them")
-    limits = Limits(LEAST, timed=question.metric == LATENCY)
+    limits = Limits(question.least, timed=question.metric == LATENCY)
     commits = list_span(question.good, question.bad, "bisect")
     whole = measure_pair(question.request, (commits[0], commits[-1]), limits, progress)
     found = Bisected("same", tuple(commits), question.metric)
     ratios = _find_ratios(question, whole)
-    changed = {case: r for case, r in ratios.items() if r and not r.lo <= 1 <= r.hi}
+    changed = {case: r for case, r in ratios.items() if r and _is_change(r, question.least)}
     if not changed:
-        return _tell_unchanged(found, whole, ratios)
+        return _tell_unchanged(found, whole, ratios, question.least)
     case_id = max(changed, key=lambda case: abs(log(changed[case].value)))
     found = replace(found, case_id=case_id, ratio=changed[case_id])
     request = replace(question.request, where=f"case_id == {case_id!r}")
@@ -105,8 +110,14 @@ def _find_ratios(question: BisectRequest, whole: Pair) -> dict[str, Interval | N
     return {finding.case_id: _ratio(finding, question.metric) for finding in matching}
 
 
+def _is_change(ratio: Interval, least: float) -> bool:
+    """Whether a ratio is certainly a change, and one to search: an exact one always is."""
+    is_exact = ratio.lo == ratio.hi
+    return not ratio.lo <= 1 <= ratio.hi and (is_exact or abs(log(ratio.value)) > least)
+
+
 def _tell_unchanged(
-    found: Bisected, whole: Pair, ratios: Mapping[str, Interval | None]
+    found: Bisected, whole: Pair, ratios: Mapping[str, Interval | None], least: float
 ) -> Bisected:
     """The same if every case is known to be; else broken if an end is, or undecided."""
     known = [ratio for ratio in ratios.values() if ratio is not None]
@@ -117,7 +128,7 @@ def _tell_unchanged(
     ]
     if broken:
         return replace(found, outcome="broken", reason=broken[0])
-    is_same = all(ratio.lo > 1 / (1 + LEAST) and ratio.hi < 1 + LEAST for ratio in known)
+    is_same = all(ratio.lo > 1 / (1 + least) and ratio.hi < 1 + least for ratio in known)
     return replace(found, outcome="same" if is_same and len(known) == len(ratios) else "undecided")
 
 
@@ -187,7 +198,7 @@ def _confirm(
     assert found.first is not None
     assert found.last is not None
     try:
-        limits = Limits(LEAST, timed=question.metric == LATENCY)
+        limits = Limits(question.least, timed=question.metric == LATENCY)
         pair = measure_pair(question.request, (found.first, found.last), limits, progress)
     except AttnBenchError as problem:
         reason = Asked(found.last, None, reason=str(problem))
