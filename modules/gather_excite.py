@@ -135,6 +135,14 @@ class GatherExcite(nn.Module):
         self.to(device=device, dtype=dtype)
 
     def forward(self, x: Tensor) -> Tensor:
+        # TorchScript compiles this branch alone.
+        if torch.jit.is_scripting():  # type: ignore[attr-defined]
+            y = self.excite(x, self.mlp(self.gather_act(self.gather(x))))
+        else:
+            y = self._compute(x)
+        return y
+
+    def _compute(self, x: Tensor) -> Tensor:
         path = ge_dispatch.choose(self, x)
         if path.fused is not None:  # nothing stands between gather and gate: one kernel does both
             return path.fused(x)

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Literal, NamedTuple, Protocol
 
 import torch
+import torch.autograd.forward_ad as forward_ad
 from timm.layers.activations import Sigmoid
 from torch import Tensor, nn
 
@@ -133,12 +134,21 @@ def _why_not(module: Parts, kernels: ModuleType | None, x: Tensor) -> str | None
     is_traced = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
     if is_traced or torch.compiler.is_exporting():
         return "an exported or traced graph contains PyTorch's operators only"
+    if _is_transformed():
+        return "transforms of torch.func and forward-mode derivatives need PyTorch's operators"
     if kernels is None:
         return "Triton is not installed"
     if not kernels.suits(x):
         dtype = str(x.dtype).removeprefix("torch.")
         return f"no kernel supports {dtype} {tuple(x.shape)} on {x.device}"
     return None
+
+
+def _is_transformed() -> bool:
+    """Whether a transform is active for which a kernel has no rule: jvp would get zeros from it."""
+    return (
+        torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0
+    )
 
 
 def _is_gather_alone(module: Parts) -> bool:

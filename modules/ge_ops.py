@@ -53,7 +53,13 @@ def define_excite(namespace: str, device: str, run: Run) -> Callable[..., Tensor
         of_x, of_logits = excite_backward(x, gradient, logits, ctx.extent)
         return of_x, None if logits is None else of_logits, None
 
+    def refuse(ctx, *gradients: Tensor):  # type: ignore[no-untyped-def]
+        raise RuntimeError(
+            "GatherExcite: the kernel has no second derivatives (impl='reference' has them)"
+        )
+
     excite.register_autograd(gradients, setup_context=remember)
+    excite_backward.register_autograd(refuse)
     return excite
 
 
