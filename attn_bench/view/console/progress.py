@@ -16,13 +16,15 @@ from attn_bench.view.console.terminal import open_stderr, warn
 from attn_bench.view.markup import escape
 
 REDRAW_S = 0.25
+LINE_S = 30.0  # between the lines of a long stage, where nothing is redrawn
 
 
 class LiveProgress:
     """A live line: the stage, its progress, the remaining time, and the current case.
 
     It is drawn only between blocks, a few times a second, so that it does not disturb the
-    measurement. If standard error is not a terminal, each stage is one line.
+    measurement. If standard error is not a terminal, each stage is a line, and a long one
+    has a line twice a minute.
     """
 
     def __init__(self) -> None:
@@ -42,6 +44,7 @@ class LiveProgress:
             expand=True,
         )
         self._live = sys.stderr.isatty()
+        self._pause = REDRAW_S if self._live else LINE_S
         self._task: TaskID | None = None
         self._drawn = 0.0
         self._total, self._unit = 0.0, ""
@@ -54,6 +57,7 @@ class LiveProgress:
         if not self._live:
             limit = "up to " if unit == "s" else ""
             open_stderr().print(f"{title} {limit}{amount} …".replace("  ", " "))
+            self._drawn = time.monotonic()
             return
         if self._task is None:
             self._bar.start()
@@ -63,10 +67,14 @@ class LiveProgress:
         self._bar.refresh()
 
     def step(self, done: float, doing: str, known: str = "") -> None:
-        if self._task is None or time.monotonic() - self._drawn < REDRAW_S:
+        if time.monotonic() - self._drawn < self._pause:
             return
         self._drawn = time.monotonic()
         amount = f"{done:.0f}/{self._total:.0f} {self._unit}"
+        if self._task is None:
+            if not self._live:
+                open_stderr().print(f"  {amount} {escape(known)} {escape(doing)}")
+            return
         self._bar.update(
             self._task, completed=done, done=amount, known=escape(known), doing=escape(doing)
         )
