@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
-from math import log
+from math import exp, hypot, log
 
 from scipy.special import ndtri
 
@@ -48,10 +48,11 @@ class Change:
 class Series:
     """A figure of one case on one machine, in the order of the commits.
 
-    in_pairs: whether each commit was compared with the one before it, in the same processes. The
-        value is then relative to the first commit, and no drift of the machine is in it.
+    in_pairs: whether each commit was compared with an earlier one, in the same processes. The value
+        is then relative to the first commit, and no drift of the machine is in it.
     changes: its steps, under the same software.
-    breaks: the indices of the first points under other software. Nothing is compared across them.
+    breaks: the indices of the first points under other software, or, in pairs, of those that were
+        compared with none before them. Nothing is compared across them.
     """
 
     suite: str
@@ -65,34 +66,78 @@ class Series:
 
 
 def chain(series: Series) -> Series:
-    """The series of a case whose points are ratios to the commit before them.
+    """The series of a case whose points are ratios to an earlier commit.
 
-    A step is a ratio that lies more than SURE half-widths from 1, and more than LEAST. Where a
-    commit was not compared with the one before it, the series begins anew.
+    Each value is relative to the first commit, through the commits that were compared. A step
+    differs from the point before it by more than SURE half-widths, and by more than LEAST. Where a
+    commit was compared with none of the series, the series begins anew.
     """
-    points: list[Point] = []
+    links: list[_Link] = []
+    known: dict[str | None, int] = {}  # the places of the commits since the last break
     changes: list[Change] = []
     breaks: list[int] = []
-    for link in series.points:
-        if link.lo < SMALLEST:  # its logarithm says nothing
+    for _, same in groupby(series.points, key=lambda p: (p.keys.revision, p.keys.dirty)):
+        measured = [each for each in same if each.lo >= SMALLEST]  # other logarithms say nothing
+        if not measured:
             continue
-        if not points or points[-1].keys.revision != link.keys.against:
-            if points:
-                breaks.append(len(points))
-            start = replace(link.keys, revision=link.keys.against, against=None)
-            points.append(Point(start, 1.0, 1.0, 1.0))
-        before = points[-1].value
-        step = log(link.value), log(link.hi / link.lo) / 2
-        if abs(step[0]) > max(SURE * step[1], LEAST):
-            changes.append(Change(len(points), Interval(link.value, link.lo, link.hi)))
-        points.append(Point(link.keys, *(before * x for x in (link.value, link.lo, link.hi))))
+        pair = max(measured, key=lambda each: known.get(each.keys.against, -1))
+        base = known.get(pair.keys.against)
+        if base is None:
+            if links:
+                breaks.append(len(links))
+            start = replace(pair.keys, revision=pair.keys.against, against=None, dirty=False)
+            base, known = len(links), {pair.keys.against: len(links)}
+            links.append(_Link(Point(start, 1.0, 1.0, 1.0), None, 0.0))
+        step = _step(links, base, pair)
+        if abs(log(step.value)) > max(SURE * log(step.hi / step.lo) / 2, LEAST):
+            changes.append(Change(len(links), step))
+        if not pair.keys.dirty:
+            known[pair.keys.revision] = len(links)
+        ends = Interval(pair.value, pair.lo, pair.hi).times(links[base].point.value)
+        links.append(_Link(Point(pair.keys, *ends), base, log(pair.hi / pair.lo) / 2))
     return replace(
         series,
-        points=tuple(points),
+        points=tuple(link.point for link in links),
         changes=tuple(changes),
         breaks=tuple(breaks),
         in_pairs=True,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """A point of a chain.
+
+    base: the place of the point that it was compared with; None for a first one.
+    half: the half-width of the logarithm of their ratio.
+    """
+
+    point: Point
+    base: int | None
+    half: float
+
+
+def _step(links: Sequence[_Link], base: int, pair: Point) -> Interval:
+    """The ratio of `pair`, which was compared with the point at `base`, to the last point.
+
+    Its error is that of all pairs on the way.
+    """
+    last = len(links) - 1
+    if base == last:
+        return Interval(pair.value, pair.lo, pair.hi)
+    way = _list_bases(links, base) ^ _list_bases(links, last)
+    half = hypot(log(pair.hi / pair.lo) / 2, *(links[at].half for at in way))
+    value = pair.value * links[base].point.value / links[last].point.value
+    return Interval(value, value * exp(-half), value * exp(half))
+
+
+def _list_bases(links: Sequence[_Link], at: int | None) -> set[int]:
+    """The places of a point and of those through which its value is relative to the first one."""
+    found = set()
+    while at is not None:
+        found.add(at)
+        at = links[at].base
+    return found
 
 
 def follow(series: Series) -> Series:

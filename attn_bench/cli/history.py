@@ -110,6 +110,7 @@ def _make(options: dict[str, Any], results: Path) -> History:
 
 def _show_store(options: dict[str, Any]) -> History:
     from attn_bench.jobs.history.kept import StoreRequest, open_store
+    from attn_bench.view.history import MOST_SKIPPED
 
     place = options["store"]
     with open_store(StoreRequest(place, options["keep"], options["push"])) as store:
@@ -118,6 +119,10 @@ def _show_store(options: dict[str, Any]) -> History:
                 _fill(options, store.folder)
         finally:
             change = store.update()
+        for sentence in change.skipped[:MOST_SKIPPED]:
+            _note(f"warning: not kept: {sentence}")
+        if (more := len(change.skipped) - MOST_SKIPPED) > 0:
+            _note(f"warning: not kept: {units.number(more, 'run')} more")
         added, removed = (units.number(n, "run") for n in (change.added, change.removed))
         _note(f"{place}: {added} added, {removed} removed")
         return _make(options, store.folder)

@@ -92,18 +92,22 @@ def read_objects(root: Path, objects: Sequence[str], of: str) -> Iterator[bytes]
     """The contents of these objects, byte by byte as they were stored. Raises RequestError."""
     words = ["git", "-C", str(root), "cat-file", "--batch"]
     with subprocess.Popen(
-        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment()
+        words,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=_environment(),
     ) as git:
         assert git.stdin is not None
         assert git.stdout is not None
         for each in objects:
             git.stdin.write(f"{each}\n".encode())
             git.stdin.flush()
-            _, kind, *size = git.stdout.readline().split()
-            if kind == b"missing":
-                raise RequestError(f"{of}: git: the object {each} is missing")
-            yield git.stdout.read(int(size[0]))
-            git.stdout.read(1)  # the end of the line
+            *_, size = git.stdout.readline().split() or [b""]
+            content = git.stdout.read(int(size) + 1) if size.isdigit() else b""
+            if not content.endswith(b"\n") or len(content) != int(size) + 1:
+                raise RequestError(f"{of}: git: the object {each} is missing or damaged")
+            yield content[:-1]
 
 
 def find_commit_page(root: Path) -> str | None:

@@ -14,20 +14,33 @@ OPTION = "--store"
 MESSAGE = "Runs of attn-bench"
 AUTHOR = ("-c", "user.name=attn-bench", "-c", "user.email=attn-bench@localhost")
 FILE_MODE, FOLDER_MODE = "100644", "040000"
+OUTSIDE = ("..", "/", "//")  # what leads out of a folder; a tree of another's making may have it
 
 
 def check_name(root: Path, branch: str) -> None:
-    """Raise RequestError if no branch can have this name."""
+    """Raise RequestError if no branch can have this name, or if a working tree is on it."""
+    refusal = RequestError(f"{OPTION} git:{branch}: no branch can have this name")
     try:
-        ask_git(root, "check-ref-format", "--branch", branch, of=OPTION)
+        named = ask_git(root, "check-ref-format", "--branch", branch, of=OPTION)
     except RequestError:
-        raise RequestError(f"{OPTION} git:{branch}: no branch can have this name") from None
+        raise refusal from None
+    if named != branch:  # as @{-1}
+        raise refusal
+    trees = ask_git(root, "worktree", "list", "--porcelain", of=OPTION).splitlines()
+    if f"branch refs/heads/{branch}" in trees:
+        raise RequestError(f"{OPTION} git:{branch}: is checked out: name a branch for runs alone")
 
 
 def find_branch(root: Path, branch: str) -> str | None:
     """The commit of a branch; None if it does not exist."""
-    words = ("for-each-ref", "--format=%(objectname)", f"refs/heads/{branch}")
-    return ask_git(root, *words, of=OPTION) or None
+    words = ("for-each-ref", "--format=%(objectname)\t%(refname)", f"refs/heads/{branch}")
+    return _find_ref(ask_git(root, *words, of=OPTION), branch)
+
+
+def _find_ref(listed: str, branch: str) -> str | None:
+    """The commit of a branch in lines of a commit and a ref; git lists refs that are alike, too."""
+    commits = {ref: commit for commit, ref in (line.split("\t") for line in listed.splitlines())}
+    return commits.get(f"refs/heads/{branch}")
 
 
 def check_out(root: Path, commit: str, folder: Path) -> None:
@@ -42,10 +55,13 @@ def check_out(root: Path, commit: str, folder: Path) -> None:
         facts, _, name = line.partition("\t")
         mode, _, blob, size = facts.split()
         path = PurePosixPath(name)
-        if len(path.parts) != 2 or path.name not in KEPT or mode != FILE_MODE:
+        is_of_run = len(path.parts) == 2 and path.parts[0] not in OUTSIDE and path.name in KEPT
+        if not is_of_run or mode != FILE_MODE:
             raise RequestError(
                 f"{OPTION}: {name} of that branch is no file of a run: name a branch for runs alone"
             )
+        if not size.isdigit():
+            raise RequestError(f"{OPTION}: {name} of that branch is missing or damaged")
         if int(size) > MOST_BYTES:
             raise RequestError(f"{OPTION}: {name} of that branch is larger than 1 GiB")
         files[path] = blob
@@ -82,30 +98,37 @@ def has_same_files(root: Path, first: str, second: str) -> bool:
     return next(trees) == next(trees)
 
 
-def move(root: Path, branch: str, old: str | None, new: str) -> None:
-    """Let a branch hold `new`. Raises RequestError if it is not at `old` any more."""
+def move(root: Path, branch: str, old: str | None, new: str) -> bool:
+    """Let a branch hold `new`; False if it is not at `old` any more."""
     words = ("update-ref", "-m", MESSAGE, f"refs/heads/{branch}", new, old or "0" * len(new))
-    ask_git(root, *words, of=OPTION)
+    try:
+        ask_git(root, *words, of=OPTION)
+    except RequestError:
+        if find_branch(root, branch) == old:
+            raise
+        return False
+    return True
 
 
 def fetch(root: Path, remote: str, branch: str) -> str | None:
     """The commit of a branch of a remote, which is fetched; None if it has no such branch."""
     listed = ask_git(root, "ls-remote", "--", remote, f"refs/heads/{branch}", of="--push")
-    if not listed:
-        return None
-    ask_git(
-        root, "fetch", "--quiet", "--no-tags", "--", remote, f"refs/heads/{branch}", of="--push"
-    )
-    return ask_git(root, "rev-parse", "FETCH_HEAD", of="--push")
+    commit = _find_ref(listed, branch)
+    if commit is not None:  # by its hash: another process may write FETCH_HEAD
+        words = ("fetch", "--quiet", "--no-tags", "--refmap=", "--", remote, commit)
+        ask_git(root, *words, of="--push")
+    return commit
 
 
 def push(root: Path, remote: str, branch: str, old: str | None, new: str) -> bool:
-    """Let the branch of a remote hold `new`; False if it is not at `old` any more."""
+    """Let the branch of a remote hold `new`; False if it is not at `old` any more.
+
+    The hook `pre-push` does not run: it is for code, and may measure.
+    """
     lease = f"--force-with-lease=refs/heads/{branch}:{old or ''}"
+    words = ("push", "--quiet", "--no-verify", lease, "--", remote, f"{new}:refs/heads/{branch}")
     try:
-        ask_git(
-            root, "push", "--quiet", lease, "--", remote, f"{new}:refs/heads/{branch}", of="--push"
-        )
+        ask_git(root, *words, of="--push")
     except RequestError:
         if fetch(root, remote, branch) == old:
             raise

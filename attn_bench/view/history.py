@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from math import log
 from typing import Any
 
@@ -59,8 +60,28 @@ class Told:
         )
 
 
-def name_case(series: Series) -> str:
-    """The case without its usual conditions."""
+def name_series(history: History) -> dict[int, str]:
+    """The name of each series, by its id(): the case without its usual conditions.
+
+    What else differs between the series is added: the suite, the machine, and whether commits were
+    compared in pairs.
+    """
+    facts = {
+        id(series): (
+            f"suite {series.suite}",
+            f"machine {series.machine or 'unknown'}",
+            "in pairs" if series.in_pairs else "run by run",
+        )
+        for series in history.all_series
+    }
+    differ = [len(set(words)) > 1 for words in zip(*facts.values(), strict=True)]
+    return {
+        id(series): ", ".join([_name_case(series), *compress(facts[id(series)], differ)])
+        for series in history.all_series
+    }
+
+
+def _name_case(series: Series) -> str:
     variant, *others = series.case_id.split("/")
     return " ".join([variant, *(word for word in others if word not in USUAL)])
 
@@ -73,9 +94,9 @@ def tell_changes(history: History) -> list[Told]:
         for change in series.changes
     ]
     found.sort(key=lambda each: (not each[0], -each[1]))
+    names = name_series(history)
     return [
-        _tell(history.metric, series, change, is_worse=is_worse)
-        for is_worse, _, series, change in found
+        _tell(history.metric, names[id(series)], series, change) for _, _, series, change in found
     ]
 
 
@@ -87,11 +108,11 @@ def _size(change: Change) -> float:
     return abs(log(change.ratio.value)) if change.ratio and change.ratio.value else float("inf")
 
 
-def _tell(metric: Metric, series: Series, change: Change, *, is_worse: bool) -> Told:
+def _tell(metric: Metric, name: str, series: Series, change: Change) -> Told:
     before, after = series.points[change.at - 1], series.points[change.at]
     return Told(
-        "worse" if is_worse else "better",
-        name_case(series),
+        "worse" if _is_worse(metric, change) else "better",
+        name,
         show_figure(metric, before),
         show_figure(metric, after),
         show_ratio(change.ratio),
@@ -177,9 +198,10 @@ def _tell_software(new: NewSoftware) -> str:
 def make_series(history: History) -> list[tuple[str, ...]]:
     """A line for each series; those that changed come first."""
     ordered = sorted(history.all_series, key=lambda series: not series.changes)
+    names = name_series(history)
     return [
         (
-            name_case(series),
+            names[id(series)],
             draw(series.points),
             str(len(series.points)),
             show_figure(history.metric, series.points[0]),
@@ -233,7 +255,8 @@ def as_json(history: History) -> str:
                 "machine": series.machine,
                 "points": [_point(series, at) for at in range(len(series.points))],
                 "changes": [_change(series, change) for change in series.changes],
-                "new_software": list(series.breaks),
+                "in_pairs": series.in_pairs,
+                "breaks": list(series.breaks),
             }
             for series in history.all_series
         ],

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import log
+
+import pytest
+
 from attn_bench.analysis.series import Point, Series, chain, follow, in_order
+from attn_bench.model.metrics import Interval
 from attn_bench.model.row import Keys
 
 
@@ -90,6 +96,54 @@ def test_a_chain_multiplies_its_pairs() -> None:
     assert [round(p.value, 3) for p in found.points] == [1.0, 1.1, 1.1, 1.0, 1.1]
     assert found.breaks == (3,)
     assert [change.at for change in found.changes] == [1, 4]
+
+
+def test_pairs_that_a_bisection_left_accuse_nobody() -> None:
+    """Each of them is beside the first commit; the step lies where it was measured closest."""
+    found = chain(
+        series(
+            point(1.0, revision="c", against="a"),
+            point(1.1, revision="d", against="a"),
+            point(1.1, revision="d", start="2", against="c"),
+            point(1.1, revision="e", against="a"),
+            point(1.1, revision="g", against="a"),
+        )
+    )
+    assert [p.keys.revision for p in found.points] == ["a", "c", "d", "e", "g"]
+    assert found.breaks == ()
+    (change,) = found.changes
+    assert found.points[change.at].keys.revision == "d"
+    assert change.ratio == Interval(1.1, 1.1 * 0.995, 1.1 * 1.005)
+
+
+def test_a_step_around_a_commit_has_the_error_of_all_pairs() -> None:
+    """Neither is compared with the other, but both with a third."""
+    found = chain(
+        series(
+            point(1.2, revision="b", against="a"),
+            point(1.2 * 1.015, revision="c", against="a"),
+            point(1.3, revision="d", against="a"),
+        )
+    )
+    assert [found.points[change.at].keys.revision for change in found.changes] == ["b", "d"]
+    ratio = found.changes[1].ratio
+    assert ratio is not None
+    assert ratio.value == pytest.approx(1.3 / 1.218)
+    assert log(ratio.hi / ratio.lo) == pytest.approx(2**0.5 * log(1.005 / 0.995))
+
+
+def test_changes_that_were_not_committed_stay_out_of_the_next_pair() -> None:
+    """A check of a changed working tree has a point; the next commit is relative to the commit."""
+    changed = point(1.5, revision="b", start="2", against="b")
+    changed = replace(changed, keys=replace(changed.keys, dirty=True))
+    found = chain(
+        series(
+            point(1.0, revision="b", against="a"), changed, point(1.0, revision="c", against="b")
+        )
+    )
+    assert [p.value for p in found.points] == [1.0, 1.0, 1.5, 1.0]
+    assert [p.keys.dirty for p in found.points] == [False, None, True, None]
+    assert found.breaks == ()
 
 
 def test_a_figure_near_zero_says_nothing() -> None:

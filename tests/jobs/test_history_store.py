@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from inside import inside
 from program import ROOT
@@ -158,7 +159,10 @@ def test_a_push_that_another_overtook_is_repeated(
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        (("--store", "git:master"), " of that branch is no file of a run"),
+        (("--store", "git:master"), "git:master: is checked out: name a branch for runs alone"),
+        (("--store", "git:code"), " of that branch is no file of a run"),
+        (("--store", "git:code/runs"), "'refs/heads/code' exists"),
+        (("--store", "git:@{-1}"), "git:@{-1}: no branch can have this name"),
         (("--store", "git:a..b"), "git:a..b: no branch can have this name"),
         (("--store", "git:"), "a folder or git:BRANCH"),
         (("--store", "kept", "--push", "origin"), "--push needs --store git:BRANCH"),
@@ -174,11 +178,126 @@ def test_a_wrong_store_is_refused_in_one_line(
     """And the branch of the code is never written."""
     make_repository(tmp_path)
     store_run(tmp_path, "one", "2026-01-01")
-    before = ask(tmp_path, "rev-parse", "master")
+    git(tmp_path, "branch", "code")
+    before = ask(tmp_path, "for-each-ref")
     said = refusal(tmp_path, *words)
     assert part in said
     assert len(said.splitlines()) == 1
-    assert ask(tmp_path, "rev-parse", "master") == before
+    assert ask(tmp_path, "for-each-ref") == before
+
+
+def test_a_branch_whose_name_begins_alike_is_another(tmp_path: Path) -> None:
+    """git lists runs/one for runs, too."""
+    make_repository(tmp_path)
+    store_run(tmp_path, "one", "2026-01-01")
+    history(tmp_path, "--store", "git:runs/one")
+    assert "'refs/heads/runs/one' exists" in refusal(tmp_path, "--store", "git:runs")
+
+
+def test_without_runs_no_branch_is_made(tmp_path: Path) -> None:
+    """The message names the store, not the folder of its copy."""
+    make_repository(tmp_path)
+    said = refusal(tmp_path, "--store", "git:runs")
+    assert said.endswith("error: git:runs: contains no finished run")
+    assert ask(tmp_path, "branch", "--list", "runs") == ""
+
+
+def test_two_machines_may_start_in_the_same_second(tmp_path: Path) -> None:
+    """Two different runs with the same name are both kept, each once."""
+    for machine, start in (("a", "2026-01-01"), ("b", "2026-01-02")):
+        run = store_run(tmp_path / machine, "one", start)
+        table = pd.read_parquet(run / "table.parquet")
+        table.assign(run="one", start=start).to_parquet(run / "table.parquet")
+    seen = [
+        len(history(tmp_path / machine, "--store", "../kept")["series"][0]["points"])
+        for machine in ("a", "b", "b", "a")
+    ]
+    assert seen == [1, 2, 2, 2]
+
+
+def test_a_run_that_cannot_be_kept_is_named(tmp_path: Path) -> None:
+    """The others are kept."""
+    store_run(tmp_path, "good", "2026-01-01")
+    (store_run(tmp_path, "bad", "2026-01-01") / "run.json").write_text("{}")
+    store_run(tmp_path, "bad\nname", "2026-01-01")
+    make_repository(tmp_path)
+    done = inside("history", "--store", "git:runs", cwd=tmp_path)
+    assert done.returncode == Exit.GOOD
+    assert "not kept: results/bad/run.json: schema None" in done.stderr
+    assert "name: its name has characters that cannot be printed" in done.stderr
+    assert "1 run added" in done.stderr
+    assert ask(tmp_path, "ls-tree", "--name-only", "runs") == "good"
+
+
+def test_a_damaged_branch_is_named(tmp_path: Path) -> None:
+    """Nothing is read from a file of which a part is lost, and the branch stays as it is."""
+    make_repository(tmp_path)
+    store_run(tmp_path, "one", "2026-01-01")
+    history(tmp_path, "--store", "git:runs")
+    before = ask(tmp_path, "rev-parse", "runs")
+    blob = ask(tmp_path, "rev-parse", "runs:one/table.parquet")
+    stored = tmp_path / ".git" / "objects" / blob[:2] / blob[2:]
+    content = stored.read_bytes()
+    stored.chmod(0o644)
+    stored.write_bytes(content[:200])
+    assert refusal(tmp_path, "--store", "git:runs").endswith("is missing or damaged")
+    stored.unlink()
+    assert refusal(tmp_path, "--store", "git:runs").endswith("is missing or damaged")
+    assert ask(tmp_path, "rev-parse", "runs") == before
+
+
+def test_a_tree_of_anothers_making_cannot_write_elsewhere(tmp_path: Path) -> None:
+    """A name that leads out of the folder is refused."""
+    make_repository(tmp_path)
+    store_run(tmp_path, "one", "2026-01-01")
+    blob = ask(tmp_path, "rev-parse", "HEAD:code.py")
+
+    def tree(entry: bytes, member: str) -> str:
+        words = ["git", "hash-object", "-w", "-t", "tree", "--literally", "--stdin"]
+        content = entry + b"\0" + bytes.fromhex(member)
+        done = subprocess.run(words, cwd=tmp_path, input=content, capture_output=True, check=True)
+        return done.stdout.decode().strip()
+
+    top = tree(b"40000 ..", tree(b"100644 run.json", blob))
+    commit = ask(tmp_path, *COMMIT[:4], "commit-tree", "-m", "x", top)
+    git(tmp_path, "update-ref", "refs/heads/runs", commit)
+    said = refusal(tmp_path, "--store", "git:runs")
+    assert "../run.json of that branch is no file of a run" in said
+
+
+def test_a_pre_push_hook_does_not_run(tmp_path: Path) -> None:
+    """It is for code, and may measure."""
+    git(tmp_path, "init", "--quiet", "--bare", "shared.git")
+    clone = make_repository(tmp_path / "one")
+    git(clone, "remote", "add", "origin", "../shared.git")
+    hook = clone / ".git" / "hooks" / "pre-push"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    store_run(clone, "one", "2026-01-01")
+    assert history(clone, "--store", "git:runs", "--push", "origin")["runs"] == 1
+
+
+def test_a_branch_that_another_process_wrote_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two commands at once in one clone keep the runs of both."""
+    from attn_bench.store import branch
+
+    make_repository(tmp_path)
+    move, overtaken = branch.move, []
+
+    def overtake(root: Path, *rest: Any) -> bool:
+        if not overtaken:
+            overtaken.append(True)
+            store_run(tmp_path, "two", "2026-01-02")
+            history(tmp_path, "--store", "git:runs")
+            shutil.rmtree(tmp_path / "results" / "two")
+        return move(root, *rest)
+
+    monkeypatch.setattr(branch, "move", overtake)
+    store_run(tmp_path, "one", "2026-01-01")
+    assert history(tmp_path, "--store", "git:runs")["runs"] == 2
 
 
 def test_a_store_needs_a_repository_for_a_branch(tmp_path: Path) -> None:

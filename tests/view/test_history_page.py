@@ -52,7 +52,7 @@ def test_a_chart_has_a_line_for_each_software_and_a_mark_for_each_change() -> No
     page = render(history())
     assert page.count("<polyline") == 2
     assert page.count('class="step"') == 1
-    assert page.count('class="software"') == 1
+    assert page.count('class="break"') == 1
 
 
 def test_nothing_is_fetched_and_names_are_text() -> None:
@@ -65,10 +65,21 @@ def test_nothing_is_fetched_and_names_are_text() -> None:
 
 def test_a_case_is_named_without_its_usual_conditions() -> None:
     """What is unusual stays."""
-    (series,) = history().all_series
-    assert words.name_case(series) == "se 8x64x8x8"
-    other = replace(series, case_id=series.case_id.replace("eager", "compile"))
-    assert words.name_case(other) == "se 8x64x8x8 compile"
+    usual = history()
+    other = history(name=usual.all_series[0].case_id.replace("eager", "compile"))
+    assert list(words.name_series(usual).values()) == ["se 8x64x8x8"]
+    assert list(words.name_series(other).values()) == ["se 8x64x8x8 compile"]
+
+
+def test_series_of_one_case_have_different_names() -> None:
+    """The name has what differs: here the machine."""
+    usual = history()
+    there = replace(usual.all_series[0], machine="def")
+    both = replace(usual, all_series=(*usual.all_series, there))
+    names = ["se 8x64x8x8, machine abc", "se 8x64x8x8, machine def"]
+    assert list(words.name_series(both).values()) == names
+    assert [line[0] for line in words.make_series(both)] == names
+    assert [told.case for told in words.tell_changes(both)] == names
 
 
 def test_the_formats_have_the_same_figures() -> None:

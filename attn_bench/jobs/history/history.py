@@ -158,7 +158,8 @@ def _find_places(since: str | None) -> _Places:
 def _series(key: Key, figures: Sequence[Figure], places: _Places) -> Series | None:
     """The series of these figures; None if none is recent enough."""
     suite, case_id, machine, in_pairs = key
-    points = in_order((Point(f.keys, f.value, f.lo, f.hi) for f in figures), places.find)
+    once = dict.fromkeys(figures)  # a copied folder is not another run
+    points = in_order((Point(f.keys, f.value, f.lo, f.hi) for f in once), places.find)
     if places.since is not None:
         found = (at for at, p in enumerate(points) if places.is_recent(p.keys))
         points = points[next(found, len(points)) :]
@@ -172,7 +173,7 @@ def _find_new_software(results: Path, all_series: Sequence[Series]) -> tuple[New
     """Where the software changed, once for each pair of runs."""
     found: dict[tuple[str, str], NewSoftware] = {}
     for series in all_series:
-        for at in series.breaks:
+        for at in () if series.in_pairs else series.breaks:
             before, after = (series.points[i].keys.run or "" for i in (at - 1, at))
             if (before, after) not in found:
                 folders = (results / Path(name).name for name in (before, after))

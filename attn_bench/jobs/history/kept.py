@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,7 +16,7 @@ from attn_bench.store.runs import RESULTS
 
 GIT = "git:"
 MOST = 500
-ATTEMPTS = 5  # at a branch that others push to at the same moment
+ATTEMPTS = 20  # at a branch that others write at the same moment
 
 
 @dataclass(frozen=True)
@@ -75,16 +75,22 @@ class _InBranch(Kept):
                 git_branch.check_out(self._root, commit, self.folder)
 
     def update(self) -> Change:
+        added = 0
         for _ in range(ATTEMPTS):
             change = super().update()
+            added += change.added
             if self._store():
-                return change
+                return replace(change, added=added)
             self._fetch()
-        raise RequestError(f"--push: {self._branch} was pushed to by others, {ATTEMPTS} times")
+        raise RequestError(
+            f"--store git:{self._branch}: others wrote it meanwhile, {ATTEMPTS} times: repeat this"
+        )
 
     def _store(self) -> bool:
-        """Write the folder into the branch; False if another process pushed meanwhile."""
+        """Write the folder into the branch; False if another process did so meanwhile."""
         root, remote = self._root, self._request.push
+        if not any(self.folder.iterdir()):
+            return True
         new = git_branch.commit(root, self.folder)
         for held in (self._ours, self._theirs):  # the same files need no other commit
             if held is not None and git_branch.has_same_files(root, held, new):
@@ -95,9 +101,7 @@ class _InBranch(Kept):
             and not git_branch.push(root, remote, self._branch, self._theirs, new)
         ):
             return False
-        if new != self._ours:
-            git_branch.move(root, self._branch, self._ours, new)
-        return True
+        return new == self._ours or git_branch.move(root, self._branch, self._ours, new)
 
 
 @contextmanager
@@ -107,4 +111,7 @@ def open_store(request: StoreRequest) -> Iterator[Kept]:
         yield Kept(request, Path(request.place))
         return
     with TemporaryDirectory(prefix="attn-bench-store-") as folder:
-        yield _InBranch(request, Path(folder))
+        try:
+            yield _InBranch(request, Path(folder))
+        except RequestError as problem:
+            raise RequestError(str(problem).replace(folder, request.place)) from None

@@ -19,8 +19,8 @@ from attn_bench.view.history import (
     CHANGES,
     Told,
     list_remarks,
-    name_case,
     name_commit,
+    name_series,
     show_figure,
     show_ratio,
     summarise,
@@ -46,7 +46,7 @@ class Marked:
 class Chart:
     """A series as lines of an SVG.
 
-    band: the outline of the intervals. lines: the values, one for each software.
+    band: the outline of the intervals. lines: the values, one from each break to the next.
     """
 
     title: str
@@ -67,6 +67,7 @@ def render(history: History, commits: str | None = None) -> str:
     """
     ordered = sorted(history.all_series, key=lambda series: not series.changes)
     drawn = [series for series in ordered if len(series.points) > 1][:MOST_CHARTS]
+    names = name_series(history)
     places = {id(series): f"#series-{at}" for at, series in enumerate(drawn, start=1)}
     templates = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined
@@ -78,7 +79,7 @@ def render(history: History, commits: str | None = None) -> str:
         headings=CHANGES,
         changes=[_cells(told, commits, places) for told in tell_changes(history)],
         remarks=list(list_remarks(history)),
-        charts=[_draw(series, history.metric) for series in drawn],
+        charts=[_draw(names[id(series)], series, history.metric) for series in drawn],
         left_out=len(ordered) - len(drawn),
         palette=PALETTE,
         style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
@@ -98,7 +99,7 @@ def _cells(told: Told, commits: str | None, charts: Mapping[int, str]) -> list[t
     return [(cell, links.get(heading, "")) for heading, cell in cells]
 
 
-def _draw(series: Series, metric: Metric) -> Chart:
+def _draw(title: str, series: Series, metric: Metric) -> Chart:
     points = series.points
     logs = [log(value) for p in points for value in (p.lo, p.hi) if value > 0] or [0.0]
     low, high = min(logs), max(logs)
@@ -117,11 +118,11 @@ def _draw(series: Series, metric: Metric) -> Chart:
     starts = [0, *series.breaks, len(points)]
     values = [(x(i), y(p.value)) for i, p in enumerate(points)]
     return Chart(
-        name_case(series),
+        title,
         f"{series.suite} · {len(points)} runs · machine {series.machine}",
         _path([*upper, *reversed(lower)]),
         [_path(values[a:b]) for a, b in pairwise(starts)],
-        [*_mark(series, x), *_mark_software(series, x)],
+        [*_mark(series, x), *_mark_breaks(series, x)],
         show_figure(metric, min(points, key=lambda p: p.value)),
         show_figure(metric, max(points, key=lambda p: p.value)),
         _name(points[0]),
@@ -140,9 +141,10 @@ def _mark(series: Series, x: Callable[[int], float]) -> list[Marked]:
     ]
 
 
-def _mark_software(series: Series, x: Callable[[int], float]) -> list[Marked]:
+def _mark_breaks(series: Series, x: Callable[[int], float]) -> list[Marked]:
+    why = "compared with none before it" if series.in_pairs else "other software"
     return [
-        Marked(f"{x(at):.1f}", "software", f"{_name(series.points[at])}: other software")
+        Marked(f"{x(at):.1f}", "break", f"{_name(series.points[at])}: {why}")
         for at in series.breaks
     ]
 
