@@ -139,6 +139,19 @@ def test_since_leaves_older_commits_out(filled: tuple[Path, list[str]]) -> None:
     assert "--since mastr: no such revision (did you mean 'master'?)" in wrong.stderr
 
 
+@pytest.mark.parametrize(("old", "new"), [(3, 1), (3, 3)])
+def test_a_span_begins_before_it_ends(filled: tuple[Path, list[str]], old: int, new: int) -> None:
+    """Reversed and equal ends are refused in one line."""
+    folder, commits = filled
+    first, last = commits[old], commits[new]
+    said = "are the same commit" if first == last else "is not before"
+    filling, bisecting = ("--fill", f"{first}..{last}"), ("--good", first, "--bad", last)
+    for words in (("history", *filling), ("bisect", *bisecting)):
+        done = measured(folder, *words)
+        assert done.returncode == Exit.BAD_REQUEST
+        assert said in done.stderr.splitlines()[-1]
+
+
 def bisected(folder: Path, *words: str) -> tuple[int, Any]:
     done = measured(folder, "bisect", "--json", "found.json", *words)
     assert (folder / "found.json").exists(), done.stderr

@@ -61,8 +61,10 @@ def list_span(old: str, new: str, option: str) -> list[str]:
         raise RequestError(f"{option}: this folder is in no git repository")
     first, last = (find_commit(root, name, option) for name in (old, new))
     commits = ask_git(root, "rev-list", "--first-parent", "--reverse", last, of=option).split()
-    if first not in commits[:-1]:
-        raise RequestError(f"{option}: {old} is no ancestor of {new}")
+    if first == last:
+        raise RequestError(f"{option}: {old} and {new} are the same commit")
+    if first not in commits:
+        raise RequestError(f"{option}: {old} is not before {new}, along first parents")
     return commits[commits.index(first) :]
 
 
