@@ -20,12 +20,13 @@ TWO_SIDED = 2 * float(ndtri(0.975))  # half-widths of a 95 % interval, in standa
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A figure of one run."""
+    """A figure of one run. baseline: what a ratio is to."""
 
     keys: Keys
     value: float
     lo: float
     hi: float
+    baseline: str = ""
 
     @property
     def is_exact(self) -> bool:
@@ -51,8 +52,8 @@ class Series:
     in_pairs: whether each commit was compared with an earlier one, in the same processes. The value
         is then relative to the first commit, and no drift of the machine is in it.
     changes: its steps, under the same software.
-    breaks: the indices of the first points under other software, or, in pairs, of those that were
-        compared with none before them. Nothing is compared across them.
+    breaks: the indices of the first points under other software or to another baseline, or, in
+        pairs, of those that were compared with none before them. Nothing is compared across them.
     """
 
     suite: str
@@ -145,13 +146,18 @@ def follow(series: Series) -> Series:
     changes: list[Change] = []
     breaks: list[int] = []
     start = 0
-    for _, members in groupby(series.points, key=lambda point: point.keys.software):
+    for _, members in groupby(series.points, key=_conditions):
         points = list(members)
         if start:
             breaks.append(start)
         changes += [Change(start + c.at, c.ratio) for c in _find_changes(points)]
         start += len(points)
     return replace(series, changes=tuple(changes), breaks=tuple(breaks))
+
+
+def _conditions(point: Point) -> tuple[str | None, str]:
+    """What two points share if they can be compared; unknown software is like no other."""
+    return point.keys.software or point.keys.run, point.baseline
 
 
 def _find_changes(points: Sequence[Point]) -> list[Change]:

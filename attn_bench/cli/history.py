@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,8 +117,11 @@ def _show_store(options: dict[str, Any]) -> History:
         try:
             if options["fill"] is not None:
                 _fill(options, store.folder)
-        finally:
-            change = store.update()
+        except BaseException:
+            with suppress(RequestError):  # what was measured is kept
+                store.update()
+            raise
+        change = store.update()
         for sentence in change.skipped[:MOST_SKIPPED]:
             _note(f"warning: not kept: {sentence}")
         if (more := len(change.skipped) - MOST_SKIPPED) > 0:

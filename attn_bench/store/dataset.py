@@ -24,7 +24,10 @@ NAMES = ("case_id", "module")
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure of one case in one run; an exact one has no interval around its value."""
+    """A figure of one case in one run; an exact one has no interval around its value.
+
+    baseline: the modules to which the ratios of the run are; empty for another figure.
+    """
 
     keys: Keys
     case_id: str
@@ -32,6 +35,7 @@ class Figure:
     value: float
     lo: float
     hi: float
+    baseline: str = ""
 
 
 def read_figures(folder: Path, metric: Metric, skipped: list[str]) -> Iterator[Figure]:
@@ -70,7 +74,16 @@ def _read(file: Path, metric: Metric) -> list[Figure]:
         return []
     if not is_check or metric.kind == "exact":
         keys = replace(keys, against=None)
-    return [_figure(file, record, metric, keys) for record in known]
+    baseline = "" if is_check or metric.name != "ratio" else _find_baseline(known)
+    return [replace(_figure(file, record, metric, keys), baseline=baseline) for record in known]
+
+
+def _find_baseline(records: Sequence[Mapping[str, Any]]) -> str:
+    """The modules whose ratio is exactly 1."""
+    ratios = ("ratio", "ratio_lo", "ratio_hi")
+    return ", ".join(
+        sorted({str(r["module"]) for r in records if {r.get(n) for n in ratios} == {1}})
+    )
 
 
 def _columns(file: Path, names: Sequence[str]) -> Mapping[str, list[Any]]:

@@ -160,3 +160,19 @@ def test_a_small_pair_is_no_step() -> None:
     keys = Keys(revision="b", against="a")
     found = chain(series(Point(keys, 1.008, 1.0079, 1.0081)))
     assert found.changes == ()
+
+
+def test_ratios_to_another_baseline_are_not_compared() -> None:
+    """The series begins anew, as after other software."""
+    keys = Keys(software="s")
+    to_copy = [Point(keys, 2.0, 1.99, 2.01, "identity")] * 5
+    to_se = [Point(keys, 1.0, 0.99, 1.01, "se")] * 5
+    found = follow(series(*to_copy, *to_se))
+    assert found.breaks == (5,)
+    assert found.changes == ()
+
+
+def test_runs_of_unknown_software_are_not_compared() -> None:
+    """Each may be of another one."""
+    found = follow(series(*(Point(Keys(run=f"run-{i}"), 1.0, 0.99, 1.01) for i in range(3))))
+    assert found.breaks == (1, 2)

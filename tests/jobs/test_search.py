@@ -96,7 +96,7 @@ def test_broken_commits_around_the_step_leave_a_range(monkeypatch: pytest.Monkey
     logs = [0.1 * (i >= 23) for i in range(40)]
     found = search(monkeypatch, pairs(logs, 0.002, 1, frozenset({22, 23, 24})))
     assert (found.outcome, found.first, found.last) == ("range", "21", "25")
-    assert {asked.commit for asked in job.innocent(found)} == {"22", "23", "24"}
+    assert {each.commit for each in found.asked if each.side is None} == {"22", "23", "24"}
 
 
 def test_each_commit_is_asked_once() -> None:

@@ -8,7 +8,7 @@ with its parent, so that a sum of errors does not accuse an innocent one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from math import exp, log
@@ -207,8 +207,3 @@ def _confirm(
     step = _ratio(finding, question.metric) if finding else None
     is_there = step is not None and (step.lo > 1 if middle > 0 else step.hi < 1)
     return replace(found, step=step, outcome="commit" if is_there else "range")
-
-
-def innocent(found: Bisected) -> Sequence[Asked]:
-    """The commits that could not be measured."""
-    return [each for each in found.asked if each.side is None]

@@ -10,9 +10,17 @@ from attn_bench.engine.progress import Progress
 from attn_bench.jobs.history.pairs import Limits, Pair, list_span, measure_pair
 from attn_bench.model.errors import AttnBenchError, RequestError
 from attn_bench.model.request import RunRequest
+from attn_bench.model.status import Exit
+from attn_bench.plan import suite_file
 from attn_bench.store.runs import RESULTS
 
 TOLERANCE = 0.01  # a pair is measured until it is known to this
+
+
+class NothingFilled(AttnBenchError):
+    """All pairs failed."""
+
+    exit_status = Exit.NOT_MEASURED
 
 
 @dataclass(frozen=True)
@@ -28,7 +36,7 @@ def fill(
 ) -> Filled:
     """Compare each commit of a span with the one before it; `every` takes one commit in so many.
 
-    span: OLD..NEW. Raises RequestError for a wrong one.
+    span: OLD..NEW. Raises RequestError for a wrong one, NothingFilled if no pair can be measured.
     store: a folder of runs that are kept; what was compared there is not measured again.
     """
     old, dots, new = span.partition("..")
@@ -36,6 +44,10 @@ def fill(
         raise RequestError(f"--fill {span}: must be OLD..NEW")
     if not request.modules_from:
         raise RequestError("--fill measures the files of --modules-from: name them")
+    suite_file.load(request.suite, None)  # what is wrong now is wrong for every commit
+    for name in request.modules_from:
+        if name.endswith(".py") and not Path(name).is_file():
+            raise RequestError(f"--modules-from {name}: no such file")
     stored = (Path(RESULTS), *([store] if store else []))
     limits = Limits(TOLERANCE, stored=stored)
     pairs: list[Pair] = []
@@ -53,6 +65,8 @@ def fill(
         else:
             pairs.append(pair)
             before = commit
+    if skipped and not pairs:
+        raise NothingFilled(f"--fill: no pair could be measured: {skipped[0][1]}")
     return Filled(tuple(pairs), tuple(skipped))
 
 

@@ -35,7 +35,7 @@ class HistoryRequest:
 
 @dataclass(frozen=True)
 class NewSoftware:
-    """Other software from one run to the next on a machine.
+    """Other software, or another baseline, from one run to the next on a machine.
 
     run: the first run under it.
     difference: the first difference; None if a run.json cannot be read.
@@ -76,7 +76,8 @@ def make_history(request: HistoryRequest) -> History:
     for figure in read_figures(request.results, metric, skipped):
         if _is_wanted(figure, request):
             keys = figure.keys
-            key = (keys.suite or "", figure.case_id, keys.machine or "", bool(keys.against))
+            machine = keys.machine or f"unknown, of {keys.run}"  # it is like no other
+            key = (keys.suite or "", figure.case_id, machine, bool(keys.against))
             groups.setdefault(key, []).append(figure)
     places = _find_places(request.since)
     found = (_series(key, figures, places) for key, figures in groups.items())
@@ -159,7 +160,7 @@ def _series(key: Key, figures: Sequence[Figure], places: _Places) -> Series | No
     """The series of these figures; None if none is recent enough."""
     suite, case_id, machine, in_pairs = key
     once = dict.fromkeys(figures)  # a copied folder is not another run
-    points = in_order((Point(f.keys, f.value, f.lo, f.hi) for f in once), places.find)
+    points = in_order((Point(f.keys, f.value, f.lo, f.hi, f.baseline) for f in once), places.find)
     if places.since is not None:
         found = (at for at, p in enumerate(points) if places.is_recent(p.keys))
         points = points[next(found, len(points)) :]
@@ -174,10 +175,13 @@ def _find_new_software(results: Path, all_series: Sequence[Series]) -> tuple[New
     found: dict[tuple[str, str], NewSoftware] = {}
     for series in all_series:
         for at in () if series.in_pairs else series.breaks:
-            before, after = (series.points[i].keys.run or "" for i in (at - 1, at))
+            then, now = series.points[at - 1], series.points[at]
+            before, after = then.keys.run or "", now.keys.run or ""
             if (before, after) not in found:
                 folders = (results / Path(name).name for name in (before, after))
                 difference = _find_difference(*folders)
+                if then.baseline != now.baseline:
+                    difference = Difference("baseline", None, then.baseline, now.baseline)
                 found[before, after] = NewSoftware(series.machine, before, after, difference)
     return tuple(found.values())
 
