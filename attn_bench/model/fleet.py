@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from attn_bench.model.bounds import Seconds
@@ -23,7 +24,8 @@ class FleetPlan:
 
     suite: the suite as resolved.
     request: the settings of the run, without `command`, `out` and `wait`.
-    code: one hash of the modules that the suite measures.
+    code: one hash of `sources`.
+    sources: the digest of each module that is measured, by its name.
     version: the version of attn-bench that made the plan.
     devices: the devices that are expected, as words in their names; may be empty.
     lease_s: a shard whose owner is silent for this long may be taken over.
@@ -33,6 +35,7 @@ class FleetPlan:
     request: RunRequest
     code: str
     version: str
+    sources: Mapping[str, str] = field(default_factory=dict)
     per: Per = "device"
     devices: tuple[str, ...] = ()
     lease_s: Seconds = LEASE_S
@@ -45,10 +48,11 @@ class Shard:
     name: the fingerprint of the device, or `<fingerprint>-<host>`.
     device: in words: the name of the GPU, or of the CPU.
     host: of the owner.
-    done: cases with a result.
-    total: cases of the suite.
+    done: cases with a result; while they are measured, in proportion to the spent budget.
+    total: cases of the suite; 0 if not known yet.
     doing: the current case, or "".
     beat_age_s: how long ago the reader saw the owner's beat change; None without an owner.
+    left_s: what is left of the budget; None if not known.
     """
 
     name: str
@@ -59,3 +63,4 @@ class Shard:
     total: int
     doing: str
     beat_age_s: float | None
+    left_s: float | None = None
