@@ -7,8 +7,6 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from attn_bench.catalog import code
@@ -17,13 +15,11 @@ from attn_bench.model.fleet import FleetPlan, Shard
 from attn_bench.model.request import RunRequest, check_request
 from attn_bench.model.row import Row
 from attn_bench.model.suite import Suite
-from attn_bench.store import runs
-from attn_bench.store.claims import DONE, SHARDS, Beat, Observer, Owner, Seen, read_beat, read_owner
-from attn_bench.store.dataset import TABLE
+from attn_bench.store.claims import Beat, Observer, Owner, Seen, read_beat, read_owner
 from attn_bench.store.info import RunInfo
 from attn_bench.store.places import Place, open_place
 from attn_bench.store.reading import parse_json, read_record
-from attn_bench.store.runs import StoredRun
+from attn_bench.store.shards import read_done_run
 
 PLAN = "plan.json"
 SCHEMA = 1
@@ -190,22 +186,9 @@ def read_done(
     """
     for shard, epoch in shards:
         if shard.state == "done":
-            stored = _read_run(place, f"{SHARDS}/{shard.name}/{epoch:06d}")
+            stored = read_done_run(place, shard.name, epoch)
             _complain_if_mixed(place, plan, shard, stored.info)
             yield DoneShard(shard, stored.info, tuple(stored.rows))
-
-
-def _read_run(place: Place, key: str) -> StoredRun:
-    with TemporaryDirectory(prefix="attn-bench-shard-") as folder:
-        try:
-            for name in (TABLE, DONE):
-                content = place.get(f"{key}/{name}")
-                if content is None:
-                    raise RequestError(f"{folder}/{name}: is missing")
-                Path(folder, name).write_bytes(content)
-            return runs.load(Path(folder))
-        except RequestError as error:
-            raise RequestError(str(error).replace(folder, f"{place.name}/{key}")) from None
 
 
 def _complain_if_mixed(place: Place, plan: FleetPlan, shard: Shard, info: RunInfo) -> None:
