@@ -11,7 +11,7 @@ import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from errno import ENOSYS, ENOTSUP, EOPNOTSUPP, EPERM
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ MEMORY = "memory"
 CONDITIONAL = ("s3", "s3a", "gs", "gcs", MEMORY)
 EXTRAS = {"s3": "s3", "s3a": "s3"}
 WITHOUT_LINKS = (EPERM, ENOSYS, ENOTSUP, EOPNOTSUPP)  # the file system has none
+# What servers call a conditional request that came too late; libraries translate some of them.
+REFUSED = re.compile("PreconditionFailed|ConditionalRequestConflict|conditionNotMet")
 CREDENTIALS = re.compile(r"//[^/\s]*@")
 _MEMORY_LOCK = threading.Lock()
 
@@ -137,9 +139,9 @@ class Folder(Place):
         )
 
     def list_folders(self) -> list[str]:
-        with suppress(FileNotFoundError), self._reporting(self._root):
-            return sorted(path.name for path in self._root.iterdir() if path.is_dir())
-        return []
+        if not self._root.is_dir():
+            return []
+        return sorted(path.name for path in self._root.iterdir() if path.is_dir())
 
     def remove(self, key: str) -> None:
         with self._reporting(self._root / key):
@@ -172,6 +174,10 @@ class Bucket(Place):
                 self._system.pipe_file(self._path(key), content, mode="create")
             except FileExistsError:
                 return False
+            except Exception as error:
+                if REFUSED.search(f"{error!r} {error.__cause__!r}"):
+                    return False
+                raise
         return True
 
     def put(self, key: str, content: bytes) -> None:

@@ -59,13 +59,14 @@ def work(request: WorkRequest, progress: Progress, tell: Callable[[Done], None])
     tell: is called after each shard.
     """
     store = open_place(request.store)
-    store.probe()
     if request.plan is not None:
+        store.probe()
         plans = [make_plan(store, request.plan, progress)]
     else:
         plans = [(place, read_plan(place)) for place in list_plans(request.store)]
-    if not plans:
-        raise RequestError(f"{store.name}: has no plan: --suite NAME makes one")
+        if not plans:
+            raise RequestError(f"{store.name}: has no plan: --suite NAME makes one")
+        store.probe()
     for place, plan in plans:
         complain_of_plan(place, plan, request.modules_from)
     worst = Exit.GOOD
