@@ -31,6 +31,7 @@ import psutil
 from attn_bench.model.errors import RequestError
 from attn_bench.model.metrics import METRICS, ends_of
 from attn_bench.store.fleet import Watcher, open_plan, read_done, read_plan
+from attn_bench.store.places import open_place
 
 ROOT = Path(__file__).resolve().parent.parent
 SUITE = """
@@ -95,6 +96,17 @@ class Fleet:
     def start(self) -> None:
         self.alive.append(self.program("work", self._store, *WORK))
 
+    def wait_for_progress(self) -> None:
+        """Wait until something new is in the store, or all is measured."""
+        deadline, before = time.monotonic() + MOST_S, self._objects()
+        while self._objects() == before and time.monotonic() < deadline:
+            if any(one.poll() is not None for one in self.alive):
+                return
+            time.sleep(0.1)
+
+    def _objects(self) -> int:
+        return len(open_place(self._store).find(""))
+
     def kill(self) -> bool:
         """Kill a random process; False if one has ended by itself, because all is measured."""
         if any(one.poll() is not None for one in self.alive):
@@ -144,7 +156,8 @@ def disturbed(fleet: Fleet, kills: int) -> int:
         fleet.start()
         fleet.start()
         while killed < kills:
-            time.sleep(random.uniform(0.5, 3 * LEASE_S))
+            fleet.wait_for_progress()
+            time.sleep(random.uniform(0.0, LEASE_S))
             if not fleet.kill():
                 break
             killed += 1
@@ -181,7 +194,10 @@ def compare(frame: pd.DataFrame, other: pd.DataFrame, found: Found) -> None:
     columns = [name for name in other.columns if name not in OF_ONE_RUN]
     first, second = (each[columns].astype(object).fillna("") for each in (frame, other))
     same = first.shape == second.shape and list(frame.columns) == list(other.columns)
-    found.differ += int((first != second).sum().sum()) if same else first.size
+    unequal = (first != second).sum() if same else pd.Series({"shape": first.size})
+    found.differ += int(unequal.sum())
+    for name in unequal[unequal > 0].index:
+        print(f"differs: {name}")
 
 
 @contextlib.contextmanager
