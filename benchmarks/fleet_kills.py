@@ -105,13 +105,14 @@ class Fleet:
             time.sleep(0.1)
 
     def _objects(self) -> int:
-        return len(open_place(self._store).find(""))
+        return sum("/shards/" in key for key in open_place(self._store).find(""))
 
     def kill(self) -> bool:
         """Kill a random process; False if one has ended by itself, because all is measured."""
         if any(one.poll() is not None for one in self.alive):
             return False
-        victim = random.choice(self.alive)
+        busy = [one for one in self.alive if self._has_workers(one)]
+        victim = random.choice(busy if busy and random.random() < 0.75 else self.alive)
         victim.kill()
         victim.wait()
         self.alive.remove(victim)
@@ -119,12 +120,14 @@ class Fleet:
 
     def measuring(self) -> int:
         """How many of the processes have workers at this moment."""
-        found = 0
-        for one in list(self.alive):
-            with contextlib.suppress(psutil.Error):
-                children = psutil.Process(one.pid).children(recursive=True)
-                found += any("attn_bench.worker" in child.cmdline() for child in children)
-        return found
+        return sum(map(self._has_workers, list(self.alive)))
+
+    @staticmethod
+    def _has_workers(one: subprocess.Popen[bytes]) -> bool:
+        with contextlib.suppress(psutil.Error):
+            children = psutil.Process(one.pid).children(recursive=True)
+            return any("attn_bench.worker" in child.cmdline() for child in children)
+        return False
 
     def watch(self) -> None:
         """Count the moments at which two processes have workers."""

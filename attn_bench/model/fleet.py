@@ -1,4 +1,4 @@
-"""A fleet: many hosts that measure one suite, each device in a shard of its own."""
+"""A fleet: many hosts that measure one suite, with a shard for each device."""
 
 from __future__ import annotations
 

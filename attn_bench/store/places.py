@@ -61,7 +61,7 @@ class Place(ABC):
 
     @abstractmethod
     def get(self, key: str, most: int = MOST_BYTES) -> bytes | None:
-        """The content; None if there is no such key. Raises RequestError for more bytes."""
+        """The content; None if the key does not exist. Raises RequestError for more bytes."""
 
     @abstractmethod
     def find(self, folder: str) -> list[str]:
