@@ -36,7 +36,7 @@ from attn_bench.store.places import open_place
 ROOT = Path(__file__).resolve().parent.parent
 SUITE = """
 title = "Few small cases"
-budget = 6
+budget = 3
 sessions = 2
 precision = 0.0001
 
@@ -47,13 +47,14 @@ module = ["se", "ge_theta_minus"]
 batch = 1
 stages = [[8, 4, 4], [16, 4, 4]]
 """
-LEASE_S = 4.0
+LEASE_S = 3.0
 WORK = ("--suite", "suite.toml", "--device", "cpu", "--threads", "1", "--lease", f"{LEASE_S:g}")
 MOST_S = 1800.0
 # Cells that differ between two runs of the same code on one machine.
 TIMED = {n for m in METRICS if m.kind != "exact" for n in (m.name, *ends_of(m.name))}
 OF_ONE_RUN = TIMED | {"run", "start", "rounds", "sessions", "bound_us", "bound_fraction"}
 OF_ONE_RUN |= {"status", "error"}  # ok or unclear
+OF_ONE_RUN |= {"revision", "dirty"}  # of the checkout, in which others may work
 
 
 @dataclass

@@ -14,7 +14,7 @@ from attn_bench.view.console import plain
 @click.option(
     "--out",
     metavar="FILE",
-    help="The table, as .parquet, .csv or .md; by default <plan>.parquet in this folder.",
+    help="The table, as .parquet, .csv or .md; by default fleet.parquet in this folder.",
 )
 @click.option(
     "--allow-partial", is_flag=True, help="Write the table although shards or cases are missing."

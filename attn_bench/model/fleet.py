@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from attn_bench.model.bounds import Seconds
+from attn_bench.model.bounds import Lease
 from attn_bench.model.request import RunRequest
 from attn_bench.model.suite import Suite
 
@@ -38,7 +38,7 @@ class FleetPlan:
     sources: Mapping[str, str] = field(default_factory=dict)
     per: Per = "device"
     devices: tuple[str, ...] = ()
-    lease_s: Seconds = LEASE_S
+    lease_s: Lease = LEASE_S
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,10 @@ def create_plan(store: Place, plan: FleetPlan) -> tuple[Place, FleetPlan]:
     content = json.dumps({"schema": SCHEMA, **asdict(plan)}, indent=2, ensure_ascii=False)
     if place.create(PLAN, content.encode(errors="backslashreplace")):
         return place, plan
-    return place, read_plan(place)
+    stored = read_plan(place)
+    if name_plan(stored) != name_plan(plan):
+        raise RequestError(f"{place.name}/{PLAN}: its content is not that of its name; remove it")
+    return place, stored
 
 
 def name_plan(plan: FleetPlan) -> str:
@@ -86,6 +89,8 @@ def read_plan(place: Place) -> FleetPlan:
             raise RequestError("this version reads schema 1 only")
         plan = read_record(raw, FleetPlan, whole=True)
         check_request(plan.request)
+        if "/" in plan.suite.name:
+            raise RequestError(f"suite.name is {plan.suite.name!r}, and must be a file's name")
     except RequestError as error:
         raise RequestError(f"{name}: {error}") from None
     return replace(plan, request=replace(plan.request, command=(), out=None, wait=False))

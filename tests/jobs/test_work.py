@@ -185,6 +185,37 @@ def test_other_code_than_the_plans_is_refused(measured: Path) -> None:
     assert "0123456789abcdef" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "complaint"),
+    [
+        ("lease_s", 1e-9, "lease_s must be"),
+        ("schema", 2, "this version reads schema 1 only"),
+        ("version", "9.9", "attn-bench 9.9 made this plan"),
+        ("name", "../../escaped", "suite.name is '../../escaped', and must be a file's name"),
+        ("threads", 10**6, "threads"),
+    ],
+)
+def test_a_damaged_plan_is_refused(key: str, value: object, complaint: str, measured: Path) -> None:
+    """One line names the place in plan.json and the rule; nothing is measured."""
+    file = next(measured.glob("store/*/plan.json"))
+    plan = json.loads(file.read_text())
+    inside_of = {"name": plan["suite"], "threads": plan["request"]}.get(key, plan)
+    inside_of[key] = value
+    file.write_text(json.dumps(plan))
+    done = inside("work", "store", cwd=measured)
+    assert (done.returncode, complaint in done.stderr) == (Exit.BAD_REQUEST, True), done.stderr
+
+
+def test_a_plan_must_be_that_of_its_name(measured: Path) -> None:
+    """Who asks for the same suite finds a plan that was changed in the store."""
+    file = next(measured.glob("store/*/plan.json"))
+    plan = json.loads(file.read_text())
+    plan["request"]["budget_s"] = 1000.0
+    file.write_text(json.dumps(plan))
+    done = inside(*WORK, cwd=measured)
+    assert (done.returncode, "not that of its name" in done.stderr) == (2, True), done.stderr
+
+
 def test_a_stored_plan_starts_no_code_by_itself(measured: Path) -> None:
     """A plan that loads a user's file is refused unless the file is named again."""
     file = next(measured.glob("store/*/plan.json"))
@@ -316,7 +347,7 @@ def test_several_plans_in_a_store_must_be_named(measured: Path) -> None:
     done = inside("merge", "store", cwd=measured)
     assert (done.returncode, "has several plans; name one:" in done.stderr) == (2, True)
     assert inside("merge", f"store/{place.name}", cwd=measured).returncode == Exit.GOOD
-    assert (measured / f"{place.name}.parquet").exists()
+    assert (measured / "fleet.parquet").exists()
     done = inside("work", "store", cwd=measured)
     assert (done.returncode, done.stdout.count("is measured already")) == (Exit.GOOD, 2)
 

@@ -21,7 +21,7 @@ from attn_bench.store.fleet import (
 )
 from attn_bench.store.fleet_tables import FORMATS
 
-DEFAULT = ".parquet"
+DEFAULT = "fleet.parquet"
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Merged:
 
 
 def merge(store: str, out: str | None, *, allow_partial: bool) -> Merged:
-    """Write the table of a plan to `out`, or to <plan>.parquet in the current folder.
+    """Write the table of a plan to `out`, or to fleet.parquet in the current folder.
 
     Its rows have the columns device_name, fingerprint and host before those of a run.
     allow_partial: write it although shards are missing.
@@ -53,7 +53,7 @@ def merge(store: str, out: str | None, *, allow_partial: bool) -> Merged:
     """
     place = open_plan(store)
     plan = read_plan(place)
-    file = Path(out or place.name.rstrip("/").rpartition("/")[2] + DEFAULT)
+    file = Path(out or DEFAULT)
     write = FORMATS.get(file.suffix)
     if write is None:
         hint = nearest(file.suffix, FORMATS)

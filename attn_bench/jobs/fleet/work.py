@@ -19,6 +19,7 @@ from attn_bench.jobs.fleet.plans import (
     name_shard,
 )
 from attn_bench.jobs.fleet.shard import measure_shard
+from attn_bench.jobs.run import files_of
 from attn_bench.model.environment import device_in_words
 from attn_bench.model.errors import RequestError
 from attn_bench.model.fleet import BEATS, FleetPlan
@@ -62,13 +63,15 @@ def work(request: WorkRequest, progress: Progress, tell: Callable[[Done], None])
     if request.plan is not None:
         store.probe()
         plans = [make_plan(store, request.plan, progress)]
+        named = files_of(plans[0][1].request, plans[0][1].suite)  # as the user gave them
     else:
+        named = [*request.modules_from]
         plans = [(place, read_plan(place)) for place in list_plans(request.store)]
         if not plans:
             raise RequestError(f"{store.name}: has no plan: --suite NAME makes one")
         store.probe()
     for place, plan in plans:
-        complain_of_plan(place, plan, request.modules_from)
+        complain_of_plan(place, plan, named)
     worst = Exit.GOOD
     for place, plan in plans:
         done = _Host(place, plan, progress).work()
