@@ -4,7 +4,7 @@
 # make format   fix format and lint
 # make docs     build the documentation site into build/site; a broken link is an error
 # make pictures draw the figures of the documentation again, from the committed reference run
-# make soak     what takes hours: 1,000 comparisons, 200 kills, 80 checks, 500 shapes, 41 evil modules, 61 families of backbones, 22,000 attacks
+# make soak     what takes hours: 1,000 comparisons, 260 kills, 80 checks, 500 shapes, 41 evil modules, 61 families of backbones, 22,000 attacks
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -39,6 +39,9 @@ soak: .venv/.ready
 	$(BIN)/python benchmarks/attack.py
 	ATTN_BENCH_EXAMPLES=50 $(BIN)/python -m pytest --numprocesses 2 tests/store/test_hostile.py
 	$(BIN)/python benchmarks/random_kills.py
+	$(BIN)/python benchmarks/fleet_claims.py
+	$(BIN)/python benchmarks/fleet_kills.py
+	$(BIN)/python benchmarks/fleet_kills.py --s3
 	$(BIN)/python benchmarks/check_rates.py
 	$(BIN)/python benchmarks/check_rates.py --planted 5
 	$(BIN)/python benchmarks/busy_machine.py

@@ -36,6 +36,7 @@ SHORTER: Mapping[str, Sequence[str]] = {
     "check": ("--budget", "6", "--sessions", "2"),
     "recommend": ("--budget", "20", "--sessions", "2"),
     "selfcheck": ("--minutes", "1"),
+    "work": ("--budget", "6", "--sessions", "2"),
 }
 
 

@@ -47,6 +47,19 @@ def digest_declared() -> dict[str, str]:
     return found
 
 
+def of_every_host(digests: Mapping[str, str]) -> dict[str, str]:
+    """The digests of code that every host of a fleet must share.
+
+    The versions of packages that a user's code may need, as torch, differ between devices.
+    """
+    declared = digest_declared()
+    return {
+        name: digest
+        for name, digest in digests.items()
+        if name in declared or not name.startswith(PACKAGE)
+    }
+
+
 class Loaded:
     """The digests of the modules that this process loads from now on, taken at the first look."""
 

@@ -6,7 +6,7 @@ import difflib
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING
 from pathlib import Path
 from typing import Any, TypeVar
@@ -87,9 +87,10 @@ def _click_type(fact: RunOption) -> Any:
     return fact.kind
 
 
-def measuring_options(command: str) -> Callable[[F], F]:
+def measuring_options(command: str, without: Collection[str] = ()) -> Callable[[F], F]:
     """Add the options of a command that measures a suite."""
-    names = [fact.name for fact in RUN_OPTIONS.values() if fact.only in (None, command)]
+    facts = [fact for fact in RUN_OPTIONS.values() if fact.only in (None, command)]
+    names = [fact.name for fact in facts if fact.name not in without]
 
     def decorate(function: F) -> F:
         for name in reversed(names):

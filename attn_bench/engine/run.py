@@ -124,13 +124,19 @@ def load_suite(request: RunRequest, known: Registry | None) -> Suite:
     return suite_file.aim_suite(suite_file.load(request.suite, known), request.aim)
 
 
-def prepare(session: OpenSession, request: RunRequest, gone: Sequence[Entry] = ()) -> Prepared:
+def prepare(
+    session: OpenSession,
+    request: RunRequest,
+    gone: Sequence[Entry] = (),
+    suite: Suite | None = None,
+) -> Prepared:
     """Check the request and make the plan. Raises RequestError.
 
     gone: modules that the suite may name although the current version lacks them; the plan has no
         cases of them.
+    suite: instead of the one that the request names.
     """
-    suite = load_suite(request, union(gone, session.modules))
+    suite = suite or load_suite(request, union(gone, session.modules))
     plan = make_plan(suite, session.hello.device, modules=request.modules, where=request.where)
     plan = only(plan, {entry.name for entry in session.modules})
     settings = make_settings(suite, plan, request)

@@ -29,6 +29,7 @@ from attn_bench.model.errors import RequestError
 from attn_bench.model.request import RunRequest, show_resume
 from attn_bench.model.run import Needs, Plan, Settings
 from attn_bench.model.status import Exit
+from attn_bench.model.suite import Suite
 from attn_bench.papers import reproduction
 from attn_bench.plan.cases import make_plan
 from attn_bench.store import info as run_json
@@ -45,7 +46,7 @@ def run(request: RunRequest, progress: Progress) -> Finished:
         prepared = prepare(session, request)
         begun = begin(prepared, request, started, progress)
         measured = measure(prepared, begun.folder, progress)
-        return _judge_published(save(measured, begun))
+        return judge_published(save(measured, begun))
 
 
 @dataclass(frozen=True)
@@ -121,25 +122,39 @@ def resume(
     complain_of_memory(info.settings.sessions)
     request = replace(info.request, suite=info.suite.source, pages=info.settings.pages, wait=wait)
     with open_session(request, progress, times=True) as session:
-        before = Progressed(*runs.read_journal(path))
-        sources = _complain_if_changed(path, info, session, before)
-        session.hello = replace(session.hello, sources={**sources, **session.hello.sources})
-        device = session.hello.device
-        cases = make_plan(info.suite, device, modules=request.modules, where=request.where)
-        prepared = Prepared(session, info.suite, cases, info.settings)
+        prepared, before = prepare_again(session, path, info)
         folder = RunFolder(path)
-        return _judge_published(
+        return judge_published(
             save(measure(prepared, folder, progress, before), Begun(folder, info))
         )
 
 
-def _complain_of_files(path: Path, info: RunInfo, named: Sequence[str]) -> None:
-    """Raise RequestError unless `named` are the users' files that the run would load."""
-    stored = list(info.request.modules_from) if info.request else []
-    for network in info.suite.networks:
+def prepare_again(session: OpenSession, path: Path, info: RunInfo) -> tuple[Prepared, Progressed]:
+    """What an interrupted run decided, and what it measured.
+
+    Raises RequestError if the code, the machine, the software or a setting is another one now.
+    """
+    assert info.request is not None
+    before = Progressed(*runs.read_journal(path))
+    sources = _complain_if_changed(path, info, session, before)
+    session.hello = replace(session.hello, sources={**sources, **session.hello.sources})
+    device, request = session.hello.device, info.request
+    cases = make_plan(info.suite, device, modules=request.modules, where=request.where)
+    return Prepared(session, info.suite, cases, info.settings), before
+
+
+def files_of(request: RunRequest, suite: Suite) -> list[str]:
+    """The users' files that a stored request would load."""
+    stored = list(request.modules_from)
+    for network in suite.networks:
         file, colon, _ = network.backbone.rpartition(":")
         stored += [file] if colon else []
-    wanted = list(dict.fromkeys(stored))
+    return list(dict.fromkeys(stored))
+
+
+def _complain_of_files(path: Path, info: RunInfo, named: Sequence[str]) -> None:
+    """Raise RequestError unless `named` are the users' files that the run would load."""
+    wanted = files_of(info.request, info.suite) if info.request else []
     if set(named) == set(wanted):
         return
     if more := sorted(set(named) - set(wanted)):
@@ -177,7 +192,7 @@ def _complain_if_changed(
     raise RequestError(f"{path}: cannot be resumed here: {what}; start a new run")
 
 
-def _judge_published(finished: Finished) -> Finished:
+def judge_published(finished: Finished) -> Finished:
     """Set a bad exit status if a figure of a published network differs from the paper's."""
     info = finished.info
     if not info.suite.published or finished.exit_status != Exit.GOOD:

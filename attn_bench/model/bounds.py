@@ -13,6 +13,7 @@ from annotated_types import Ge, Gt, Le, MaxLen
 Sessions = Annotated[int, Ge(1), Le(100)]
 Threads = Annotated[int, Ge(1), Le(1024)]
 Seconds = Annotated[float, Gt(0), Le(1e7)]
+Lease = Annotated[float, Ge(0.1), Le(1e6)]  # in seconds
 # A half-width of an interval as a share of the value.
 Precision = Annotated[float, Gt(0), Le(1)]
 LEAST_MEMORY_GIB = 0.25  # of a worker; in less, torch alone does not fit

@@ -113,6 +113,11 @@ def software_hash_of(environment: Environment) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
 
 
+def device_in_words(seen: Environment) -> str:
+    """The name of the GPU, or of the CPU."""
+    return str(seen.device_facts.get("gpu") or seen.cpu or seen.machine or seen.device)
+
+
 @dataclass(frozen=True)
 class Difference:
     """A condition of two runs that differs, and without which their times cannot be compared.

@@ -1,0 +1,45 @@
+"""`merge`: one table of what a fleet measured."""
+
+from __future__ import annotations
+
+import click
+
+from attn_bench.model import units
+from attn_bench.model.status import Exit
+from attn_bench.view.console import plain
+
+
+@click.command()
+@click.argument("store")
+@click.option(
+    "--out",
+    metavar="FILE",
+    help="The table, as .parquet, .csv or .md; by default fleet.parquet in this folder.",
+)
+@click.option(
+    "--allow-partial", is_flag=True, help="Write the table although shards or cases are missing."
+)
+def command(store: str, out: str | None, allow_partial: bool) -> int:
+    """Write one table of all shards of a fleet, with the device and the host of each row.
+
+    STORE is as for `work`; if it has several plans, STORE/PLAN. Shards of other code or settings
+    are refused. The status is 3 if a shard or a case is missing, unless --allow-partial.
+    """
+    from attn_bench.jobs.fleet.merge import merge
+
+    merged = merge(store, out, allow_partial=allow_partial)
+    for shard in merged.unfinished:
+        amount = f"{shard.done} of {shard.total} cases"
+        plain.line(f"missing: shard {shard.name}, {shard.device} on {shard.host}: {amount}")
+    for word in merged.missing:
+        plain.line(f"missing: no device has {word!r} in its name")
+    for device, host, case, reason in merged.faults:
+        plain.line(f"without figures: {case} on {device} ({host}): {reason}")
+    if merged.file is None:
+        hint = "; --allow-partial writes the others" if merged.done else ""
+        plain.error(f"the fleet is not complete{hint}")
+        return Exit.NOT_MEASURED
+    shards, rows = units.number(len(merged.done), "shard"), units.number(merged.rows, "row")
+    plain.line(f"written: {merged.file} ({shards}, {rows})")
+    is_partial = merged.lacks_shards or merged.faults
+    return Exit.NOT_MEASURED if is_partial and not allow_partial else Exit.GOOD

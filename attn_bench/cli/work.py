@@ -1,0 +1,91 @@
+"""`work`: measure this host's part of a fleet."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from attn_bench.cli.options import (
+    FiniteRange,
+    Offer,
+    measuring_options,
+    request_of,
+    typed_options,
+)
+from attn_bench.model.errors import RequestError
+from attn_bench.model.fleet import LEASE_S, Per
+from attn_bench.view.console import plain
+
+if TYPE_CHECKING:
+    from attn_bench.jobs.fleet.work import Done
+
+# A run of a fleet has its place in the store, and always waits for the host.
+WITHOUT = ("out", "wait")
+OF_A_STORED_PLAN = {"store", "modules_from"}
+
+
+@click.command()
+@click.argument("store")
+@measuring_options("work", WITHOUT)
+@click.option(
+    "--per",
+    type=Offer(get_args(Per)),
+    default="device",
+    help="Of a new plan: measure each kind of device once, or each host.",
+)
+@click.option(
+    "--lease",
+    metavar="SECONDS",
+    type=FiniteRange(0.1, 1e6),
+    default=LEASE_S,
+    help=f"Of a new plan: a silent host loses its shard after this time; {LEASE_S:g}.",
+)
+@click.option(
+    "--expect",
+    metavar="WORD,…",
+    help="Of a new plan: words in the names of the devices that `merge` should find.",
+)
+@click.pass_context
+def command(
+    context: click.Context,
+    /,
+    store: str,
+    per: Per,
+    lease: float,
+    expect: str | None,
+    **options: Any,
+) -> int:
+    """Measure this host's part of a fleet, and end when nothing is left for it.
+
+    STORE is a folder that the hosts share, or a URL: s3://bucket/fleet. With --suite, it gets a
+    plan, unless it has the same one. Without, all plans of STORE are worked on. The command can be
+    repeated and killed at any time.
+    """
+    from attn_bench.jobs.fleet.plans import PlanRequest
+    from attn_bench.jobs.fleet.work import WorkRequest, work
+    from attn_bench.view.console.progress import LiveProgress
+
+    plan = None
+    if options["suite"] is not None:
+        devices = tuple(filter(None, (word.strip() for word in (expect or "").split(","))))
+        plan = PlanRequest(request_of(options), per, devices, lease)
+    elif wrong := sorted(typed_options(context) - OF_A_STORED_PLAN):
+        option = wrong[0].replace("_", "-")
+        raise RequestError(f"--{option} needs --suite: a stored plan has its settings")
+    with closing(LiveProgress()) as progress:
+        return work(WorkRequest(store, plan, tuple(options["modules_from"])), progress, _show)
+
+
+def _show(done: Done) -> None:
+    """One line for a shard, and what went wrong in it."""
+    if done.finished is None:
+        plain.line(f"{done.place.name}: shard {done.shard} is measured already")
+        return
+    rows = done.finished.rows
+    ok = sum(row.status == "ok" for row in rows)
+    state = done.finished.info.state
+    plain.line(f"{done.place.name}: shard {done.shard} {state}: {ok} of {len(rows)} cases are ok")
+    if done.finished.trouble:
+        plain.error(done.finished.trouble)

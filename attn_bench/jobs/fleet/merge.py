@@ -1,0 +1,87 @@
+"""The job of `merge`: one table of all shards of a plan, one shard after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from attn_bench.model.errors import RequestError, nearest
+from attn_bench.model.fleet import Shard
+from attn_bench.model.status import FAULTS
+from attn_bench.store.files import naming, write_atomically
+from attn_bench.store.fleet import (
+    DoneShard,
+    Watcher,
+    find_missing,
+    open_plan,
+    read_done,
+    read_plan,
+)
+from attn_bench.store.fleet_tables import FORMATS
+
+DEFAULT = "fleet.parquet"
+
+
+@dataclass
+class Merged:
+    """What a merge found, and the file that it wrote; None if the fleet is not complete.
+
+    missing: expected devices without a shard.
+    faults: the device, the host, the case and the reason of each case without figures.
+    """
+
+    done: list[Shard] = field(default_factory=list)
+    unfinished: list[Shard] = field(default_factory=list)
+    missing: tuple[str, ...] = ()
+    faults: list[tuple[str, str, str, str]] = field(default_factory=list)
+    rows: int = 0
+    file: Path | None = None
+
+    @property
+    def lacks_shards(self) -> bool:
+        return bool(self.unfinished or self.missing or not self.done)
+
+
+def merge(store: str, out: str | None, *, allow_partial: bool) -> Merged:
+    """Write the table of a plan to `out`, or to fleet.parquet in the current folder.
+
+    Its rows have the columns device_name, fingerprint and host before those of a run.
+    allow_partial: write it although shards are missing.
+    Raises RequestError for mixed code or settings, and for a file that cannot be written.
+    """
+    place = open_plan(store)
+    plan = read_plan(place)
+    file = Path(out or DEFAULT)
+    write = FORMATS.get(file.suffix)
+    if write is None:
+        hint = nearest(file.suffix, FORMATS)
+        raise RequestError(f"--out {file}: its name must end in .parquet, .csv or .md{hint}")
+    shards = Watcher(place, plan).look_closely()
+    found = Merged(
+        unfinished=[shard for shard, _ in shards if shard.state != "done"],
+        missing=find_missing(plan, [shard for shard, _ in shards]),
+        done=[shard for shard, _ in shards if shard.state == "done"],
+    )
+    if found.lacks_shards and not (allow_partial and found.done):
+        return found
+
+    def content(stream: IO[bytes]) -> None:
+        write(stream, _count(read_done(place, plan, shards), found))
+
+    with naming(file):
+        write_atomically(file, content)
+    found.file = file
+    return found
+
+
+def _count(shards: Iterator[DoneShard], found: Merged) -> Iterator[DoneShard]:
+    """The shards, whose rows are counted as they pass."""
+    for one in shards:
+        found.rows += len(one.rows)
+        for row in one.rows:
+            if row.status in FAULTS:
+                names = (one.shard.device, one.shard.host, row.case_id)
+                found.faults.append((*names, f"{row.status}: {row.error}"))
+        yield one

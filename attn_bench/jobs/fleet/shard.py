@@ -1,0 +1,100 @@
+"""Measures a shard that is claimed, from its beginning or from what an earlier owner left."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from attn_bench.engine.coordinator import Progressed
+from attn_bench.engine.progress import Progress
+from attn_bench.engine.run import Begun, Finished, Prepared, begin, measure, prepare, save
+from attn_bench.engine.session import OpenSession, own_folder
+from attn_bench.jobs.fleet.keeper import Keeper
+from attn_bench.jobs.run import judge_published, prepare_again
+from attn_bench.model.errors import AttnBenchError, RequestError
+from attn_bench.model.fleet import FleetPlan
+from attn_bench.store import info as run_json
+from attn_bench.store.claims import Claim, LostClaim
+from attn_bench.store.places import Place
+from attn_bench.store.runs import RunFolder
+from attn_bench.store.shards import BEGUN, FINISHED, adopt, name_run, take_over
+
+
+def measure_shard(
+    session: OpenSession, place: Place, plan: FleetPlan, claim: Claim, progress: Progress
+) -> Finished | None:
+    """Measure the shard of a claim, and upload it; None if it was measured already.
+
+    However this ends, the shard is done, or its claim is released or lost. Raises LostClaim.
+    """
+    try:
+        if adopt(place, claim):
+            return None
+        with own_folder() as folder, Keeper(claim, progress, plan.lease_s) as keeper:
+            finished = _measure(session, place, plan, claim, keeper, Path(folder))
+    except BaseException:
+        with suppress(AttnBenchError):
+            claim.release()
+        raise
+    if finished.info.state != "finished":
+        claim.release()
+    return finished
+
+
+def _measure(
+    session: OpenSession,
+    place: Place,
+    plan: FleetPlan,
+    claim: Claim,
+    keeper: Keeper,
+    folder: Path,
+) -> Finished:
+    prepared, before, begun = _take_up(session, place, plan, claim, folder) or _start(
+        session, plan, claim, keeper, folder
+    )
+    path = begun.folder.path
+    keeper.cases = len(prepared.plan.cases)
+    keeper.follow(path)
+    content = (path / run_json.FILE).read_bytes()
+    keeper.persist(lambda: claim.put(BEGUN, content))
+    finished = judge_published(save(measure(prepared, begun.folder, keeper, before), begun))
+    if keeper.is_lost:
+        raise LostClaim(finished.trouble or "")
+    keeper.persist(keeper.upload)
+    if finished.info.state == "finished":
+        keeper.persist(keeper.beat_done)
+        for name in FINISHED:
+            content = (path / name).read_bytes()
+            keeper.persist(lambda name=name, content=content: claim.put(name, content))  # type: ignore[misc]
+    return finished
+
+
+def _take_up(
+    session: OpenSession, place: Place, plan: FleetPlan, claim: Claim, folder: Path
+) -> tuple[Prepared, Progressed, Begun] | None:
+    """The run of an earlier owner; None if there is none that this host can resume."""
+    left = take_over(place, plan, claim, folder)
+    if left is None:
+        return None
+    path, info = left
+    try:
+        prepared, before = prepare_again(session, path, info)
+    except RequestError:  # another version of the software: begin anew
+        return None
+    return prepared, before, Begun(RunFolder(path), info)
+
+
+def _start(
+    session: OpenSession, plan: FleetPlan, claim: Claim, keeper: Keeper, folder: Path
+) -> tuple[Prepared, None, Begun]:
+    """A new run."""
+    started = datetime.now(UTC)
+    prepared = prepare(session, plan.request, suite=plan.suite)
+    path = folder / "new" / name_run(plan, claim.shard, started.isoformat())
+    request = replace(plan.request, out=str(path))
+    begun = begin(prepared, request, started, keeper)
+    info = replace(begun.info, request=plan.request)
+    begun.folder.write_info(info)
+    return prepared, None, replace(begun, info=info)

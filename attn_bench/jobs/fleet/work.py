@@ -1,0 +1,127 @@
+"""The job of `work`: measure, on this host, the shards of a store that belong to its device."""
+
+from __future__ import annotations
+
+import platform
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from attn_bench.engine.progress import Progress
+from attn_bench.engine.run import Finished, environment_of
+from attn_bench.engine.session import OpenSession, open_session
+from attn_bench.jobs.fleet.plans import (
+    PlanRequest,
+    complain_of_code,
+    complain_of_plan,
+    make_plan,
+    name_shard,
+)
+from attn_bench.jobs.fleet.shard import measure_shard
+from attn_bench.jobs.run import files_of
+from attn_bench.model.environment import device_in_words
+from attn_bench.model.errors import RequestError
+from attn_bench.model.fleet import BEATS, FleetPlan
+from attn_bench.model.status import Exit
+from attn_bench.store.claims import LostClaim, Observer, claim
+from attn_bench.store.fleet import list_plans, read_plan
+from attn_bench.store.places import Place, open_place
+
+
+@dataclass(frozen=True)
+class WorkRequest:
+    """The work of a host.
+
+    plan: to make and to work on; None works on all plans of the store.
+    modules_from: the users' files that a stored plan may load.
+    """
+
+    store: str
+    plan: PlanRequest | None = None
+    modules_from: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a shard on this host.
+
+    finished: None if another host has measured it.
+    """
+
+    place: Place
+    shard: str
+    finished: Finished | None = None
+
+
+def work(request: WorkRequest, progress: Progress, tell: Callable[[Done], None]) -> Exit:
+    """Work until nothing is left that this host can do. Raises RequestError.
+
+    tell: is called after each shard.
+    """
+    store = open_place(request.store)
+    if request.plan is not None:
+        store.probe()
+        plans = [make_plan(store, request.plan, progress)]
+        named = files_of(plans[0][1].request, plans[0][1].suite)  # as the user gave them
+    else:
+        named = [*request.modules_from]
+        plans = [(place, read_plan(place)) for place in list_plans(request.store)]
+        if not plans:
+            raise RequestError(f"{store.name}: has no plan: --suite NAME makes one")
+        store.probe()
+    for place, plan in plans:
+        complain_of_plan(place, plan, named)
+    worst = Exit.GOOD
+    for place, plan in plans:
+        done = _Host(place, plan, progress).work()
+        tell(done)
+        status = done.finished.exit_status if done.finished else Exit.GOOD
+        if status == Exit.INTERRUPTED:
+            return Exit.INTERRUPTED
+        worst = max(worst, Exit.NOT_MEASURED if status == Exit.NOT_MEASURED else Exit.GOOD)
+    return worst
+
+
+class _Host:
+    """This host at one plan."""
+
+    def __init__(self, place: Place, plan: FleetPlan, progress: Progress) -> None:
+        self._place, self._plan, self._progress = place, plan, progress
+        self._observer = Observer(place, plan.lease_s)
+        # It waits for the lock of the host before it starts a worker, which would disturb a run.
+        self._request = replace(plan.request, wait=True, command=("work", place.name))
+
+    def work(self) -> Done:
+        """Measure the shard of this host's device, or wait until another host has done so."""
+        shard: str | None = None
+        while shard is None or self._wait_for(shard):
+            with open_session(self._request, self._progress, times=True) as session:
+                complain_of_code(self._place, self._plan, session)
+                seen = environment_of(session.hello)
+                shard = name_shard(self._plan, seen)
+                try:
+                    finished = self._measure(session, shard, device_in_words(seen))
+                except LostClaim:
+                    continue
+                if finished is not None:
+                    return Done(self._place, shard, finished)
+        return Done(self._place, shard)
+
+    def _measure(self, session: OpenSession, shard: str, device: str) -> Finished | None:
+        """None if another host has the shard."""
+        held = claim(self._place, self._observer, shard, platform.node(), device)
+        if held is None:
+            return None
+        return measure_shard(session, self._place, self._plan, held, self._progress)
+
+    def _wait_for(self, shard: str) -> bool:
+        """Wait while another host has the shard; False if it is done."""
+        is_told = False
+        while (seen := self._observer.look(shard)).state == "held":
+            if not is_told:
+                self._progress.stage(f"waiting for the owner of {shard}", 1, "")
+                is_told = True
+            # Hosts that wait for one owner should not ask all at once.
+            time.sleep(self._plan.lease_s / BEATS * random.uniform(0.5, 1))
+        return seen.state != "done"

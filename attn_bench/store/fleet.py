@@ -1,0 +1,223 @@
+"""A fleet as its store holds it: plan.json, and a shard for each device."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from attn_bench.catalog import code
+from attn_bench.model.errors import RequestError
+from attn_bench.model.fleet import FleetPlan, Shard
+from attn_bench.model.request import RunRequest, check_request
+from attn_bench.model.row import Row
+from attn_bench.model.suite import Suite
+from attn_bench.store.claims import Beat, Observer, Owner, Seen, read_beat, read_owner
+from attn_bench.store.info import RunInfo
+from attn_bench.store.places import Place, open_place
+from attn_bench.store.reading import parse_json, read_record
+from attn_bench.store.shards import read_done_run
+
+PLAN = "plan.json"
+SCHEMA = 1
+LARGEST_PLAN = 2**24  # bytes
+NAME_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class DoneShard:
+    """A shard that is measured: its run as its newest owner wrote it."""
+
+    shard: Shard
+    info: RunInfo
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The shards of one plan.
+
+    missing: the expected devices of the plan without a shard.
+    """
+
+    plan: FleetPlan
+    done: tuple[DoneShard, ...]
+    unfinished: tuple[Shard, ...]
+    missing: tuple[str, ...]
+
+
+# --- plans ------------------------------------------------------------------------------------
+
+
+def create_plan(store: Place, plan: FleetPlan) -> tuple[Place, FleetPlan]:
+    """The folder of a plan, which is written unless it exists, and the plan in it."""
+    place = store.at(name_plan(plan))
+    content = json.dumps({"schema": SCHEMA, **asdict(plan)}, indent=2, ensure_ascii=False)
+    if place.create(PLAN, content.encode(errors="backslashreplace")):
+        return place, plan
+    stored = read_plan(place)
+    if name_plan(stored) != name_plan(plan):
+        raise RequestError(f"{place.name}/{PLAN}: its content is not that of its name; remove it")
+    return place, stored
+
+
+def name_plan(plan: FleetPlan) -> str:
+    """The name of a plan's folder; the same suite, settings and code have the same name."""
+    facts = [_same_everywhere(plan.suite), _same_everywhere(plan.request), plan.code]
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return f"{plan.suite.name}-{digest[:NAME_DIGITS]}"
+
+
+def _same_everywhere(value: Suite | RunRequest) -> dict[str, Any]:
+    """What does not depend on the host: the paths of the suite's file do."""
+    left_out = ("source",) if isinstance(value, Suite) else ("suite", "command", "out", "wait")
+    return {name: each for name, each in asdict(value).items() if name not in left_out}
+
+
+def read_plan(place: Place) -> FleetPlan:
+    """The plan in its folder. Raises RequestError if it is missing or damaged."""
+    content = place.get(PLAN, LARGEST_PLAN)
+    name = f"{place.name}/{PLAN}"
+    if content is None:
+        raise RequestError(f"{name}: is missing")
+    try:
+        raw = parse_json(content)
+        if not isinstance(raw, dict) or raw.pop("schema", None) != SCHEMA:
+            raise RequestError("this version reads schema 1 only")
+        plan = read_record(raw, FleetPlan, whole=True)
+        check_request(plan.request)
+        if "/" in plan.suite.name:
+            raise RequestError(f"suite.name is {plan.suite.name!r}, and must be a file's name")
+    except RequestError as error:
+        raise RequestError(f"{name}: {error}") from None
+    return replace(plan, request=replace(plan.request, command=(), out=None, wait=False))
+
+
+def list_plans(store: str) -> list[Place]:
+    """The folders of all plans: STORE is one itself, or has them."""
+    place = open_place(store)
+    if place.get(PLAN, LARGEST_PLAN) is not None:
+        return [place]
+    folders = [place.at(name) for name in place.list_folders()]
+    return [folder for folder in folders if folder.get(PLAN, LARGEST_PLAN) is not None]
+
+
+def open_plan(store: str) -> Place:
+    """The folder of the only plan of STORE. Raises RequestError if it has none or several."""
+    found = list_plans(store)
+    if not found:
+        raise RequestError(f"{open_place(store).name}: has no plan: `work` with --suite makes one")
+    if len(found) > 1:
+        names = ", ".join(place.name for place in found)
+        raise RequestError(f"{open_place(store).name}: has several plans; name one: {names}")
+    return found[0]
+
+
+# --- shards -----------------------------------------------------------------------------------
+
+
+class Watcher:
+    """Looks at all shards of a plan again and again."""
+
+    def __init__(
+        self, place: Place, plan: FleetPlan, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._place = place
+        self._observer = Observer(place, plan.lease_s, clock)
+        self._owners: dict[tuple[str, int], Owner] = {}
+        self._last_beats: dict[tuple[str, int], Beat] = {}  # of what is done
+
+    def look(self) -> tuple[Shard, ...]:
+        """Every shard that was ever claimed, by name. A silent owner's is `lost` after a lease."""
+        return tuple(shard for shard, _ in self.look_closely())
+
+    def look_closely(self) -> list[tuple[Shard, int]]:
+        """The shards, with the epoch of each."""
+        seen = sorted(self._observer.look_at_all().items())
+        return [(self._describe(name, one), one.epoch) for name, one in seen if one.epoch]
+
+    def _describe(self, name: str, seen: Seen) -> Shard:
+        at = (name, seen.epoch)
+        if at not in self._owners:
+            self._owners[at] = read_owner(self._place, *at)
+        beat = seen.beat or Beat()
+        if seen.state == "done":
+            if at not in self._last_beats:
+                self._last_beats[at] = read_beat(self._place, *at) or beat
+            beat = self._last_beats[at]
+        owner = self._owners[at]
+        return Shard(
+            name,
+            owner.device,
+            owner.host,
+            seen.state,
+            beat.done,
+            beat.total,
+            beat.doing,
+            seen.age_s,
+            beat.left_s,
+        )
+
+
+def read_fleet(store: str) -> Fleet:
+    """The fleet of STORE, or of STORE/<plan> if the store has several plans.
+
+    Raises RequestError if a file is damaged, if the shards differ in code or settings, or if
+    several plans could be meant. A first look sees no owner as lost.
+    """
+    place = open_plan(store)
+    plan = read_plan(place)
+    shards = Watcher(place, plan).look_closely()
+    unfinished = tuple(shard for shard, _ in shards if shard.state != "done")
+    missing = find_missing(plan, [shard for shard, _ in shards])
+    return Fleet(plan, tuple(read_done(place, plan, shards)), unfinished, missing)
+
+
+def find_missing(plan: FleetPlan, shards: list[Shard]) -> tuple[str, ...]:
+    """The expected devices without a shard."""
+    there = [shard.device.lower() for shard in shards]
+    return tuple(word for word in plan.devices if not any(word.lower() in one for one in there))
+
+
+def read_done(
+    place: Place, plan: FleetPlan, shards: list[tuple[Shard, int]]
+) -> Iterator[DoneShard]:
+    """The shards that are done, one after the other.
+
+    Raises RequestError if one is damaged, or was measured with other code or settings.
+    """
+    for shard, epoch in shards:
+        if shard.state == "done":
+            stored = read_done_run(place, shard.name, epoch)
+            _complain_if_mixed(place, plan, shard, stored.info)
+            yield DoneShard(shard, stored.info, tuple(stored.rows))
+
+
+def _complain_if_mixed(place: Place, plan: FleetPlan, shard: Shard, info: RunInfo) -> None:
+    """Raise RequestError if a run has other code or settings than the plan."""
+    where = f"{place.name}: the shard {shard.name} ({shard.host})"
+    known = {name: info.sources[name] for name in plan.sources if name in info.sources}
+    changed = code.first_difference(plan.sources, known)
+    if changed is not None:
+        raise RequestError(
+            f"{where} measured another version of {code.shown(changed)}: "
+            f"{known.get(changed, 'none')}, and the plan has {plan.sources[changed]}"
+        )
+    pairs: tuple[tuple[Any, Any], ...] = ((plan.suite, info.suite), (plan.request, info.request))
+    for wanted, found in pairs:
+        then = _same_everywhere(wanted)
+        now = _same_everywhere(found) if found is not None else {}
+        for name, value in then.items():
+            if now.get(name) != value:
+                raise RequestError(
+                    f"{where} was measured with {name} {_shown(now.get(name))}, and the plan has "
+                    f"{_shown(value)}"
+                )
+
+
+def _shown(value: Mapping[str, Any] | Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:60]}…"

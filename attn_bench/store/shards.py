@@ -1,0 +1,108 @@
+"""What an owner keeps of its run below its epoch, and what the next owner takes over.
+
+begun.json is the run's run.json as it began. The journal lies in parts, since an object cannot
+grow. run.json comes last: it marks the shard as done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from attn_bench.model.errors import RequestError
+from attn_bench.model.fleet import FleetPlan
+from attn_bench.store import info as run_json
+from attn_bench.store import runs
+from attn_bench.store.claims import DONE, SHARDS, Claim
+from attn_bench.store.dataset import TABLE
+from attn_bench.store.info import RunInfo
+from attn_bench.store.places import Place
+from attn_bench.store.runs import JOURNAL, SAMPLES, StoredRun
+
+BEGUN = "begun.json"
+FINISHED = (SAMPLES, TABLE, DONE)  # in the order in which they are written
+
+
+def journal_part(number: int) -> str:
+    """The name of a part of a journal, from 1."""
+    return f"journal-{number:06d}.jsonl"
+
+
+def name_run(plan: FleetPlan, shard: str, start: str | None) -> str:
+    """The name of a shard's run, which its rows carry."""
+    began = datetime.fromisoformat(start) if start else datetime.now(UTC)
+    return f"{began:%Y%m%dT%H%M%SZ}-{plan.suite.name}-{shard}"
+
+
+def read_done_run(place: Place, shard: str, epoch: int) -> StoredRun:
+    """The run of a shard that is done. Raises RequestError if it is damaged."""
+    key = _folder(shard, epoch)
+    with TemporaryDirectory(prefix="attn-bench-shard-") as folder:
+        try:
+            for name in (TABLE, DONE):
+                content = place.get(f"{key}/{name}")
+                if content is None:
+                    raise RequestError(f"{folder}/{name}: is missing")
+                Path(folder, name).write_bytes(content)
+            return runs.load(Path(folder))
+        except RequestError as error:
+            raise RequestError(str(error).replace(folder, f"{place.name}/{key}")) from None
+
+
+def adopt(place: Place, claim: Claim) -> bool:
+    """Finish a shard that an earlier owner finished late, with that owner's files."""
+    names = _names_below(place, claim)
+    for epoch in range(claim.epoch - 1, 0, -1):
+        if f"{epoch:06d}/{DONE}" in names:
+            for name in FINISHED:
+                content = place.get(f"{_folder(claim.shard, epoch)}/{name}")
+                if content is not None:
+                    claim.put(name, content)
+            return True
+    return False
+
+
+def take_over(
+    place: Place, plan: FleetPlan, claim: Claim, folder: Path
+) -> tuple[Path, RunInfo] | None:
+    """The run folder, inside `folder`, of what the last owner that had begun left.
+
+    None if nobody had begun, or if it is damaged.
+    """
+    names = _names_below(place, claim)
+    for epoch in range(claim.epoch - 1, 0, -1):
+        if f"{epoch:06d}/{BEGUN}" in names:
+            try:
+                return _restore(place, plan, claim.shard, epoch, folder)
+            except (RequestError, ValueError):
+                return None
+    return None
+
+
+def _restore(
+    place: Place, plan: FleetPlan, shard: str, epoch: int, folder: Path
+) -> tuple[Path, RunInfo]:
+    key = _folder(shard, epoch)
+    aside = folder / "begun"
+    aside.mkdir()
+    (aside / run_json.FILE).write_bytes(place.get(f"{key}/{BEGUN}") or b"")
+    info = replace(run_json.read(aside), suite=plan.suite, request=plan.request)
+    path = aside.rename(folder / name_run(plan, shard, info.start))
+    run_json.write(path, info)
+    with (path / JOURNAL).open("wb") as journal:
+        number = 1
+        while (part := place.get(f"{key}/{journal_part(number)}")) is not None:
+            journal.write(part)
+            number += 1
+    return path, info
+
+
+def _names_below(place: Place, claim: Claim) -> set[str]:
+    prefix = f"{SHARDS}/{claim.shard}"
+    return {key.removeprefix(f"{prefix}/") for key in place.find(prefix)}
+
+
+def _folder(shard: str, epoch: int) -> str:
+    return f"{SHARDS}/{shard}/{epoch:06d}"

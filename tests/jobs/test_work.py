@@ -1,0 +1,367 @@
+"""`work` and `merge`: claims, takeovers, late owners, and one table of what hosts measured."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from inside import RealFacts, inside, steady
+
+from attn_bench.model.case import Case
+from attn_bench.model.protocol import Message, RunBlock
+from attn_bench.model.row import COLUMNS
+from attn_bench.model.status import Exit
+from attn_bench.store.claims import Claim, Observer, claim
+from attn_bench.store.fleet import list_plans, read_fleet
+from attn_bench.store.fleet_tables import DEVICE_COLUMNS
+from attn_bench.store.frames import as_records
+from attn_bench.store.places import Place
+from attn_bench.store.runs import load
+
+SUITE = """
+title = "two modules"
+budget = 1
+sessions = 2
+[[grid]]
+module = ["se", "ge_theta_minus"]
+[shapes]
+batch = 1
+stages = [[8, 4, 4]]
+"""
+LEASE_S = 0.4
+WORK = ("work", "store", "--suite", "suite.toml", "--device", "cpu", "--lease", str(LEASE_S))
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Path:
+    """A folder with a suite; its hosts share the folder `store`."""
+    (tmp_path / "suite.toml").write_text(SUITE)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def measured_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store whose only shard is done."""
+    folder = tmp_path_factory.mktemp("fleet")
+    (folder / "suite.toml").write_text(SUITE)
+    done = inside(*WORK, cwd=folder)
+    assert (done.returncode, "3 of 3 cases are ok" in done.stdout) == (Exit.GOOD, True), done
+    return folder / "store"
+
+
+@pytest.fixture
+def measured(measured_store: Path, host: Path) -> Path:
+    """A copy of that store in the folder of a host."""
+    shutil.copytree(measured_store, host / "store")
+    return host
+
+
+def plan_of(host: Path) -> Place:
+    (place,) = list_plans(str(host / "store"))
+    return place
+
+
+def claims_of(place: Place) -> list[str]:
+    return [key.rpartition("/")[2] for key in place.find("shards") if "/claims/" in key]
+
+
+def shard_of(host: Path) -> Path:
+    (shard,) = host.glob("store/*/shards/*")
+    return shard
+
+
+def journal_of(host: Path, epoch: str) -> str:
+    return "".join(
+        part.read_text() for part in sorted((shard_of(host) / epoch).glob("journal-*.jsonl"))
+    )
+
+
+def test_what_is_done_is_not_measured_again(measured: Path) -> None:
+    """A host that comes later finds the shard done, times nothing, and ends well."""
+    script = RealFacts(steady)
+    done = inside("work", "store", cwd=measured, script=script)
+    assert (done.returncode, "is measured already" in done.stdout) == (Exit.GOOD, True), done
+    assert script.asked_for(RunBlock) == []
+    assert claims_of(plan_of(measured)) == ["000001.json"]
+
+
+def test_a_shard_holds_what_its_owner_measured(measured: Path) -> None:
+    """No path of the host is in it, and its last beat says that all cases are done."""
+    fleet = read_fleet(str(measured / "store"))
+    (one,) = fleet.done
+    assert (one.shard.state, one.shard.done, one.shard.total) == ("done", 3, 3)
+    assert (len(one.rows), one.info.state, fleet.unfinished) == (3, "finished", ())
+    assert one.info.request == fleet.plan.request
+    text = (shard_of(measured) / "000001" / "run.json").read_text()
+    assert str(measured.parent.parent) not in text
+    assert "attn-bench-exports" not in text
+
+
+def test_a_lost_owner_is_followed_by_another_who_goes_on(
+    host: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the lease the next host claims a new epoch, and keeps every block of the first."""
+
+    def until_killed(case: Case, session: int, round_: int) -> float | BaseException:
+        return KeyboardInterrupt() if round_ == 5 else steady(case, session, round_)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Claim, "release", lambda self: None)  # it is killed
+        killed = inside(*WORK, cwd=host, script=RealFacts(until_killed))
+    assert killed.returncode == Exit.INTERRUPTED
+    first = journal_of(host, "000001")
+    began = time.monotonic()
+    done = inside("work", "store", cwd=host)
+    assert (done.returncode, "3 of 3 cases are ok" in done.stdout) == (Exit.GOOD, True), done
+    assert time.monotonic() - began >= LEASE_S
+    assert claims_of(plan_of(host)) == ["000001.json", "000002.json"]
+    assert journal_of(host, "000002").startswith(first)
+    assert '"block"' in first
+
+
+def test_an_interrupted_owner_gives_its_shard_back(host: Path) -> None:
+    """After Ctrl-C the next host goes on without waiting for a lease."""
+
+    def until_interrupted(case: Case, session: int, round_: int) -> float | BaseException:
+        return KeyboardInterrupt() if round_ == 5 else steady(case, session, round_)
+
+    words = (*WORK[:-1], "1000")
+    assert inside(*words, cwd=host, script=RealFacts(until_interrupted)).returncode == 130
+    assert [s.state for s in read_fleet(str(host / "store")).unfinished] == ["free"]
+    assert inside("work", "store", cwd=host).returncode == Exit.GOOD
+    assert len(read_fleet(str(host / "store")).done) == 1
+
+
+def test_a_late_owner_stops_and_its_writes_are_not_read(host: Path) -> None:
+    """An owner whose shard was taken over finds out at its next beat, and becomes a standby."""
+    thieves: list[Claim] = []
+
+    def steal(message: Message) -> None:
+        if isinstance(message, RunBlock) and message.place == 3 and not thieves:
+            place = plan_of(host)
+            late = Observer(place, 0)  # a lease of nothing: its owner counts as lost
+            stolen = claim(place, late, shard_of(host).name, "thief", "stolen device")
+            assert stolen is not None
+            thieves.append(stolen)
+            time.sleep(LEASE_S / 2)
+
+    done = inside(*WORK, cwd=host, script=RealFacts(steady, instead=steal))
+    assert (done.returncode, "waiting for the owner" in done.stderr) == (Exit.GOOD, True), done
+    place = plan_of(host)
+    assert claims_of(place) == ["000001.json", "000002.json", "000003.json"]
+    names = {key.split("/", 2)[2] for key in place.find("shards")}
+    assert {"000003/run.json"} == {name for name in names if name.endswith("run.json")}
+    (one,) = read_fleet(str(host / "store")).done
+    assert one.shard.host != "thief"
+
+
+def test_what_a_late_owner_finished_is_adopted(measured: Path) -> None:
+    """An owner who finished before it saw the newer claim has measured enough for both."""
+    shard = shard_of(measured)
+    (shard / "claims" / "000002.json").write_text("{}")
+    (shard / "000002").mkdir()
+    (shard / "000002" / "released").write_text("released")
+    script = RealFacts(steady)
+    done = inside("work", "store", cwd=measured, script=script)
+    assert (done.returncode, script.asked_for(RunBlock)) == (Exit.GOOD, [])
+    (one,) = read_fleet(str(measured / "store")).done
+    assert (len(one.rows), len(claims_of(plan_of(measured)))) == (3, 3)
+
+
+def test_other_code_than_the_plans_is_refused(measured: Path) -> None:
+    """One line names the built-in modules with both digests; nothing is claimed."""
+    file = next(measured.glob("store/*/plan.json"))
+    plan = json.loads(file.read_text())
+    plan["sources"]["attn_bench.modules"] = "0123456789abcdef"
+    file.write_text(json.dumps(plan))
+    done = inside("work", "store", cwd=measured)
+    assert done.returncode == Exit.BAD_REQUEST
+    assert "the built-in modules of this host" in done.stderr
+    assert "0123456789abcdef" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "complaint"),
+    [
+        ("lease_s", 1e-9, "lease_s must be"),
+        ("schema", 2, "this version reads schema 1 only"),
+        ("version", "9.9", "attn-bench 9.9 made this plan"),
+        ("name", "../../escaped", "suite.name is '../../escaped', and must be a file's name"),
+        ("threads", 10**6, "threads"),
+    ],
+)
+def test_a_damaged_plan_is_refused(key: str, value: object, complaint: str, measured: Path) -> None:
+    """One line names the place in plan.json and the rule; nothing is measured."""
+    file = next(measured.glob("store/*/plan.json"))
+    plan = json.loads(file.read_text())
+    inside_of = {"name": plan["suite"], "threads": plan["request"]}.get(key, plan)
+    inside_of[key] = value
+    file.write_text(json.dumps(plan))
+    done = inside("work", "store", cwd=measured)
+    assert (done.returncode, complaint in done.stderr) == (Exit.BAD_REQUEST, True), done.stderr
+
+
+def test_a_plan_must_be_that_of_its_name(measured: Path) -> None:
+    """Who asks for the same suite finds a plan that was changed in the store."""
+    file = next(measured.glob("store/*/plan.json"))
+    plan = json.loads(file.read_text())
+    plan["request"]["budget_s"] = 1000.0
+    file.write_text(json.dumps(plan))
+    done = inside(*WORK, cwd=measured)
+    assert (done.returncode, "not that of its name" in done.stderr) == (2, True), done.stderr
+
+
+def test_a_stored_plan_starts_no_code_by_itself(measured: Path) -> None:
+    """A plan that loads a user's file is refused unless the file is named again."""
+    file = next(measured.glob("store/*/plan.json"))
+    plan = json.loads(file.read_text())
+    plan["request"]["modules_from"] = ["theirs.py"]
+    file.write_text(json.dumps(plan))
+    done = inside("work", "store", cwd=measured)
+    assert (done.returncode, "--modules-from theirs.py" in done.stderr) == (2, True), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("work", "empty"), "has no plan: --suite NAME makes one"),
+        (("work", "store", "--budget", "3"), "--budget needs --suite"),
+        (("work", "http://host/store"), "cannot create an object exclusively"),
+        (("work", "s4://user:secret@bucket"), "s4://bucket"),
+        (("merge", "empty"), "has no plan"),
+        (("merge", "store", "--out", "table.parq"), "did you mean '.parquet'?"),
+    ],
+)
+def test_a_wrong_request_gets_one_line(
+    words: tuple[str, ...], complaint: str, measured: Path
+) -> None:
+    """It names what is wrong; a password in a URL is not shown."""
+    done = inside(*words, cwd=measured)
+    assert done.returncode == Exit.BAD_REQUEST, done
+    (line,) = done.stderr.splitlines()
+    assert complaint in line
+    assert "secret" not in line
+
+
+# --- merge ------------------------------------------------------------------------------------
+
+
+def add_shard(host: Path, name: str, *, is_done: bool = True) -> Path:
+    """A shard of another host: that of the first, or a claim of it alone."""
+    shard = shard_of(host)
+    other = shard.with_name(name)
+    if is_done:
+        shutil.copytree(shard, other)
+    else:
+        shutil.copytree(shard / "claims", other / "claims")
+    owner = json.loads((other / "claims" / "000001.json").read_text())
+    changed = {**owner, "host": f"host-of-{name}", "device": f"CPU {name}"}
+    (other / "claims" / "000001.json").write_text(json.dumps(changed))
+    return other
+
+
+def test_merged_shards_are_one_table_with_the_device_and_the_host(measured: Path) -> None:
+    """Parquet has a row group for each shard; CSV and Markdown have the same rows."""
+    add_shard(measured, "bbb")
+    for file in ("all.parquet", "all.csv", "all.md"):
+        done = inside("merge", "store", "--out", file, cwd=measured)
+        assert (done.returncode, f"written: {file} (2 shards, 6 rows)" in done.stdout) == (0, True)
+    reader = pq.ParquetFile(measured / "all.parquet")
+    assert (reader.num_row_groups, reader.metadata.num_rows) == (2, 6)
+    frame = pd.read_parquet(measured / "all.parquet")
+    assert list(frame.columns) == [*DEVICE_COLUMNS, *COLUMNS]
+    assert set(frame.host) > {"host-of-bbb"}
+    table = pd.read_csv(measured / "all.csv")
+    assert list(table.case_id) == list(frame.case_id)
+    assert list(table.ratio_hi) == pytest.approx(list(frame.ratio_hi))
+    assert len((measured / "all.md").read_text().splitlines()) == 6 + 2
+
+
+def test_the_merged_table_of_one_shard_is_the_table_of_its_run(measured: Path) -> None:
+    """Nothing but the columns of the device is added."""
+    assert inside("merge", "store", "--out", "all.parquet", cwd=measured).returncode == 0
+    merged = pd.read_parquet(measured / "all.parquet")
+    own = pd.read_parquet(shard_of(measured) / "000001" / "table.parquet")
+    assert as_records(merged[list(COLUMNS)]) == as_records(own)
+
+
+def test_a_missing_shard_is_named_and_must_be_allowed(measured: Path) -> None:
+    """Without --allow-partial no table is written, and the status is 3."""
+    add_shard(measured, "ccc", is_done=False)
+    file = next(measured.glob("store/*/plan.json"))
+    file.write_text(json.dumps({**json.loads(file.read_text()), "devices": ["H100"]}))
+    done = inside("merge", "store", "--out", "all.parquet", cwd=measured)
+    assert (done.returncode, (measured / "all.parquet").exists()) == (Exit.NOT_MEASURED, False)
+    assert "missing: shard ccc, CPU ccc on host-of-ccc: 0 of 0 cases" in done.stdout
+    assert "missing: no device has 'H100' in its name" in done.stdout
+    words = ("merge", "store", "--out", "all.parquet", "--allow-partial")
+    assert inside(*words, cwd=measured).returncode == Exit.GOOD
+    assert len(pd.read_parquet(measured / "all.parquet")) == 3
+
+
+def test_a_case_without_figures_is_named(measured: Path) -> None:
+    """The table has its row; the status is 3 unless partial results are allowed."""
+    run = shard_of(measured) / "000001"
+    frame = pd.read_parquet(run / "table.parquet")
+    frame.loc[0, ["status", "error"]] = ["failed", "it broke"]
+    frame.to_parquet(run / "table.parquet", index=False)
+    done = inside("merge", "store", cwd=measured)
+    assert done.returncode == Exit.NOT_MEASURED
+    assert "without figures: " in done.stdout
+    assert "failed: it broke" in done.stdout
+    assert inside("merge", "store", "--allow-partial", cwd=measured).returncode == Exit.GOOD
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"sources": {"attn_bench.modules": "fff"}}, "another version of the built-in modules"),
+        ({"request": {"budget_s": 77.0}}, "was measured with budget_s 77.0, and the plan has null"),
+        ({"suite": {"baseline": "se"}}, 'was measured with baseline "se", and the plan has'),
+    ],
+)
+def test_mixed_code_and_settings_are_refused(
+    change: dict[str, dict[str, object]], complaint: str, measured: Path
+) -> None:
+    """The line names the shard, its host, and both values; no table is written."""
+    run = add_shard(measured, "bbb") / "000001" / "run.json"
+    info = json.loads(run.read_text())
+    for key, values in change.items():
+        info[key] = {**info[key], **values}
+    run.write_text(json.dumps(info))
+    done = inside("merge", "store", "--out", "all.csv", cwd=measured)
+    assert (done.returncode, (measured / "all.csv").exists()) == (Exit.BAD_REQUEST, False)
+    assert "the shard bbb (host-of-bbb)" in done.stderr
+    assert complaint in done.stderr
+
+
+def test_several_plans_in_a_store_must_be_named(measured: Path) -> None:
+    """`merge` takes STORE/<plan> then; `work` works on each of them."""
+    place = next((measured / "store").iterdir())
+    shutil.copytree(place, place.with_name("other-000000000000"))
+    done = inside("merge", "store", cwd=measured)
+    assert (done.returncode, "has several plans; name one:" in done.stderr) == (2, True)
+    assert inside("merge", f"store/{place.name}", cwd=measured).returncode == Exit.GOOD
+    assert (measured / "fleet.parquet").exists()
+    done = inside("work", "store", cwd=measured)
+    assert (done.returncode, done.stdout.count("is measured already")) == (Exit.GOOD, 2)
+
+
+def test_a_damaged_shard_is_named_by_its_place_in_the_store(measured: Path) -> None:
+    """The error names the file in the store, not a temporary one."""
+    run = shard_of(measured) / "000001"
+    (run / "table.parquet").write_bytes(b"PAR1 but not really")
+    done = inside("merge", "store", cwd=measured)
+    assert done.returncode == Exit.BAD_REQUEST
+    assert f"shards/{shard_of(measured).name}/000001/table.parquet" in done.stderr
+
+
+def test_the_files_of_a_shard_are_a_run(measured: Path) -> None:
+    """`show` and `report` read the folder of a done epoch as any other run."""
+    stored = load(shard_of(measured) / "000001")
+    assert {row.status for row in stored.rows} == {"ok"}
