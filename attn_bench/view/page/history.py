@@ -6,12 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import log
-from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
-from attn_bench._version import __version__
 from attn_bench.analysis.series import Point, Series
 from attn_bench.jobs.history.history import History
 from attn_bench.model.metrics import Metric
@@ -26,9 +21,8 @@ from attn_bench.view.history import (
     summarise,
     tell_changes,
 )
-from attn_bench.view.page.drawing import PALETTE
+from attn_bench.view.page.template import fill
 
-TEMPLATES = Path(__file__).parent / "templates"
 WIDTH, HEIGHT, LEAST_SPAN = 600, 132, 0.06  # of a chart, in its units; of its logarithms
 MOST_CHARTS = 500  # a page with more would be too large to be read
 
@@ -69,11 +63,8 @@ def render(history: History, commits: str | None = None) -> str:
     drawn = [series for series in ordered if len(series.points) > 1][:MOST_CHARTS]
     names = name_series(history)
     places = {id(series): f"#series-{at}" for at, series in enumerate(drawn, start=1)}
-    templates = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined
-    )
-    return templates.get_template("history.html").render(
-        version=__version__,
+    return fill(
+        "history.html",
         title=summarise(history),
         metric=history.metric,
         headings=CHANGES,
@@ -81,8 +72,6 @@ def render(history: History, commits: str | None = None) -> str:
         remarks=list(list_remarks(history)),
         charts=[_draw(names[id(series)], series, history.metric) for series in drawn],
         left_out=len(ordered) - len(drawn),
-        palette=PALETTE,
-        style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         width=WIDTH,
         height=HEIGHT,
     )

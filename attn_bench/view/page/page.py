@@ -1,66 +1,53 @@
-"""Runs as HTML: the values for the templates. Jinja escapes each value."""
+"""Runs as HTML: the values for the templates."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-from attn_bench._version import __version__
 from attn_bench.model.row import Row
 from attn_bench.store.runs import StoredRun
 from attn_bench.view import remarks
 from attn_bench.view.answer import Answer, compare_runs, find_answer
 from attn_bench.view.crossed.crossed import cross
-from attn_bench.view.page.drawing import PALETTE, Picture, svg
+from attn_bench.view.page.drawing import Picture
 from attn_bench.view.page.facts import list_facts
 from attn_bench.view.page.samples import collect
 from attn_bench.view.page.shown import Shown, all_rows
 from attn_bench.view.page.table import find_filters, make_table
+from attn_bench.view.page.template import draw_panels, fill, read
 from attn_bench.view.summary import make_legends, summarise
-
-TEMPLATES = Path(__file__).parent / "templates"
-OPTION = re.compile(r"--[a-z][a-z-]*( [0-9.]+)?")
 
 
 def render(shown: Sequence[Shown], pictures: Sequence[Picture]) -> str:
     """The whole page of one run or several as one text, which loads no other file."""
     columns, cases, body = make_table(shown)
-    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
+    script = read("report.js")
     rows = [row for _, row in all_rows(shown)]
-    return (
-        _templates()
-        .get_template("report.html")
-        .render(
-            shown=shown,
-            title=_title(shown),
-            version=__version__,
-            answers=_answers(shown),
-            crossed=[crossed for each in shown for crossed in cross(each.run.rows, each.baseline)],
-            counts=_counts(rows),
-            figures=[(picture, _panels(picture)) for picture in pictures],
-            legend=" ".join(make_legends(rows)),
-            columns=columns,
-            rows=list(zip(cases, body, strict=True)),
-            filters=find_filters(columns, body),
-            warnings=_of_each(shown, lambda each: remarks.list_warnings(each.run.info)),
-            remarks=_of_each(shown, lambda each: _remarks(each.run)),
-            machines=_of_each(shown, lambda each: [remarks.name_machine(each.run.info)]),
-            facts=[(each, list(list_facts(each.run.info))) for each in shown],
-            samples=_as_data(collect(shown, cases)),
-            palette=PALETTE,
-            style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
-            script=Markup(script),
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        )
+    return fill(
+        "report.html",
+        shown=shown,
+        title=_title(shown),
+        answers=_answers(shown),
+        crossed=[crossed for each in shown for crossed in cross(each.run.rows, each.baseline)],
+        counts=_counts(rows),
+        figures=[(picture, draw_panels(picture)) for picture in pictures],
+        legend=" ".join(make_legends(rows)),
+        columns=columns,
+        rows=list(zip(cases, body, strict=True)),
+        filters=find_filters(columns, body),
+        warnings=_of_each(shown, lambda each: remarks.list_warnings(each.run.info)),
+        remarks=_of_each(shown, lambda each: _remarks(each.run)),
+        machines=_of_each(shown, lambda each: [remarks.name_machine(each.run.info)]),
+        facts=[(each, list(list_facts(each.run.info))) for each in shown],
+        samples=_as_data(collect(shown, cases)),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 
@@ -99,47 +86,18 @@ def _as_data(values: object) -> Markup:
 def fragment(run: StoredRun) -> str:
     """The tables and remarks of the console as HTML without scripts, for a notebook."""
     baseline = remarks.name_baseline(run.rows, run.info)
-    return (
-        _templates()
-        .get_template("fragment.html")
-        .render(
-            info=run.info,
-            machine=remarks.name_machine(run.info),
-            answer=find_answer(run),
-            warnings=remarks.list_warnings(run.info),
-            remarks=_remarks(run),
-            summaries=list(summarise(run.rows, baseline)),
-            baseline=baseline,
-            legend=" ".join(make_legends(run.rows)),
-            path=run.path,
-        )
+    return fill(
+        "fragment.html",
+        info=run.info,
+        machine=remarks.name_machine(run.info),
+        answer=find_answer(run),
+        warnings=remarks.list_warnings(run.info),
+        remarks=_remarks(run),
+        summaries=list(summarise(run.rows, baseline)),
+        baseline=baseline,
+        legend=" ".join(make_legends(run.rows)),
+        path=run.path,
     )
-
-
-@cache
-def _templates() -> Environment:
-    found = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    found.filters["keep_options"] = _keep_options
-    return found
-
-
-def _keep_options(words: str) -> Markup:
-    """Words in which no line ends between an option and its value, or inside an option."""
-    return Markup(OPTION.sub(r'<span class="option">\g<0></span>', str(escape(words))))
-
-
-def _panels(picture: Picture) -> list[tuple[str, Markup]]:
-    """The title and the SVG of each panel; `svg` has escaped the content."""
-    return [
-        (panel.title, Markup(svg(panel, f"{picture.name}-{number}")))
-        for number, panel in enumerate(picture.panels)
-    ]
 
 
 def _remarks(run: StoredRun) -> list[str]:
