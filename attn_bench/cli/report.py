@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import click
 
 from attn_bench.model.errors import RequestError
 from attn_bench.model.request import WHERE
 from attn_bench.model.status import Exit
 from attn_bench.view.console import plain
+
+FIGURES = ("png", "svg", "pdf")  # options that write each figure of a run
 
 
 @click.command()
@@ -40,7 +45,9 @@ def command(
     The page has the answer, a table and figures. Of several runs, it also has what changed from the
     first to the last.
 
-    RUN is a folder, its name under ./results/, the beginning of its name, or 'latest'.
+    RUN is a folder, its name under ./results/, the beginning of its name, or 'latest'. Or it is the
+    STORE of a fleet, whose page is an atlas: modules beside devices, in atlas.html and
+    atlas.parquet.
     """
     from attn_bench.jobs.history.history import HistoryRequest
     from attn_bench.view.page import report as job
@@ -51,7 +58,32 @@ def command(
         return Exit.GOOD
     if not runs:
         raise RequestError("report needs a RUN, or --history")
-    files = job.report(runs, out, **options)
+    if _is_store(runs[0]):
+        files = _write_atlas(runs, out, options)
+    else:
+        files = job.report(runs, out, **options)
     for file in files:
         plain.line(f"written: {file}")
     return Exit.GOOD
+
+
+def _is_store(name: str) -> bool:
+    """Whether RUN is the store of a fleet: a URL, or a folder with a plan."""
+    from attn_bench.store.fleet import PLAN
+
+    return "://" in name or any(
+        found for at in (PLAN, f"*/{PLAN}") for found in Path(name).glob(at)
+    )
+
+
+def _write_atlas(
+    stores: Sequence[str], out: str | None, options: dict[str, str | None]
+) -> list[Path]:
+    from attn_bench.view.page import report as job
+
+    if len(stores) > 1:
+        raise RequestError(f"an atlas is of one store, but {len(stores)} are given")
+    for name in FIGURES:
+        if options.pop(name) is not None:
+            raise RequestError(f"--{name} is for runs: an atlas has its figures in its page alone")
+    return job.report_atlas(stores[0], out, **options)

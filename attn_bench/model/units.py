@@ -119,6 +119,25 @@ def change_with_interval(interval: tuple[float, float, float] | None) -> str:
     return f"{text} ± {round(half_width, places):.{shown}f} %"
 
 
+def coefficient(interval: tuple[float, float, float]) -> str:
+    """A coefficient between -1 and 1 with the ends of its interval.
+
+    >>> coefficient((0.8712, 0.8344, 0.9077))
+    '0.87 (0.83 … 0.91)'
+    """
+    value, lo, hi = interval
+    return f"{value:.2f} ({lo:.2f} … {hi:.2f})"
+
+
+def risk(fraction: float) -> str:
+    """A small probability in percent; a very small one by its upper limit.
+
+    >>> risk(0.0123), risk(2e-9)
+    ('1.2 %', '< 0.1 %')
+    """
+    return percent(fraction) if fraction >= 0.001 else "< 0.1 %"
+
+
 def microseconds(value: float | None) -> str:
     """A latency in three digits.
 

@@ -1,4 +1,4 @@
-"""Makes the page of runs: load, draw, fill the page, save."""
+"""Makes the pages of runs, of a history and of a fleet: load, draw, fill the page, save."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 
+from attn_bench.jobs.fleet import atlas as fleet_atlas
 from attn_bench.jobs.history.history import HistoryRequest, make_history
 from attn_bench.model.errors import RequestError, nearest
 from attn_bench.model.git import find_commit_page, find_root
+from attn_bench.model.row import Row
 from attn_bench.plan.cases import make_selection
 from attn_bench.store import runs
 from attn_bench.store.files import check_writable, naming, write_atomically, write_output
+from attn_bench.store.fleet import read_fleet
+from attn_bench.store.places import without_credentials
 from attn_bench.store.runs import StoredRun
-from attn_bench.view.page import figures, history, page
+from attn_bench.view.page import atlas, figures, history, page
 from attn_bench.view.page.drawing import FileFormat, Picture, write_panel
 from attn_bench.view.page.own_gains import read_gains
 from attn_bench.view.page.points import NONE
@@ -51,7 +55,8 @@ def report(
     with naming(file):
         check_writable(file)
     shown = name_runs([_select(run, where, modules) for run in stored])
-    drawn = figures.make_pictures(shown, _read_own(gain, stored))
+    own = _read_own(gain, [row for run in stored for row in run.rows])
+    drawn = figures.make_pictures(shown, own)
     content = page.render(shown, drawn).encode(errors="backslashreplace")
     asked: Mapping[FileFormat, str | None] = {"png": png, "svg": svg, "pdf": pdf}
     wanted = {format_: Path(folder) for format_, folder in asked.items() if folder}
@@ -82,18 +87,47 @@ def report_history(request: HistoryRequest, out: str | None = None) -> Path:
     return file
 
 
-def _read_own(gain: str | None, stored: Sequence[StoredRun]) -> Mapping[str, float]:
+def report_atlas(
+    store: str,
+    out: str | None = None,
+    *,
+    where: str | None = None,
+    modules: str | None = None,
+    gain: str | None = None,
+) -> list[Path]:
+    """Write the page of a fleet, and its rows as Parquet beside it. Returns the written files.
+
+    out: the file of the page; by default, atlas.html in the current folder.
+    Raises RequestError if nothing is measured in the store, or a file cannot be written.
+    """
+    file = Path(out or "atlas.html")
+    data = file.with_suffix(".parquet")
+    for each in (file, data):
+        with naming(each):
+            check_writable(each)
+    made = fleet_atlas.make_atlas(read_fleet(store), without_credentials(store), modules, where)
+    rows = [row for device in made.devices for row in device.rows]
+    picture = atlas.make_picture(made, _read_own(gain, rows))
+    content = atlas.render(made, picture, data.name)
+    with naming(data):
+        write_output(data, fleet_atlas.write_rows(made))
+    with naming(file):
+        write_output(file, content.encode(errors="backslashreplace"))
+    return [file, data]
+
+
+def _read_own(gain: str | None, rows: Sequence[Row]) -> Mapping[str, float]:
     """The gains of the file. Raises RequestError for a variant that no run has."""
     if gain is None:
         return NONE
     found = read_gains(Path(gain))
-    names = {row.variant for run in stored for row in run.rows}
+    names = {row.variant for row in rows}
     for variant in found:
         if variant not in names:
             raise RequestError(
                 f"{gain}: unknown variant {variant[:LONGEST_NAME]!r}{nearest(variant, names)}"
             )
-    measured = {row.variant for run in stored for row in run.rows if row.ratio is not None}
+    measured = {row.variant for row in rows if row.ratio is not None}
     if not measured & found.keys():
         raise RequestError(f"{gain}: no variant of it has a known ratio in these runs")
     return found
