@@ -91,6 +91,21 @@ QUESTION = (
         help="The runtime; by default the suite's, which is PyTorch.",
     ),
 )
+# For a fleet, instead of measuring here.
+STORED = (
+    click.option(
+        "--store",
+        metavar="STORE",
+        help="Choose from what a fleet measured (attn-bench work), and measure nothing.",
+    ),
+    click.option(
+        "--devices",
+        metavar="GLOB,…",
+        help="Of --store: the devices; by default all of them.",
+    ),
+)
+# The other options that mean something with --store.
+WITH_STORE = {"store", "devices", "backbone", "modules", "where", "json_file"}
 # What a candidate may cost, and how long the answer may take.
 LIMITING = (
     *(
@@ -121,7 +136,7 @@ LIMITING = (
 
 def choice_options(function: F) -> F:
     """Add the options for the question and its limits."""
-    for option in reversed((*QUESTION, *LIMITING)):
+    for option in reversed((*QUESTION, *LIMITING, *STORED)):
         function = option(function)
     return function
 
@@ -139,6 +154,9 @@ def command(context: click.Context, /, json_file: str | None, **options: Any) ->
     candidates are those of --suite, by default the suite 'choose'. A limit is +10%, 1.1x, or an
     amount (80ms, 30M, 512MiB). Status 0: a module is recommended. 1: none keeps the limits.
     3: some candidates could not be measured. 4: undecided, since a candidate may keep the limits.
+
+    With --store, the answer is for all devices of a fleet: the module that keeps the limits on all
+    of them, and the best for each.
     """
     from attn_bench.jobs.recommend import recommend as job
     from attn_bench.view.console import recommend as view
@@ -146,8 +164,12 @@ def command(context: click.Context, /, json_file: str | None, **options: Any) ->
     from attn_bench.view.json_answer import keep
     from attn_bench.view.recommend.json import write_json
 
-    questions = questions_of(options, typed_options(context))
     check_writable([json_file])
+    if options["store"] is not None:
+        return _choose_for_fleet(options, typed_options(context), json_file)
+    if options["devices"] is not None:
+        raise RequestError("--devices needs --store STORE")
+    questions = questions_of(options, typed_options(context))
     answers: list[Recommendation] = []
     for question in questions:
         with closing(LiveProgress()) as progress:
@@ -163,6 +185,38 @@ def command(context: click.Context, /, json_file: str | None, **options: Any) ->
             plain.error(answer.measured.trouble)
         if answer.exit_status == Exit.INTERRUPTED:
             break
+    if json_file is not None:
+        write_file(Path(json_file), write_json(answers))
+    return max(answer.exit_status for answer in answers)
+
+
+def _choose_for_fleet(
+    options: Mapping[str, Any], typed: Collection[str], json_file: str | None
+) -> int:
+    from attn_bench.jobs.recommend.devices import ALL, DevicesRequest, recommend_for_devices
+    from attn_bench.store.fleet import read_fleet
+    from attn_bench.store.places import without_credentials
+    from attn_bench.view.console import recommend as view
+    from attn_bench.view.recommend.devices import write_json
+
+    known = WITH_STORE | {f"max_{name}" for name in LIMITS}
+    if extra := sorted(name for name in typed if name not in known):
+        raise RequestError(
+            f"--{extra[0].replace('_', '-')} is for measuring: --store has what was measured"
+        )
+    question = DevicesRequest(
+        without_credentials(options["store"]),
+        tuple(_limits(options, is_whole=True)),
+        options["devices"] or ALL,
+        options["backbone"],
+        options["modules"],
+        options["where"],
+    )
+    answers = recommend_for_devices(read_fleet(options["store"]), question)
+    for number, answer in enumerate(answers):
+        if number:
+            plain.line("")
+        view.show_devices(answer)
     if json_file is not None:
         write_file(Path(json_file), write_json(answers))
     return max(answer.exit_status for answer in answers)

@@ -185,7 +185,17 @@ def choose(
     )
     gains_from = backbone if backbone and not of_other_backbone else BACKBONE
     found = [_candidate(row, baseline, limits, gains_from, training) for row in rows]
-    found.sort(key=_by_cost)
+    choice = pick(found, baseline, limits)
+    return replace(
+        choice,
+        of_other_backbone=of_other_backbone and bool(choice.papers),
+        training_baseline=training.baseline,
+    )
+
+
+def pick(found: Sequence[Candidate], baseline: Row | None, limits: tuple[Limit, ...]) -> Choice:
+    """Choose from candidates that are judged already."""
+    found = sorted(found, key=_by_cost)
     papers = _papers(found)
     fronts = {paper: _front(found, paper) for paper in papers}
     found = [
@@ -196,16 +206,7 @@ def choose(
     chosen = best_of(fitting, papers[0]) if papers else None
     if chosen is None and fitting:
         chosen = fitting[0]  # no paper has a gain for a candidate that fits: take the cheapest
-    is_borrowed = of_other_backbone and bool(papers)
-    return Choice(
-        baseline,
-        limits,
-        tuple(found),
-        papers,
-        is_borrowed,
-        chosen,
-        training_baseline=training.baseline,
-    )
+    return Choice(baseline, limits, tuple(found), papers, False, chosen)
 
 
 def _choose_in_place(
