@@ -71,10 +71,12 @@ TABLE: tuple[tuple[str, str, Extents | None, str | None, str], ...] = (
 # The formula that `verify` compares a module with: file in `formulas` and function. ge_reference
 # and ge_listing are other implementations of GE-θ⁻.
 FORMULAS: Mapping[str, str] = {
-    **{name: f"basic:{name}" for name in ("identity", "probe", "se", "cbam")},
+    **{name: f"basic:{name}" for name in ("identity", "probe")},
+    **{name: f"squeeze:{name}" for name in ("se", "gc")},
+    **{name: f"{name}:{name}" for name in ("cbam", "bam", "coord", "triplet", "simam")},
     **{name: f"{GE}:{name}" for name in ("ge_theta_minus", "ge_theta", "ge_theta_plus")},
     **dict.fromkeys(("ge_reference", "ge_listing"), f"{GE}:ge_theta_minus"),
-    "timm/eca": "basic:eca",
+    "timm/eca": "squeeze:eca",
     "timm/ge": f"{GE}:gather_excite",
 }
 

@@ -1,8 +1,8 @@
-"""What several formulas share: a norm in evaluation and the small network of SE."""
+"""What several formulas share: a norm in evaluation, 1×1 convolutions, the small network of SE."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -19,10 +19,15 @@ def batch_norm(x: Tensor, state: State, name: str) -> Tensor:
     return (x - mean) / (variance + 1e-5).sqrt() * weight + bias
 
 
-def mlp(x: Tensor, state: State, prefix: str) -> Tensor:
-    """Two 1×1 convolutions with a ReLU between. Each is one matrix for all positions."""
-    for name in ("fc1", "fc2"):
-        weight, bias = state[f"{prefix}{name}.weight"][:, :, 0, 0], state[f"{prefix}{name}.bias"]
-        x = torch.einsum("nchw,dc->ndhw", x, weight) + bias[:, None, None]
-        x = x.relu() if name == "fc1" else x
-    return x
+def dense(x: Tensor, state: State, name: str) -> Tensor:
+    """A 1×1 convolution as one matrix for all positions; its bias counts if the state has one."""
+    weight, bias = state[f"{name}.weight"], state.get(f"{name}.bias")
+    y = torch.einsum("nchw,dc->ndhw", x, weight.reshape(weight.shape[:2]))
+    return y if bias is None else y + bias[:, None, None]
+
+
+def mlp(
+    x: Tensor, state: State, prefix: str, act: Callable[[Tensor], Tensor] = torch.relu
+) -> Tensor:
+    """Two 1×1 convolutions with an activation between, as in SE."""
+    return dense(act(dense(x, state, f"{prefix}fc1")), state, f"{prefix}fc2")
