@@ -71,7 +71,7 @@ def compare_foreign(request: ForeignRequest, progress: Progress) -> ForeignAnswe
     )
     with open_session(run, progress) as session:
         variant, paper = _choose(session.modules, asked.variant)
-        progress.stage("comparing", 1, "class")
+        progress.stage("comparing", 1, "modules")
         asked = protocol.Compare(asked.word, variant, asked.arguments, asked.pairs)
         try:
             reply = session.worker.ask(asked, request.timeout_s)

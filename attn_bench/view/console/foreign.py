@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attn_bench.jobs.foreign import ForeignAnswer
-from attn_bench.view.console.plain import line
+from attn_bench.view.console.plain import line, width_of
 
 VERDICTS = {
     "agrees": "agrees",
@@ -24,8 +24,15 @@ def show(answer: ForeignAnswer) -> None:
         line(f"    {reason}")
     for remark in compared.remarks:
         line(f"note: {remark}")
-    if compared.mapping:
+    pairs = dict(map(_layers, compared.mapping.items()))
+    if pairs:
         line("")
-        width = max(map(len, compared.mapping))
-        for theirs, ours in compared.mapping.items():
-            line(f"    {theirs:{width}} = {ours}")
+        width = max(map(width_of, pairs))
+        for theirs, ours in pairs.items():
+            line(f"    {theirs}{' ' * (width - width_of(theirs))} = {ours}")
+
+
+def _layers(pair: tuple[str, str]) -> tuple[str, str]:
+    """The names of the layers, if the parts of both have the same name; else those of the parts."""
+    (theirs, dot, part), (ours, _, our_part) = (name.rpartition(".") for name in pair)
+    return (theirs, ours) if dot and part == our_part else pair

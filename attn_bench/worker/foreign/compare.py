@@ -51,7 +51,7 @@ def compare(
         return Compared("not_built", (str(reason),))
     theirs = dict(module.state_dict())
     try:
-        search = attempt(entry.name, lambda: Search(entry, variant, size, CHANNELS, theirs, pairs))
+        search = Search(entry, variant, size, CHANNELS, theirs, pairs)
     except CaseFailed as failed:
         return Compared("not_built", (f"the registered module: {failed}",), call=call)
     trials, remarks = [trial], []
@@ -202,10 +202,7 @@ def _computes(other: Entry, search: Search, trials: list[Trial]) -> str | None:
     """The name of `other` if the class computes its formula."""
     size = (trials[0].x.shape[2], trials[0].x.shape[3])
     try:
-        found = attempt(
-            other.name,
-            lambda: Search(other, Variant(other.name), size, CHANNELS, search.theirs, {}),
-        )
+        found = Search(other, Variant(other.name), size, CHANNELS, search.theirs, {})
     except CaseFailed:
         return None
     for match in found.matches:

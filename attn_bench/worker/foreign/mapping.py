@@ -130,6 +130,24 @@ def fixed_units(
     return fixed, {name for parts in taken.values() for name in parts.values()}
 
 
+def check_fixed(
+    fixed: Sequence[tuple[Unit, Unit]],
+    dims: Dims,
+    ours: Mapping[str, Tensor],
+    theirs: Mapping[str, Tensor],
+) -> None:
+    """Raise RequestError if a tensor that `--map` names cannot take the place of ours."""
+    for mine, other in fixed:
+        for role, name in other.parts.items():
+            own = mine.parts[role]
+            wanted, found = dims.applied(tuple(ours[own].shape)), tuple(theirs[name].shape)
+            if sorted(_squeezed(wanted)) != sorted(_squeezed(found)):
+                raise RequestError(
+                    f"--map {name}={own}: {'×'.join(map(str, found))} does not fit "
+                    f"{'×'.join(map(str, wanted))}"
+                )
+
+
 def _tensors(name: str, known: Mapping[str, object]) -> dict[str, str]:
     """The tensors that `name` is or holds, by the last part of their names."""
     if name in known:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from attn_bench.catalog.registry import Entry
 from attn_bench.model.case import Variant
+from attn_bench.worker.attempt import attempt
 from attn_bench.worker.foreign.candidates import (
     AROUND,
     Candidate,
@@ -27,6 +28,7 @@ from attn_bench.worker.foreign.mapping import (
     Match,
     State,
     Unit,
+    check_fixed,
     dims_between,
     fixed_units,
     mapped_state,
@@ -58,7 +60,10 @@ class Found:
 
 
 class Search:
-    """The formula of a registered module, and a foreign module's tensors under its names."""
+    """The formula of a registered module, and a foreign module's tensors under its names.
+
+    Raises CaseFailed if the registered module cannot be built, and RequestError for `pairs`.
+    """
 
     def __init__(
         self,
@@ -73,7 +78,8 @@ class Search:
         assert formula is not None, entry.name
         self.formula: Formula = formula
         self.arguments = formula_arguments(formula, variant)
-        module = entry.build(channels, size, variant.at_stage(1), **dict(variant.arguments))
+        extent, given = variant.at_stage(1), dict(variant.arguments)
+        module = attempt(entry.name, lambda: entry.build(channels, size, extent, **given))
         self.ours: State = module.state_dict()
         self.theirs = theirs
         self.apart: float | None = None
@@ -81,11 +87,12 @@ class Search:
         self._states: dict[tuple[int, bool], State] = {}
 
     def _match(self, channels: int, pairs: Mapping[str, str]) -> Iterator[Match]:
-        ours = units_of(self.ours)
-        fixed, taken = fixed_units(ours, self.theirs, pairs)
-        ours = [unit for unit in ours if all(unit != mine for mine, _ in fixed)]
+        every = units_of(self.ours)
+        fixed, taken = fixed_units(every, self.theirs, pairs)
+        ours = [unit for unit in every if all(unit != mine for mine, _ in fixed)]
         theirs = units_of({n: t for n, t in self.theirs.items() if n not in taken})
-        for dims in dims_between(ours, theirs, channels):
+        for dims in dims_between(every, [*theirs, *(other for _, other in fixed)], channels):
+            check_fixed(fixed, dims, self.ours, self.theirs)
             for match in matches(ours, theirs, dims):
                 yield Match((*fixed, *match.pairs), match.dims)
 
