@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 Formula = Callable[..., Any]
-# Mistakes in a result that need no formula of their own. Each makes the formula's value of
+# Mistakes in a result, which any formula can have. Each makes the formula's value of
 # the input and of what the class returned.
 AROUND: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "the input is added to the result (a residual that the formula does not have)": lambda x, y: (
