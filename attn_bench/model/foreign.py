@@ -17,8 +17,8 @@ class Compared:
     remarks: what differs where the paper leaves it open, and the sizes that the class refuses.
     call: how the class was built.
     mapping: the name of each tensor of the class -> that of the registered module.
-    apart: the largest difference from the formula, as a part of its largest value; None if the
-        formula could not be computed.
+    apart: the largest difference from the formula, as a part of its largest value; None if it
+        agrees, also with other sizes, and if it could not be computed.
     """
 
     verdict: ForeignVerdict

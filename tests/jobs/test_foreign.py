@@ -112,6 +112,40 @@ def test_another_module_is_named(tmp_path: Path) -> None:
     assert (answer["verdict"], answer["reasons"]) == ("differs", ["it computes se, not bam"])
 
 
+def test_other_sizes_alone_are_named_as_such(tmp_path: Path) -> None:
+    """Where only the ratio differs, a note says that the formula agrees; no distance is given."""
+    answer = compared(tmp_path, "FunctionalSE", "se", "--args", "squeeze_factor=8")
+    assert answer["remarks"][0] == "but for these sizes, the formula agrees"
+    assert answer["apart"] is None
+
+
+@pytest.mark.parametrize(
+    ("base", "forward", "reason"),
+    [
+        (
+            "LinearSE",
+            "self.up(self.down(x.mean((2, 3))).relu()).sigmoid()[..., None, None]",
+            "gate",
+        ),
+        ("Simam", "super().forward(x) + x", "the input is added to the result"),
+        ("ContextBlock", "super().forward(x) - x", "the residual is missing"),
+    ],
+)
+def test_a_mistake_around_the_formula_is_named(
+    tmp_path: Path, base: str, forward: str, reason: str
+) -> None:
+    """A residual too much or too little, and a gate that is returned, are found in any module."""
+    (tmp_path / "around.py").write_text(
+        f"import foreign_modules\nclass Around(foreign_modules.{base}):\n"
+        f"    def forward(self, x):\n        return {forward}\n"
+    )
+    (tmp_path / "foreign_modules.py").write_text(FILE.read_text(encoding="utf-8"))
+    model = {"LinearSE": "se", "Simam": "simam", "ContextBlock": "gc"}[base]
+    done = inside("verify", "around.py:Around", "--as", model, cwd=tmp_path)
+    assert done.returncode == 1
+    assert reason in done.stdout
+
+
 def test_a_refused_size_is_a_note(tmp_path: Path) -> None:
     """A class that refuses maps of 15×13 agrees on the others, and the note has its error."""
     answer = compared(tmp_path, "SquaresOnly", "ge_theta_minus")

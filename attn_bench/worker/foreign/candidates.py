@@ -12,8 +12,7 @@ from typing import Any
 from torch import Tensor
 
 Formula = Callable[..., Any]
-# Mistakes in a result, which any formula can have. Each makes the formula's value of
-# the input and of what the class returned.
+# Mistakes around any formula. Each makes the formula's value of the input and the class's result.
 AROUND: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "the input is added to the result (a residual that the formula does not have)": lambda x, y: (
         y - x

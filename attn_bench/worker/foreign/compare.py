@@ -66,13 +66,16 @@ def compare(
     if not reasons:
         reasons = [*_with_more_channels(maker, entry, variant, found, pairs)]
     remarks = [*found.candidate.remarks, *_biases(found.match), *_unused(search, found), *remarks]
+    is_paper = not (found.candidate.reasons or found.around or found.is_filled)
+    if reasons and is_paper:
+        remarks.insert(0, "but for these sizes, the formula agrees")
     return Compared(
         "differs" if reasons else "agrees",
         tuple(reasons),
         tuple(remarks),
         call,
         _names(found.match),
-        search.apart,
+        None if is_paper else search.apart,
     )
 
 
