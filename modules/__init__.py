@@ -68,14 +68,14 @@ TABLE: tuple[tuple[str, str, Extents | None, str | None, str], ...] = (
 )
 
 
-# The formula in `formulas` that `verify` compares a module with. ge_reference and ge_listing are
-# other implementations of GE-θ⁻.
+# The formula that `verify` compares a module with: file in `formulas` and function. ge_reference
+# and ge_listing are other implementations of GE-θ⁻.
 FORMULAS: Mapping[str, str] = {
-    **{name: name for name in ("identity", "probe", "se", "cbam")},
-    **{name: name for name in ("ge_theta_minus", "ge_theta", "ge_theta_plus")},
-    **dict.fromkeys(("ge_reference", "ge_listing"), "ge_theta_minus"),
-    "timm/eca": "eca",
-    "timm/ge": "gather_excite",
+    **{name: f"basic:{name}" for name in ("identity", "probe", "se", "cbam")},
+    **{name: f"{GE}:{name}" for name in ("ge_theta_minus", "ge_theta", "ge_theta_plus")},
+    **dict.fromkeys(("ge_reference", "ge_listing"), f"{GE}:ge_theta_minus"),
+    "timm/eca": "basic:eca",
+    "timm/ge": f"{GE}:gather_excite",
 }
 
 # Arguments of GatherExcite, timm's and ours, each set of which makes a different module.
@@ -97,7 +97,7 @@ def register_all() -> None:
     """Register every row of the table with `attn_bench.register`, and import none of them."""
     for name, target, extents, paper, summary in TABLE:
         arguments = {"attn_type": name.removeprefix("timm/")} if target == TIMM else None
-        formula = f"{__name__}.formulas:{FORMULAS[name]}" if name in FORMULAS else None
+        formula = f"{__name__}.formulas.{FORMULAS[name]}" if name in FORMULAS else None
         register(
             name,
             extents=extents,
