@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 EVEN: Extents = (2, 4, 6, 8, 16, "global")
 GE, TIMM = "gather_excite", "timm_layers:timm_attention"
 GE_PAPER, ECA_PAPER, GC_PAPER = "arXiv:1810.12348", "arXiv:1910.03151", "arXiv:1904.11492"
-COORD_PAPER = "arXiv:2103.02907"
+COORD_PAPER, DANET_PAPER, POLARIZED_PAPER = (
+    "arXiv:2103.02907",
+    "arXiv:1809.02983",
+    "arXiv:2107.00782",
+)
 
 # Name, import path, extents, paper, summary. A row has a paper if the module was published on
 # arXiv. timm's own variants of published modules have none.
@@ -45,6 +49,43 @@ TABLE: tuple[tuple[str, str, Extents | None, str | None, str], ...] = (
         "SimAM (ICML 2021): by distance from the mean, no parameters",
     ),
     ("triplet", "triplet:TripletAttention", None, "arXiv:2010.03045", "triplet attention, 7×7"),
+    ("a2", "double_attention:DoubleAttention", None, "arXiv:1810.11579", "A²: double attention"),
+    ("cot", "cot:ContextualTransformer", None, "arXiv:2107.12292", "contextual transformer, 3×3"),
+    (
+        "danet_channel",
+        "danet:ChannelAttention",
+        None,
+        DANET_PAPER,
+        "DANet: channels attend to channels",
+    ),
+    (
+        "danet_position",
+        "danet:PositionAttention",
+        None,
+        DANET_PAPER,
+        "DANet: positions attend to positions",
+    ),
+    ("ema", "ema:EfficientMultiScale", None, "arXiv:2305.13563", "EMA: two scales, 32 groups"),
+    ("fca", "fcanet:FrequencyChannelAttention", None, "arXiv:2012.11879", "FcaNet: SE on a DCT"),
+    ("gam", "gam:GlobalAttention", None, "arXiv:2112.05561", "GAM: MLP, then 7×7, ratio 16"),
+    (
+        "polarized_parallel",
+        "polarized:PolarizedParallel",
+        None,
+        POLARIZED_PAPER,
+        "polarized self-attention, parallel",
+    ),
+    (
+        "polarized_sequential",
+        "polarized:PolarizedSequential",
+        None,
+        POLARIZED_PAPER,
+        "polarized self-attention, sequential",
+    ),
+    ("sge", "sge:SpatialGroupEnhance", None, "arXiv:1905.09646", "SGE: by likeness to the mean"),
+    ("shuffle", "shuffle:ShuffleAttention", None, "arXiv:2102.00240", "shuffle attention (SA)"),
+    ("srm", "srm:StyleRecalibration", None, "arXiv:1903.10829", "SRM: by mean and deviation"),
+    ("sse", "sse:SkipSqueezeExcitation", None, "arXiv:2110.07641", "ParNet's SSE: a gated norm"),
     ("coord", "references:coord", None, COORD_PAPER, "coordinate attention, ratio 32, biases"),
     ("timm/ese", TIMM, None, "arXiv:1911.06667", "effective SE: one 1×1, no reduction"),
     ("timm/eca", TIMM, None, ECA_PAPER, "ECA: 1-d convolution across channels"),
@@ -74,6 +115,19 @@ FORMULAS: Mapping[str, str] = {
     **{name: f"basic:{name}" for name in ("identity", "probe", "se", "cbam")},
     **{name: f"{GE}:{name}" for name in ("ge_theta_minus", "ge_theta", "ge_theta_plus")},
     **dict.fromkeys(("ge_reference", "ge_listing"), f"{GE}:ge_theta_minus"),
+    "a2": "double_attention:a2",
+    "cot": "cot:cot",
+    "danet_channel": "danet:channel",
+    "danet_position": "danet:position",
+    "ema": "ema:ema",
+    "fca": "fcanet:fca",
+    "gam": "gam:gam",
+    "polarized_parallel": "polarized:parallel",
+    "polarized_sequential": "polarized:sequential",
+    "sge": "sge:sge",
+    "shuffle": "shuffle:shuffle",
+    "srm": "srm:srm",
+    "sse": "sse:sse",
     "timm/eca": "basic:eca",
     "timm/ge": f"{GE}:gather_excite",
 }
@@ -92,6 +146,20 @@ GE_REFUSES: Sequence[Mapping[str, Scalar]] = tuple(
     {"extra_params": True, "use_mlp": False, "extent": extent} for extent in (6, 10, 12)
 )
 
+# Arguments that make a different module, and arguments that must be refused, by module. With the
+# 64 channels of `verify`, the papers' groups have one channel each.
+PROBES: Mapping[str, Sequence[Mapping[str, Scalar]]] = {
+    "cot": ({"kernel_size": 5},),
+    "ema": ({"groups": 8},),
+    "sge": ({"groups": 8},),
+    "shuffle": ({"groups": 4},),
+    "timm/ge": GE_PROBES,
+}
+REFUSES: Mapping[str, Sequence[Mapping[str, Scalar]]] = {
+    **dict.fromkeys(("ema", "sge", "shuffle"), ({"groups": 5},)),
+    "timm/ge": GE_REFUSES,
+}
+
 
 def register_all() -> None:
     """Register every row of the table with `attn_bench.register`, and import none of them."""
@@ -105,6 +173,6 @@ def register_all() -> None:
             summary=summary,
             arguments=arguments,
             reference=formula,
-            probes=GE_PROBES if name == "timm/ge" else (),
-            refuses=GE_REFUSES if name == "timm/ge" else (),
+            probes=PROBES.get(name, ()),
+            refuses=REFUSES.get(name, ()),
         )(f"{__name__}.{target}")

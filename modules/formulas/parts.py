@@ -1,10 +1,11 @@
-"""What several formulas share: a norm in evaluation and the small network of SE."""
+"""What several formulas share: a norm in evaluation, convolutions, the small network of SE."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 State = Mapping[str, Tensor]
@@ -26,3 +27,27 @@ def mlp(x: Tensor, state: State, prefix: str) -> Tensor:
         x = torch.einsum("nchw,dc->ndhw", x, weight) + bias[:, None, None]
         x = x.relu() if name == "fc1" else x
     return x
+
+
+def pointwise(x: Tensor, state: State, name: str) -> Tensor:
+    """The 1×1 convolution `name`, with its bias if it has one."""
+    y = torch.einsum("nchw,dc->ndhw", x, state[f"{name}.weight"][:, :, 0, 0])
+    bias = state.get(f"{name}.bias")
+    return y if bias is None else y + bias[:, None, None]
+
+
+def convolution(x: Tensor, state: State, name: str, groups: int = 1) -> Tensor:
+    """The convolution `name` of odd size with stride 1, padded with zeros to the same size.
+
+    It adds one shifted 1×1 for each element of the kernel.
+    """
+    weight, bias = state[f"{name}.weight"], state.get(f"{name}.bias")
+    (height, width), side = x.shape[2:], weight.shape[-1]
+    padded = F.pad(x, [side // 2] * 4)
+    y = x.new_zeros(())
+    for top in range(side):
+        for left in range(side):
+            moved = padded[:, :, top : top + height, left : left + width]
+            parts = zip(moved.chunk(groups, 1), weight[:, :, top, left].chunk(groups), strict=True)
+            y = y + torch.cat([torch.einsum("nchw,dc->ndhw", m, w) for m, w in parts], dim=1)
+    return y if bias is None else y + bias[:, None, None]
