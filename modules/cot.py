@@ -65,20 +65,19 @@ class ContextualTransformer(nn.Module):
         dynamic = F.silu(self.norm(self.aggregate(self.value(x), weights)))
         mean = (static + dynamic).mean(dim=(2, 3), keepdim=True)
         shares = self.mix(mean).unflatten(1, (-1, 2)).softmax(dim=2)  # N×C×2×1×1
-        return dynamic * shares[:, :, 0] + static * shares[:, :, 1]
+        fused: Tensor = dynamic * shares[:, :, 0] + static * shares[:, :, 1]
+        return fused
 
     def aggregate(self, value: Tensor, weights: Tensor) -> Tensor:
         """The weighted sum over each window; channel c has the weights of c mod C/8."""
         height, width = value.shape[2:]
         weights = weights.unflatten(1, (1, -1, self.kernel_size**2))  # N×1×C/8×k²×H×W
         padded = F.pad(value, [self.padding] * 4).unflatten(1, (SHARED, -1))
-        total = None
+        total = torch.zeros_like(padded[..., :height, :width])
         for position in range(self.kernel_size**2):
             top, left = divmod(position, self.kernel_size)
             moved = padded[..., top : top + height, left : left + width]  # N×8×C/8×H×W
-            term = moved * weights[:, :, :, position]
-            total = term if total is None else total + term
-        assert total is not None
+            total = total + moved * weights[:, :, :, position]
         return total.flatten(1, 2)
 
 

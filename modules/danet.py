@@ -41,7 +41,8 @@ class PositionAttention(nn.Module):
         query, key = self.query(x).flatten(2), self.key(x).flatten(2)  # N×C/8×H·W
         shares = (query.transpose(1, 2) @ key).softmax(dim=2)  # N×H·W×H·W: a row a position j
         mixed = self.value(x).flatten(2) @ shares.transpose(1, 2)  # N×C×H·W
-        return x + self.scale * mixed.view(x.shape)
+        together: Tensor = x + self.scale * mixed.view(x.shape)
+        return together
 
 
 class ChannelAttention(nn.Module):

@@ -56,10 +56,12 @@ class EfficientMultiScale(nn.Module):
         u = self.norm(groups * of_rows * of_columns.transpose(2, 3))
         v = self.local(groups)
         gate = (_cross(u, v) + _cross(v, u)).sigmoid()  # N·G×1×H×W
-        return (groups * gate).reshape(x.shape)
+        gated: Tensor = (groups * gate).reshape(x.shape)
+        return gated
 
 
 def _cross(one: Tensor, other: Tensor) -> Tensor:
     """Σ_c softmax(mean(one))_c other_c: two N×C×H×W to N×1×H×W."""
     shares = one.mean(dim=(2, 3)).softmax(dim=1).unsqueeze(1)  # N×1×C
-    return (shares @ other.flatten(2)).unflatten(2, other.shape[2:])
+    scores: Tensor = shares @ other.flatten(2)  # N×1×H·W
+    return scores.view_as(other[:, :1])

@@ -50,10 +50,12 @@ class FrequencyChannelAttention(nn.Module):
         self.register_buffer("basis", _basis(channels, *feat_size), persistent=False)  # C×H×W
 
     def forward(self, x: Tensor) -> Tensor:
-        size = self.basis.shape[1:]
-        maps = x if x.shape[2:] == size else F.adaptive_avg_pool2d(x, size)
+        _, height, width = self.basis.shape
+        fits = x.shape[2:] == (height, width)
+        maps = x if fits else F.adaptive_avg_pool2d(x, (height, width))
         spectrum = (maps * self.basis).sum(dim=(2, 3), keepdim=True)  # N×C×1×1
-        return x * self.fc2(self.fc1(spectrum).relu()).sigmoid()
+        gate: Tensor = self.fc2(self.fc1(spectrum).relu()).sigmoid()
+        return x * gate
 
 
 def _basis(channels: int, height: int, width: int) -> Tensor:

@@ -41,5 +41,6 @@ class GlobalAttention(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x * self.channel(x).sigmoid()
-        return x * self.spatial(x).sigmoid()
+        z = x * self.channel(x).sigmoid()
+        gated: Tensor = z * self.spatial(z).sigmoid()
+        return gated

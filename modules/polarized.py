@@ -29,7 +29,8 @@ class PolarizedParallel(nn.Module):
         self.channel, self.spatial = ChannelGate(channels), SpatialGate(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * (self.channel(x) + self.spatial(x))
+        gated: Tensor = x * (self.channel(x) + self.spatial(x))
+        return gated
 
 
 class PolarizedSequential(nn.Module):
@@ -40,8 +41,9 @@ class PolarizedSequential(nn.Module):
         self.channel, self.spatial = ChannelGate(channels), SpatialGate(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x * self.channel(x)
-        return x * self.spatial(x)
+        by_channel: Tensor = x * self.channel(x)
+        gated: Tensor = by_channel * self.spatial(by_channel)
+        return gated
 
 
 class ChannelGate(nn.Module):
@@ -75,5 +77,5 @@ class SpatialGate(nn.Module):
         # The mean of a 1×1 convolution is the 1×1 convolution of the mean.
         query = self.query(x.mean(dim=(2, 3), keepdim=True))  # N×C/2×1×1
         shares = query.flatten(1).softmax(dim=1).unsqueeze(1)  # N×1×C/2
-        scores = shares @ self.value(x).flatten(2)  # N×1×H·W
-        return scores.sigmoid().unflatten(2, x.shape[2:])
+        scores: Tensor = shares @ self.value(x).flatten(2)  # N×1×H·W
+        return scores.sigmoid().view(x.shape[0], 1, *x.shape[2:])

@@ -48,4 +48,5 @@ class SpatialGroupEnhance(nn.Module):
         # `std` has a gradient of 0, not NaN, where a map is constant.
         deviation = likeness.std(dim=(2, 3), correction=0, keepdim=True)
         gate = (self.weight * (centred / (deviation + self.eps)) + self.bias).sigmoid()
-        return (groups * gate.unsqueeze(2)).flatten(1, 2)
+        enhanced: Tensor = (groups * gate.unsqueeze(2)).flatten(1, 2)
+        return enhanced

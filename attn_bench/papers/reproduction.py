@@ -135,6 +135,7 @@ def _compare_with_paper(row: Published, measured: Row, operations: Mapping[str, 
             continue
         rule = rules[name]
         count = sum(weight * counts.get(what, 0) for what, weight in rule["counts"].items())
+        count += rule.get("plus", 0)
         shown = f"{count / rule['unit']:.{rule['digits']}f}"
         printed = f"{theirs:.{rule['digits']}f}"
         why = None if shown == printed else _explanation(row, name, shown)
