@@ -18,6 +18,7 @@ from typing import Any
 
 from attn_bench.catalog.registry import Entry, builtin
 from attn_bench.model.row import Row
+from attn_bench.papers.gains import DATASET
 from attn_bench.papers.published import Published, baseline_of, gains, our_variant
 from attn_bench.store import runs
 
@@ -25,7 +26,7 @@ ABOUT = Path(__file__).with_suffix(".toml")
 PAGE = Path(__file__).parent.parent / "docs" / "modules.md"
 FIRST = "| module |"  # the table goes from here to the end of the page
 CHANNELS, SIDE = 256, 28
-BACKBONE, USUAL_DATA = "ResNet-50", "ImageNet-1k val"
+BACKBONE = "ResNet-50"
 
 
 def table(about: Mapping[str, Mapping[str, Any]], rows: Mapping[str, Row]) -> Iterator[str]:
@@ -66,7 +67,7 @@ def _gains(module: str) -> Iterator[str]:
     for row, gain in gains().items():
         if gain is None or row.backbone != BACKBONE or our_variant(row) not in _labels(module):
             continue
-        data = "" if row.dataset == USUAL_DATA else f"{row.dataset}, "
+        data = "" if row.dataset == DATASET else f"{row.dataset}, "
         yield f"{gain:+.2f} ({data}{_source(row)})"
 
 
