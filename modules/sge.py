@@ -44,9 +44,9 @@ class SpatialGroupEnhance(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         groups = x.unflatten(1, (self.groups, -1))  # N×G×C/G×H×W
         likeness = (groups * groups.mean(dim=(3, 4), keepdim=True)).sum(dim=2)  # N×G×H×W
-        centred = likeness - likeness.mean(dim=(2, 3), keepdim=True)
-        # `std` has a gradient of 0, not NaN, where a map is constant.
-        deviation = likeness.std(dim=(2, 3), correction=0, keepdim=True)
-        gate = (self.weight * (centred / (deviation + self.eps)) + self.bias).sigmoid()
+        # `std_mean` has a gradient of 0, not NaN, where a map is constant.
+        deviation, mean = torch.std_mean(likeness, dim=(2, 3), correction=0, keepdim=True)
+        scores = (likeness - mean) / (deviation + self.eps)
+        gate = (self.weight * scores + self.bias).sigmoid()
         enhanced: Tensor = (groups * gate.unsqueeze(2)).flatten(1, 2)
         return enhanced
