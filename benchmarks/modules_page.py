@@ -12,39 +12,46 @@ from __future__ import annotations
 
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from attn_bench.catalog.registry import Entry, builtin
 from attn_bench.model.row import Row
-from attn_bench.papers.gains import DATASET
-from attn_bench.papers.published import Published, baseline_of, gains, our_variant
+from attn_bench.papers import published
+from attn_bench.papers.gains import DATASET, gains_of
 from attn_bench.store import runs
 
 ABOUT = Path(__file__).with_suffix(".toml")
 PAGE = Path(__file__).parent.parent / "docs" / "modules.md"
 FIRST = "| module |"  # the table goes from here to the end of the page
 CHANNELS, SIDE = 256, 28
-BACKBONE = "ResNet-50"
+USUAL = "ResNet-50"
+BACKBONES = {USUAL: "resnet50", "MobileNetV2": "mobilenetv2_100"}  # published name -> ours
 
 
-def table(about: Mapping[str, Mapping[str, Any]], rows: Mapping[str, Row]) -> Iterator[str]:
-    """The lines of the table; `rows` are those at 256×28×28, by module."""
+def table(about: Mapping[str, Mapping[str, Any]], rows: Sequence[Row]) -> Iterator[str]:
+    """The lines of the table: one for each measured variant, and for each module without one.
+
+    rows: those at 256×28×28.
+    """
     yield f"{FIRST} paper | year | formula | parameters | MACs | cost | gain | licence |"
     yield "|---|---|---|---|---|---|---|---|---|"
     for entry in sorted(builtin(), key=lambda entry: entry.name.lower()):
         known = about.get(entry.name, {})
-        cells = (
-            f"`{entry.name}`",
-            _paper(entry),
-            str(known.get("year", "")),
-            str(known.get("formula", entry.summary)).replace("|", "\\|"),
-            *_measured(rows.get(entry.name)),
-            "; ".join(_gains(entry.name)),
-            str(known.get("licence", "")),
-        )
-        yield f"| {' | '.join(cells)} |".replace("|  |", "| |")
+        measured: list[Row | None] = [row for row in rows if row.module == entry.name]
+        for row in measured or [None]:
+            label = entry.name if row is None else row.variant
+            cells = (
+                f"`{label}`",
+                _paper(entry),
+                str(known.get("year", "")),
+                str(known.get("formula", entry.summary)).replace("|", "\\|"),
+                *_measured(row),
+                "; ".join(_gains(label)),
+                str(known.get("licence", "")),
+            )
+            yield f"| {' | '.join(cells)} |"
 
 
 def _paper(entry: Entry) -> str:
@@ -62,31 +69,28 @@ def _measured(row: Row | None) -> tuple[str, str, str]:
     return "" if row.params is None else f"{row.params:,}", macs, cost
 
 
-def _gains(module: str) -> Iterator[str]:
-    """The published gains of the module with its usual arguments, each with its source."""
-    for row, gain in gains().items():
-        if gain is None or row.backbone != BACKBONE or our_variant(row) not in _labels(module):
-            continue
-        data = "" if row.dataset == DATASET else f"{row.dataset}, "
-        yield f"{gain:+.2f} ({data}{_source(row)})"
+def _gains(variant: str) -> Iterator[str]:
+    """The published gains of the variant: on ImageNet in each backbone, then on other data sets.
 
-
-def _labels(module: str) -> tuple[str, ...]:
-    return module, f"{module}(extent=global)", f"{module}(extent=2)"
-
-
-def _source(row: Published) -> str:
-    """The first words of the source, and the plain network's error."""
-    plain = baseline_of(row)
-    error = "" if plain is None else f", plain {plain.top1_err:g} %"
-    return row.source.split(" (")[0].split(",")[0].split("; ")[0] + error
+    Each has its source and the error of the plain network.
+    """
+    for name, ours in BACKBONES.items():
+        for gain in gains_of(variant, ours):
+            where = "" if name == USUAL else f"{name}, "
+            source = gain.paper.name.split(",")[0]
+            yield f"{gain.points:+.2f} ({where}{source}, {gain.paper.plain_error:g} %)"
+    for row, points in published.gains().items():
+        if points is not None and row.dataset != DATASET and row.backbone in BACKBONES:
+            plain = published.baseline_of(row)
+            if published.our_variant(row) == variant and plain is not None:
+                source = row.source.split(",")[0]
+                yield f"{points:+.2f} ({row.dataset}, {source}, {plain.top1_err:g} %)"
 
 
 def main() -> None:
     about = tomllib.loads(ABOUT.read_text(encoding="utf-8"))
     run = runs.load(runs.find(sys.argv[1]))
-    at_stage = [row for row in run.rows if (row.channels, row.height) == (CHANNELS, SIDE)]
-    rows = {row.module: row for row in reversed(at_stage)}
+    rows = [row for row in run.rows if (row.channels, row.height) == (CHANNELS, SIDE)]
     text, _, _ = PAGE.read_text(encoding="utf-8").partition(FIRST)
     PAGE.write_text(text + "\n".join(table(about, rows)) + "\n", encoding="utf-8")
 
