@@ -21,6 +21,7 @@ PAPERS = {
     "1903.06586": "SKNet",
     "1903.10829": "SRM",
     "1904.11492": "GCNet",
+    "1909.11519": "GCT",
     "2010.03045": "Triplet attention",
     "2103.02907": "Coordinate attention",
     "1709.01507": "Squeeze-and-Excitation",
