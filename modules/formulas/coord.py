@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .parts import State, batch_norm, dense
+from .parts import State, batch_norm, pointwise
 from .steps import Changes, Step, activations, gates, same
 
 
@@ -34,7 +34,9 @@ def coord(
     """x ⊙ σ(F_h(f_h)) ⊙ σ(F_w(f_w)), f = δ(bn(F₁(mean over the other axis))), arXiv:2103.02907."""
 
     def logits(pooled: Tensor, last: str) -> Tensor:
-        return dense(act(batch_norm(dense(pooled, state, "conv1"), state, "bn1")), state, last)
+        return pointwise(
+            act(batch_norm(pointwise(pooled, state, "conv1"), state, "bn1")), state, last
+        )
 
     rows, columns = logits(over_width(x), "conv_h"), logits(over_height(x), "conv_w")
     return x * join(gate(rows), gate(columns))

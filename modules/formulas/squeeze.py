@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .parts import State, dense, mlp
+from .parts import State, mlp, pointwise
 from .steps import Changes, Step, activations, gates, mean_hw, same, squeezes
 
 
@@ -31,8 +31,12 @@ def eca(
     gate: Step = torch.sigmoid,
     padding: str = "constant",
     join: Callable[[Tensor, Tensor], Tensor] = torch.mul,
+    kernel_size: int = 0,
 ) -> Tensor:
-    """x ⊙ σ(a convolution of the means along the channels), arXiv:1910.03151."""
+    """x ⊙ σ(a convolution of the means along the channels), arXiv:1910.03151.
+
+    kernel_size: part of the common signature; the weight has it.
+    """
     weight = state["conv.weight"]
     side = weight.shape[-1] // 2
     means = F.pad(squeeze(x)[:, None, :, 0, 0], (side, side), mode=padding)  # N×1×C+2·side
@@ -54,15 +58,15 @@ def gc(
     axes: where the softmax sums to 1.
     eps: ε of the layer norm; None is no norm.
     """
-    logits = dense(x, state, "conv_attn").exp()  # N×1×H×W
+    logits = pointwise(x, state, "conv_attn").exp()  # N×1×H×W
     share = logits / logits.sum(axes, keepdim=True)
-    inside = dense((x * share).sum((2, 3), keepdim=True), state, "mlp_add.fc1")  # N×w×1×1
+    inside = pointwise((x * share).sum((2, 3), keepdim=True), state, "mlp_add.fc1")  # N×w×1×1
     if eps is not None:
         centred = inside - inside.mean(1, keepdim=True)
         inside = centred / (centred.square().mean(1, keepdim=True) + eps).sqrt()
         weight, bias = (state[f"mlp_add.norm.{part}"] for part in ("weight", "bias"))
         inside = inside * weight[:, None, None] + bias[:, None, None]
-    return join(x, gate(dense(act(inside), state, "mlp_add.fc2")))
+    return join(x, gate(pointwise(act(inside), state, "mlp_add.fc2")))
 
 
 def _gated(x: Tensor, gate: Tensor) -> Tensor:
