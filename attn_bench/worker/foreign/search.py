@@ -150,8 +150,8 @@ class Search:
 
     def value(self, found: Found, x: Tensor) -> Tensor | None:
         """What the candidate gives; None if it needs a tensor that the class does not have."""
-        state = self._state(found.match, is_filled=found.is_filled)
         try:
+            state = self._state(found.match, is_filled=found.is_filled)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 value = self.formula(x, state, **self.arguments, **found.candidate.changes)
