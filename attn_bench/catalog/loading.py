@@ -59,13 +59,14 @@ def load_all(
     return registry
 
 
-def load_object(word: str) -> Any:
+def load_object(word: str, option: str = "--backbone") -> Any:
     """What FILE.py:NAME or PACKAGE.MODULE:NAME names. It runs code, so only workers call it.
 
+    option: the word before it in the command, for errors.
     Raises RequestError, with the nearest name, if it names nothing or its code raises.
     """
     where, _, name = word.rpartition(":")
-    source = find_source(where, "--backbone")
+    source = find_source(where, option)
     if source.is_plain_file:
         own = _free_name(FILE_PREFIX + source.file.stem, source.file)
         if own not in sys.modules:

@@ -179,6 +179,7 @@ def register(
                 reference=reference,
                 probes=tuple(dict(probe) for probe in probes),
                 refuses=tuple(dict(refused) for refused in refuses),
+                has_formula=reference is not None,
             )
         )
         return target

@@ -13,7 +13,7 @@ from attn_bench.engine.session import OpenSession, modules_without_worker, open_
 from attn_bench.model import protocol
 from attn_bench.model.axes import EXECUTION
 from attn_bench.model.case import Extent, Scalar, Variant
-from attn_bench.model.checks import CHECKS, Check, Checked
+from attn_bench.model.checks import CHECKS, Check, Checked, trace_causes
 from attn_bench.model.errors import RequestError, nearest
 from attn_bench.model.request import RunRequest
 from attn_bench.model.status import Exit
@@ -101,6 +101,7 @@ def verify(request: VerifyRequest, progress: Progress) -> Verification:
                 rows.append(VerifiedVariant(subject.variant, checked))
                 for check, result in _results(workers, subject, request.timeout_s):
                     checked[check] = result
+                checked |= trace_causes(checked)
         except KeyboardInterrupt:
             state = "interrupted"
         session.signals.deafen()

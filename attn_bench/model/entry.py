@@ -20,6 +20,7 @@ class Description:
     origin: the package or file that registered it.
     probes: sets of arguments that `verify` tries.
     refuses: sets of arguments that its constructor must refuse.
+    has_formula: whether `verify` has a formula to compare it with.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Description:
     origin: str = BUILTIN
     probes: tuple[dict[str, Scalar], ...] = ()
     refuses: tuple[dict[str, Scalar], ...] = ()
+    has_formula: bool = False
 
     def extents_in_words(self) -> str:
         """The extents in words: "2, 4, global"; empty for a module without an extent."""

@@ -20,11 +20,12 @@ from attn_bench.model.axes import DeviceName, DType, Pages
 from attn_bench.model.case import Case, Shape, Variant
 from attn_bench.model.checks import Check, Checked
 from attn_bench.model.entry import Description
+from attn_bench.model.foreign import Compared
 from attn_bench.model.metrics import Timing
 from attn_bench.model.run import Facts, Rates
 from attn_bench.model.status import Status
 
-VERSION = 9
+VERSION = 10
 # How the names of the variables begin that change how fast or how exactly a worker computes.
 SETTINGS = (
     *("CXX", "OMP_", "GOMP_", "KMP_", "MKL_", "MALLOC_", "THP_", "GLIBC_TUNABLES", "LD_PRELOAD"),
@@ -287,6 +288,27 @@ class Verified:
 
 
 @dataclass(frozen=True, slots=True)
+class Compare:
+    """Compare a foreign class with the formula of a registered module. -> ComparedForeign
+
+    word: FILE.py:CLASS. arguments: those of its constructor that the user gave.
+    pairs: names of its tensors or layers -> those of the registered module.
+    """
+
+    word: str
+    variant: Variant
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    pairs: Mapping[str, str] = field(default_factory=dict)
+    kind: Literal["compare"] = "compare"
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedForeign:
+    compared: Compared
+    kind: Literal["compared_foreign"] = "compared_foreign"
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """The module under test failed: the status, and the reason in one line.
 
@@ -314,6 +336,7 @@ Message = (
     | MeasureRates
     | OfCase
     | Verify
+    | Compare
     | Quit
 )
 Reply = (
@@ -328,6 +351,7 @@ Reply = (
     | Inspected
     | Timed
     | Verified
+    | ComparedForeign
     | Failure
 )
 # What answers a request, besides Failure. Code under test may write to the pipe of its worker.
@@ -343,6 +367,7 @@ ANSWER: Mapping[type[Message], type[Reply]] = {
     Inspect: Inspected,
     RunBlock: Timed,
     Verify: Verified,
+    Compare: ComparedForeign,
 }
 Line = Annotated[Message | Reply, Discriminator("kind")]
 

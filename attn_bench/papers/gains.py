@@ -1,4 +1,4 @@
-"""The published gains of our variants, and the place of each variant in a backbone."""
+"""The published gains of our variants on ImageNet, and the place of each in a backbone."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ from attn_bench.papers import published
 from attn_bench.papers.published import Provenance, Published
 
 BACKBONE = "resnet50"  # a module measured alone is shown with its gains in this backbone
+DATASET = "ImageNet-1k val"  # gains on other data sets are not comparable with these
 PAPERS = {
     "1807.06514": "BAM",
     "1903.06586": "SKNet",
+    "1903.10829": "SRM",
     "1904.11492": "GCNet",
+    "1909.11519": "GCT",
     "2010.03045": "Triplet attention",
     "2103.02907": "Coordinate attention",
     "1709.01507": "Squeeze-and-Excitation",
@@ -131,7 +134,9 @@ def _rows(variant: str, backbone: str) -> list[tuple[Published, str]]:
 
 @cache
 def _gains() -> Mapping[Published, float | None]:
-    return published.gains()
+    """The gains on DATASET; None for every other row."""
+    found = published.gains()
+    return {row: gain if row.dataset == DATASET else None for row, gain in found.items()}
 
 
 def _doubt(provenance: Provenance) -> int:

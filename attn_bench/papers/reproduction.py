@@ -135,6 +135,7 @@ def _compare_with_paper(row: Published, measured: Row, operations: Mapping[str, 
             continue
         rule = rules[name]
         count = sum(weight * counts.get(what, 0) for what, weight in rule["counts"].items())
+        count += rule.get("plus", 0)
         shown = f"{count / rule['unit']:.{rule['digits']}f}"
         printed = f"{theirs:.{rule['digits']}f}"
         why = None if shown == printed else _explanation(row, name, shown)
@@ -144,7 +145,7 @@ def _compare_with_paper(row: Published, measured: Row, operations: Mapping[str, 
         figures.append(Figure(name, shown, printed, verdict, why))
     model = row.backbone if row.is_baseline else f"{row.backbone} + {row.module}"
     return Comparison(
-        model=f"{model} ({row.variant})",
+        model=f"{model} ({row.variant})" if row.variant else model,
         source=row.source,
         provenance=row.provenance,
         convention=str(rules["about"]),

@@ -19,6 +19,7 @@ from attn_bench.model import machine, protocol
 from attn_bench.model.case import BASELINE, Case
 from attn_bench.model.checks import Checked
 from attn_bench.model.errors import RequestError
+from attn_bench.model.foreign import Compared
 from attn_bench.model.metrics import Timing
 from attn_bench.model.run import Facts
 from attn_bench.worker import conformance
@@ -28,6 +29,8 @@ from attn_bench.worker.build import Builder, Built
 from attn_bench.worker.cores import unbound
 from attn_bench.worker.devices.base import Device, open_device
 from attn_bench.worker.exports import Exports
+from attn_bench.worker.foreign.build import Foreign
+from attn_bench.worker.foreign.compare import compare
 from attn_bench.worker.inspection import inspect_case
 from attn_bench.worker.intruders import Intruders
 from attn_bench.worker.networks import describe_network
@@ -106,6 +109,8 @@ class Bench:
                     return protocol.Verified(
                         conformance.verify(entry, variant, check, self.device.name)
                     )
+                case protocol.Compare():
+                    return protocol.ComparedForeign(self.compare(message))
         except CaseFailed as failed:
             return protocol.Failure(failed.status, str(failed), failed.poisoned)
         except RequestError as error:  # a late import of the baseline found the current code
@@ -123,6 +128,14 @@ class Bench:
             with suppress(CaseFailed), self._version(is_baseline=name.endswith(BASELINE)):
                 attempt("constructor", self.modules.get(name).factory)
         return protocol.Loaded()
+
+    def compare(self, asked: protocol.Compare) -> Compared:
+        """Compare a foreign class with a formula. Raises RequestError if it cannot be loaded."""
+        name = asked.word.rpartition(":")[2]
+        maker = Foreign(loading.load_object(asked.word, "verify"), name, asked.arguments)
+        entry = self.modules.get(asked.variant.module)
+        others = [other for other in self.modules if other.reference is not None]
+        return compare(maker, entry, asked.variant, asked.pairs, others)
 
     def build(self, case: Case) -> Built:
         """The case, ready to be called. Raises CaseFailed."""

@@ -9,24 +9,57 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from attn_bench.catalog.registry import Entry
+from attn_bench.catalog.registry import Entry, builtin
 from attn_bench.model.case import Variant
 from attn_bench.model.checks import Check, Checked
 from attn_bench.worker.attempt import CaseFailed, attempt
 from attn_bench.worker.behaviour import InputChanged, check_gradient, check_input
+from attn_bench.worker.foreign.build import NotBuilt
+from attn_bench.worker.foreign.compare import compare
 from attn_bench.worker.specimen import BATCH, SIZES, Size, Specimen, must_agree
 
 ODD_SIZE = (15, 13)
 STEP = 1e-7  # of the finite differences, in float64
 SLOPE_CLOSE = 1e-3  # of the gradient's norm
+REFUSALS = (ValueError, AssertionError, RuntimeError)  # PyTorch's own errors of shape are the last
 
 
 class NotApplicable(Exception):
     """The rule does not apply to the variant; the message gives the reason."""
+
+
+class UnknownName(KeyError):
+    """A reference asks for a tensor that the module's state does not have."""
+
+
+class Weights(dict[str, Tensor]):
+    """A state dict for a reference."""
+
+    def __missing__(self, name: str) -> Tensor:
+        raise UnknownName(name)
+
+
+@dataclass(frozen=True)
+class OfSpecimen:
+    """Makes the modules of a specimen for `compare`."""
+
+    specimen: Specimen
+
+    def build(self, channels: int, size: Size) -> tuple[nn.Module, str]:
+        try:
+            return self.specimen.build(size), self.specimen.variant.label
+        except CaseFailed as failed:
+            raise NotBuilt(str(failed)) from failed
+
+    def takes_channels(self) -> bool:
+        return False
 
 
 def verify(entry: Entry, variant: Variant, check: Check, device: str) -> Checked:
@@ -164,28 +197,40 @@ def state(specimen: Specimen) -> None:
 
 
 def odd_sizes(specimen: Specimen) -> None:
-    """The module accepts maps of 15×13, or refuses them with a ValueError or an assertion."""
+    """The module accepts maps of 15×13, or refuses them with an error."""
     try:
         specimen.forward(specimen.build(ODD_SIZE), specimen.input(ODD_SIZE))
     except CaseFailed as failed:
-        if isinstance(failed.__cause__, (ValueError, AssertionError)):
+        if failed.status == "failed" and isinstance(failed.__cause__, REFUSALS):
             raise NotApplicable(f"refuses maps of 15×13: {failed}") from None
         raise
 
 
 def agrees(specimen: Specimen) -> str | None:
-    """In evaluation, the module agrees with its reference; returns the reference's warning."""
-    if attempt("reference", specimen.entry.formula) is None:
+    """In evaluation, the module agrees with its reference; returns the reference's warning.
+
+    If the formula of a built-in asks for other names, tensors are mapped by shape and order.
+    """
+    formula = attempt("reference", specimen.entry.formula)
+    if formula is None:
         raise NotApplicable("no reference is registered")
-    remarks = [_agrees_at(specimen, size) for size in (specimen.size, ODD_SIZE)]
-    return remarks[0]
+    try:
+        remark = _agrees_at(specimen, specimen.size)
+    except CaseFailed as failed:
+        if isinstance(failed.__cause__, UnknownName):
+            return _agrees_by_shape(specimen, formula, failed.__cause__)
+        raise
+    with suppress(NotApplicable):
+        odd_sizes(specimen)
+        _agrees_at(specimen, ODD_SIZE)
+    return remark
 
 
 def _agrees_at(specimen: Specimen, size: Size) -> str | None:
     formula = specimen.entry.formula()
     assert formula is not None
     module, x = specimen.build(size), specimen.input(size)
-    weights = {name: tensor.double() for name, tensor in module.state_dict().items()}
+    weights = Weights({name: tensor.double() for name, tensor in module.state_dict().items()})
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         expected = attempt(
@@ -194,6 +239,24 @@ def _agrees_at(specimen: Specimen, size: Size) -> str | None:
     place = f"against its reference at {size[0]}×{size[1]}"
     must_agree(place, specimen.forward(module, x), expected)
     return "; ".join(str(warning.message) for warning in warned) or None
+
+
+def _agrees_by_shape(
+    specimen: Specimen, formula: Callable[..., Any], unknown: UnknownName
+) -> str | None:
+    """Compare with the built-in that has this formula, whatever the names of the parameters."""
+    asks = f"reference: asks for {unknown}, which the module's state does not have"
+    model = next((entry for entry in builtin() if entry.formula() is formula), None)
+    if model is None:
+        raise CaseFailed("failed", asks)
+    variant = Variant(model.name, specimen.variant.extent, specimen.variant.arguments)
+    found = compare(OfSpecimen(specimen), model, variant, {})
+    words = "; ".join(found.reasons)
+    if found.verdict == "agrees":
+        return "; ".join(found.remarks) or None
+    if found.verdict == "differs":
+        raise CaseFailed("failed", f"against {model.name}: {words}")
+    raise NotApplicable(f"{asks}: {words}")
 
 
 def compiles(specimen: Specimen) -> None:

@@ -132,7 +132,7 @@ def listing_ge(channels, feat_size=None, **options):
 
 
 ge_rules = {
-    "reference": "attn_bench.modules.formulas:gather_excite",
+    "reference": "attn_bench.modules.formulas.gather_excite:gather_excite",
     "probes": GE_PROBES,
     "refuses": GE_REFUSES,
 }

@@ -108,6 +108,58 @@ def test_each_fault_is_found_by_its_check(
     assert "\n" not in found[check]
 
 
+def test_one_cause_is_told_once(bad: Verified) -> None:
+    """What fails because the module writes to its input is named behind that cause."""
+    failed = [check for check in bad.matrix["through_data"].items() if check[1]["reason"]]
+    assert {found["follows"] for check, found in failed if check not in ("input", "agrees")} == {
+        "input"
+    }
+    line = "    through_data (and so channels_last, gradients, rows, repeats, state,"
+    assert line in bad.process.stdout
+
+
+def test_another_module_needs_no_names_of_ours(cli: Cli, tmp_path: Path) -> None:
+    """A built-in's formula is computed with the tensors of an SE whose names differ."""
+    (tmp_path / "another.py").write_text(
+        "from foreign_modules import LinearSE\n"
+        "from attn_bench import register\n"
+        "formula = 'attn_bench.modules.formulas.squeeze:se'\n"
+        "def build(channels, fault=''):\n"
+        "    return LinearSE(16, channels, fault)\n"
+        "register('right', reference=formula)(build)\n"
+        "register('wrong', reference=formula, arguments={'fault': 'twice'})(build)\n"
+        "def asks(x, state):\n"
+        "    return x * state['gain']\n"
+        "register('asks', reference=asks)(build)\n"
+    )
+    words = ("right,wrong,asks", "--modules-from", "another.py")
+    (tmp_path / "foreign_modules.py").write_text((DATA / "foreign_modules.py").read_text())
+    found = verified(tmp_path, *words, by=cli)
+    assert found.failed("right") == {}
+    assert found.failed("wrong") == {"agrees": "against se: the sigmoid is applied twice"}
+    assert "asks for 'gain'" in found.failed("asks")["agrees"]
+
+
+def test_a_refused_size_is_no_failure(cli: Cli, tmp_path: Path) -> None:
+    """A module that raises for maps of 15×13 agrees with its reference, and odd_sizes is –."""
+    (tmp_path / "square.py").write_text(
+        "from torch import nn\n"
+        "from attn_bench import register\n"
+        "class Square(nn.Module):\n"
+        "    def __init__(self, channels):\n"
+        "        super().__init__()\n"
+        "    def forward(self, x):\n"
+        "        return x + x.transpose(2, 3)\n"
+        "def formula(x, state):\n"
+        "    return x + x.transpose(2, 3)\n"
+        "register('square', reference=formula)(Square)\n"
+    )
+    found = verified(tmp_path, "square", "--modules-from", "square.py", by=cli)
+    assert found.failed("square") == {}
+    assert found.matrix["square"]["odd_sizes"]["verdict"] == "not_applicable"
+    assert found.matrix["square"]["agrees"]["verdict"] == "passed"
+
+
 def test_a_crash_costs_one_row(bad: Verified) -> None:
     """A module that crashes its process is `lost`, and the built-in after it is verified."""
     lost = [check for check in bad.matrix["crash"].values() if check["verdict"] == "lost"]
@@ -177,9 +229,10 @@ def test_the_matrix_can_be_read(bad: Verified, both_ge: Verified) -> None:
         for variant in done.matrix:
             for check, reason in done.failed(variant).items():
                 said = reason.removeprefix(f"{check}: ")
-                _, found, members = reasons.partition(f"failed: {check}: {said}\n")
-                assert found
-                assert f"    {variant}\n" in members
+                _, _, members = reasons.partition(f"failed: {check}: {said}\n")
+                is_cause = done.matrix[variant][check]["follows"] is None
+                assert not is_cause or f"    {variant}" in members
+                assert is_cause or f"    {variant}\n" not in members.partition("failed:")[0]
 
 
 def test_signs_survive_where_there_is_only_ascii(cli: Cli) -> None:

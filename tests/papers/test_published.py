@@ -4,6 +4,7 @@ from typing import get_args
 
 import pytest
 
+from attn_bench.papers.gains import gains_of
 from attn_bench.papers.published import (
     Provenance,
     baseline_of,
@@ -74,3 +75,21 @@ def test_our_variants_are_found_among_the_published():
     row = the_row("GE", "GE-theta-minus E2")
     assert (our_variant(row), our_backbone(row)) == ("ge_theta_minus(extent=2)", "resnet50")
     assert published_as("ge_theta_minus(extent=2)", "resnet50") == (row,)
+
+
+def test_gains_on_other_data_sets_are_left_out():
+    """EMA's gain on CIFAR-100 is published, but nothing is chosen or drawn by it."""
+    row = the_row("EMA", "", backbone="ResNet-50")
+    assert (row.dataset, gains()[row]) == ("CIFAR-100", 3.43)
+    assert gains_of("ema") == ()
+
+
+def test_one_table_has_one_recipe():
+    """PytorchInsight's table gives the gains of four modules of ours over the same ResNet-50."""
+    found = {
+        name: gain.points
+        for name in ("se", "bam", "cbam", "sge")
+        for gain in gains_of(name)
+        if "PytorchInsight" in gain.source
+    }
+    assert found == {"se": 0.8, "bam": 0.514, "cbam": 1.242, "sge": 1.2}

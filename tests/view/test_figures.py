@@ -118,7 +118,7 @@ def test_costs_compare_over_the_same_shapes() -> None:
 def test_an_ablation_is_not_the_module() -> None:
     """SE in one stage alone is not SE: its gain is not that of the module in every block."""
     of_papers = {gain.paper: gain.points for gain in gains_of("se")}
-    assert all(points > 1 for points in of_papers.values()), of_papers
+    assert all(points > 0.5 for points in of_papers.values()), of_papers
     assert [gain.points for gain in gains_of("se", place="block 1")] == [0.27]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from attn_bench.jobs.verify import VerifiedVariant
 from attn_bench.model import units
@@ -14,23 +15,27 @@ from attn_bench.view.console.plain import line, width_of
 from attn_bench.view.console.terminal import open_stdout
 from attn_bench.view.markup import escape
 
-SIGNS: Mapping[CheckVerdict, str] = {
+Sign = CheckVerdict | Literal["follows"]  # a failure that another one explains
+SIGNS: Mapping[Sign, str] = {
     "passed": "✓",
     "failed": "✗",
     "not_applicable": "–",
     "lost": "!",
+    "follows": "↳",
 }
-PLAIN_SIGNS: Mapping[CheckVerdict, str] = {
+PLAIN_SIGNS: Mapping[Sign, str] = {
     "passed": "+",
     "failed": "x",
     "not_applicable": "-",
     "lost": "!",
+    "follows": ">",
 }
-SIGN_COLOURS: Mapping[CheckVerdict, str] = {
+SIGN_COLOURS: Mapping[Sign, str] = {
     "passed": "green",
     "failed": "bold red",
     "not_applicable": "dim",
     "lost": "bold red",
+    "follows": "red",
 }
 BAR, PLAIN_BAR = "│", "|"
 WORST_FIRST: tuple[CheckVerdict, ...] = ("failed", "lost", "passed", "not_applicable")
@@ -65,17 +70,21 @@ def _show_matrix(rows: Sequence[VerifiedVariant]) -> None:
         cells = [_mark(row.checked.get(check), signs) for check in checks]
         label = row.variant.label + " " * (width - width_of(row.variant.label))
         console.print(f"{escape(label)}  {' '.join(cells)}".rstrip())
-    found = {result.verdict for row in rows for result in row.checked.values()}
+    found = {_sign(result) for row in rows for result in row.checked.values()}
     key = [f"{sign} {_name(verdict)}" for verdict, sign in signs.items() if verdict in found]
     line("")
     line(", ".join(key))
 
 
-def _name(verdict: CheckVerdict) -> str:
-    return verdict.replace("_", " ")
+def _sign(checked: Checked) -> Sign:
+    return "follows" if checked.follows else checked.verdict
 
 
-def _choose_signs() -> tuple[Mapping[CheckVerdict, str], str]:
+def _name(sign: Sign) -> str:
+    return "follows from another failure" if sign == "follows" else sign.replace("_", " ")
+
+
+def _choose_signs() -> tuple[Mapping[Sign, str], str]:
     """The signs that standard output can encode, and the bar between columns."""
     try:
         "".join([*SIGNS.values(), BAR]).encode(sys.stdout.encoding)
@@ -84,10 +93,11 @@ def _choose_signs() -> tuple[Mapping[CheckVerdict, str], str]:
     return SIGNS, BAR
 
 
-def _mark(checked: Checked | None, signs: Mapping[CheckVerdict, str]) -> str:
+def _mark(checked: Checked | None, signs: Mapping[Sign, str]) -> str:
     if checked is None:
         return " "
-    return f"[{SIGN_COLOURS[checked.verdict]}]{signs[checked.verdict]}[/]"
+    sign = _sign(checked)
+    return f"[{SIGN_COLOURS[sign]}]{signs[sign]}[/]"
 
 
 def _show_reasons(rows: Sequence[VerifiedVariant]) -> None:
@@ -107,6 +117,13 @@ def _group_reasons(
     found: dict[tuple[CheckVerdict, Check, str], list[str]] = defaultdict(list)
     for row in rows:
         for check, result in row.checked.items():
-            if result.reason is not None:
-                found[result.verdict, check, result.reason].append(row.variant.label)
+            if result.reason is not None and result.follows is None:
+                label = row.variant.label + _followers(row, check)
+                found[result.verdict, check, result.reason].append(label)
     return dict(sorted(found.items(), key=lambda item: WORST_FIRST.index(item[0][0])))
+
+
+def _followers(row: VerifiedVariant, cause: Check) -> str:
+    """The checks of the variant that fail for the same cause."""
+    names = [check for check, result in row.checked.items() if result.follows == cause]
+    return f" (and so {', '.join(names)})" if names else ""

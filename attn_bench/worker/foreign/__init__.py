@@ -1,0 +1,1 @@
+"""Compares a foreign class with a paper's formula, whatever the names of its parameters."""
