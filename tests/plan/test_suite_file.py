@@ -95,8 +95,8 @@ def test_own_suites(name: str) -> None:
     [
         (
             '"se"]',
-            '"sse"]',
-            "t.toml:4: [[grid]] 1, module: unknown module 'sse' (did you mean 'se'?)",
+            '"sei"]',
+            "t.toml:4: [[grid]] 1, module: unknown module 'sei' (did you mean 'se'?)",
         ),
         (
             '2, "global"',
