@@ -88,7 +88,7 @@ def test_nothing_is_fetched(page: Page) -> None:
 def test_every_figure_is_whole(page: Page) -> None:
     """Each of the four figures has panels with a text alternative; ids are unique and resolved."""
     drawings = re.findall(r"<svg.*?</svg>", page.source, flags=re.DOTALL)
-    assert len(drawings) == 4 + 4 + 3 + 1
+    assert len(drawings) == 4 + 4 + 5 + 1
     assert all(len(str(svg["aria-label"])) > 40 for svg in page.named("svg"))
     ids = [attributes["id"] for _, attributes in page.tags if attributes.get("id")]
     assert len(ids) == len(set(ids))
