@@ -59,8 +59,8 @@ def test_it_opens_and_all_is_there(watched: Report) -> None:
     """Four figures, the table of 60 cases and the environment are on the page and seen."""
     for place in ("costs", "latency", "cost-against-gain", "bound", "table", "environment"):
         assert watched.page.locator(f"#{place}").is_visible()
-    assert watched.page.locator("svg").count() == 11
-    assert all(watched.page.locator("svg").nth(i).bounding_box()["height"] > 150 for i in range(11))
+    assert watched.page.locator("svg").count() == 13
+    assert all(watched.page.locator("svg").nth(i).bounding_box()["height"] > 150 for i in range(13))
     assert watched.page.inner_text("#count") == "60 of 60 cases"
 
 
