@@ -20,7 +20,9 @@ from attn_bench.view.console import plain
     "--allow-partial", is_flag=True, help="Write the table although shards or cases are missing."
 )
 def command(store: str, out: str | None, allow_partial: bool) -> int:
-    """Write one table of all shards of a fleet, with the device and the host of each row.
+    """Write one table of all shards of a fleet.
+
+    Each row has the device and the host that it was measured on.
 
     STORE is as for `work`; if it has several plans, STORE/PLAN. Shards of other code or settings
     are refused. The status is 3 if a shard or a case is missing, unless --allow-partial.

@@ -57,11 +57,11 @@ def command(
     expect: str | None,
     **options: Any,
 ) -> int:
-    """Measure this host's part of a fleet, and end when nothing is left for it.
+    """Measure this host's part of a fleet.
 
     STORE is a folder that the hosts share, or a URL: s3://bucket/fleet. With --suite, it gets a
     plan, unless it has the same one. Without, all plans of STORE are worked on. The command can be
-    repeated and killed at any time.
+    repeated and killed at any time. It ends when nothing is left for this host.
     """
     from attn_bench.jobs.fleet.plans import PlanRequest
     from attn_bench.jobs.fleet.work import WorkRequest, work

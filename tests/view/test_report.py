@@ -225,7 +225,7 @@ def test_pngs_are_written(tmp_path: Path) -> None:
         *("page.html", "costs.png", "latency.png", "bound.png")
     ]
     assert {name.name.removeprefix("cost-against-gain-") for name in gains} == {
-        *("Gather-Excite.png", "SRM.png", "CBAM.png", "PytorchInsight-README.png")
+        *("Gather-Excite.png", "SRM.png", "CBAM.png", "implus-PytorchInsight-README.png")
     }
     for file in written[1:]:
         assert file.read_bytes().startswith(b"\x89PNG")
