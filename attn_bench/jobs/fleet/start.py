@@ -1,0 +1,141 @@
+"""The job of `fleet`: a `work` on each host, watched until nothing is left to do."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from attn_bench.engine.signals import Interruptible
+from attn_bench.jobs.fleet.engines.base import Engine, Work
+from attn_bench.jobs.fleet.engines.local import LocalEngine
+from attn_bench.jobs.fleet.engines.ray import RayEngine
+from attn_bench.jobs.fleet.engines.slurm import SlurmEngine
+from attn_bench.model.errors import RequestError
+from attn_bench.model.fleet import Shard
+from attn_bench.model.status import Exit
+
+POLL_S = 1.0
+ENGINES = ("local", "ray", "slurm")
+
+
+def make_engine(name: str, lease_s: float, slurm: Mapping[str, str]) -> Engine:
+    """The engine with this name. Raises RequestError if it cannot be used here.
+
+    slurm: options of sbatch.
+    """
+    if slurm and name != "slurm":
+        raise RequestError(f"--slurm is for --engine slurm, not for --engine {name}")
+    if name == "ray":
+        return RayEngine(lease_s)
+    return SlurmEngine(slurm) if name == "slurm" else LocalEngine()
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is started.
+
+    words: the command line of each `work`.
+    devices: the kinds of hosts; empty takes all that the engine has.
+    most_hosts: of each kind; None takes all.
+    """
+
+    words: tuple[str, ...]
+    devices: tuple[str, ...] = ()
+    most_hosts: int | None = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A fleet at one moment."""
+
+    works: tuple[Work, ...]
+    shards: tuple[Shard, ...]
+
+
+def run_fleet(
+    engine: Engine,
+    order: Order,
+    look: Callable[[], Sequence[Shard]],
+    show: Callable[[Seen], None],
+) -> Seen:
+    """Start the works, and watch them to their end. Raises RequestError.
+
+    look: reads the shards from the store. show: is called after each look.
+    An interruption ends all works, which release their claims.
+    """
+    crew = _Crew(engine, order)
+    with Interruptible() as signals:
+        try:
+            crew.start()
+            while True:
+                seen = Seen(engine.poll(), tuple(look()))
+                show(seen)
+                crew.give_up_silent(seen)
+                if not crew.replace_lost(seen) and _is_over(seen):
+                    return seen
+                time.sleep(POLL_S)
+        finally:
+            signals.deafen()
+            engine.stop()
+
+
+def _is_over(seen: Seen) -> bool:
+    if all(work.is_over for work in seen.works):
+        return True
+    is_done = bool(seen.shards) and all(shard.state == "done" for shard in seen.shards)
+    return is_done and not any(work.state == "running" for work in seen.works)
+
+
+class _Crew:
+    """The works of a fleet, which are replaced once if their hosts are lost."""
+
+    def __init__(self, engine: Engine, order: Order) -> None:
+        self._engine, self._order = engine, order
+        self._first: Counter[str] = Counter()
+        self._replaced: Counter[str] = Counter()
+        self._ages: dict[str, float] = {}
+        self._beating: set[tuple[str, str]] = set()
+
+    def start(self) -> None:
+        counts = {kind: self._engine.count_hosts(kind) for kind in self._order.devices or ("",)}
+        for kind, hosts in counts.items():
+            self._first[kind] = min(hosts, self._order.most_hosts or hosts)
+            for _ in range(self._first[kind]):
+                self._engine.start(kind, self._order.words)
+
+    def give_up_silent(self, seen: Seen) -> None:
+        """Kill each `work` whose host has let a lease expire that we saw it hold."""
+        for shard in seen.shards:
+            age = shard.beat_age_s
+            if age is not None and age < self._ages.get(shard.name, age):
+                self._beating.add((shard.name, shard.host))
+            self._ages[shard.name] = 0.0 if age is None else age
+        gone = {work.host for work in seen.works if work.state == "lost"}
+        silent = {
+            shard.host
+            for shard in seen.shards
+            if shard.state == "lost" and (shard.name, shard.host) in self._beating
+        }
+        for number, work in enumerate(seen.works):
+            if work.state == "running" and work.host in silent - gone:
+                self._engine.give_up(number, "its beats in the store stopped")
+
+    def replace_lost(self, seen: Seen) -> bool:
+        """Start another `work` for each that was lost or interrupted, if a host is left."""
+        lost = Counter(
+            work.kind
+            for work in seen.works
+            if work.state == "lost" or work.status == Exit.INTERRUPTED
+        )
+        has_started = False
+        for kind, number in lost.items():
+            while self._replaced[kind] < min(number, self._first[kind]):
+                self._replaced[kind] += 1
+                with suppress(RequestError):  # no such host is left
+                    self._engine.count_hosts(kind)
+                    self._engine.start(kind, self._order.words)
+                    has_started = True
+        return has_started
