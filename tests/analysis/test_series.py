@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from dataclasses import replace
 from math import log
 
@@ -176,3 +178,20 @@ def test_runs_of_unknown_software_are_not_compared() -> None:
     """Each may be of another one."""
     found = follow(series(*(Point(Keys(run=f"run-{i}"), 1.0, 0.99, 1.01) for i in range(3))))
     assert found.breaks == (1, 2)
+
+
+def test_forty_pairs_show_a_step_and_a_creep_and_nothing_else() -> None:
+    """5 % at commit 23, and four times 2 %; each pair is known to 0.6 %. 200 histories."""
+    chance = random.Random(0)
+    truth = {23: 1.05, 30: 1.02, 32: 1.02, 34: 1.02, 36: 1.02}
+    found: Counter[int] = Counter()
+    for _ in range(200):
+        links = []
+        for at in range(1, 40):
+            keys = Keys(revision=str(at), against=str(at - 1))
+            value = truth.get(at, 1.0) * chance.gauss(1, 0.003)
+            links.append(Point(keys, value, value * 0.994, value * 1.006))
+        found.update(change.at for change in chain(series(*links)).changes)
+    assert set(found) == set(truth)
+    assert found[23] == 200
+    assert min(found[at] for at in (30, 32, 34, 36)) > 150
