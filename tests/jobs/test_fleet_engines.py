@@ -64,6 +64,16 @@ def test_slurm_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -
         make_engine("local", 120.0, {"partition": "gpu"})
 
 
+def test_a_cluster_that_does_not_answer_is_an_error_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ray would try for minutes. The message says how a host is offered."""
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(RequestError, match=r"no cluster answers .*refused.*measuring_host"):
+        make_engine("ray", 120.0, {})
+
+
 @pytest.fixture
 def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("submitit", reason="the extra `slurm` is not installed")

@@ -54,7 +54,7 @@ def test_a_host_that_stands_by_has_no_shard(capsys: pytest.CaptureFixture[str]) 
     """Its `work` runs, and another host measures the shard of its device."""
     works = (Work("", "one", "running"), Work("", "two", "running"))
     lines = printed(capsys, Seen(works, (SHARD,)))
-    assert lines[1:] == ["two, standing by"]
+    assert lines[1:] == ["two, without a shard"]
 
 
 def test_a_terminal_gets_a_table(

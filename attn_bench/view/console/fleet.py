@@ -86,7 +86,7 @@ def _describe_works(seen: Seen) -> Iterator[Line]:
         elif work.state == "waiting":
             yield Line("", work.kind, "waiting for a host")
         elif work.state == "running" and work.host not in owners:
-            yield Line(work.host, work.kind, "standing by")
+            yield Line(work.host, work.kind, "without a shard")
 
 
 def _make_table(lines: Sequence[Line]) -> Table:

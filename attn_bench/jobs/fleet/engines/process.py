@@ -1,4 +1,4 @@
-"""A `work` as a process of its own on the host that is measured."""
+"""A `work` as a separate process on the host that is measured."""
 
 from __future__ import annotations
 

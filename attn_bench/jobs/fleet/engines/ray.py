@@ -1,12 +1,14 @@
 """Starts a `work` on each host of a Ray cluster that offers the resource `measuring_host`.
 
 An actor holds the resource, so that a host is given to one `work` at a time. It starts the `work`
-as a process with the environment of the host: Ray changes that of its own workers.
+as a process with the environment of the host: Ray changes that of its workers.
 """
 
 from __future__ import annotations
 
+import os
 import platform
+import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +25,7 @@ RESOURCE, LABEL = "measuring_host", "measuring_device"
 OFFER = f"""ray start … --resources='{{"{RESOURCE}": 1}}'"""
 # Ray starts its workers at nice 15, and their children inherit that.
 ENVIRONMENT = {"RAY_worker_niceness": "0"}
+REACH_S = 10.0
 ANSWER_S = 1.0  # for all answers together
 
 
@@ -54,6 +57,13 @@ class _Started:
     heard_s: float
 
 
+def _reach(address: str) -> None:
+    """Raise OSError if nothing listens at HOST:PORT; Ray itself tries for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), REACH_S).close()
+
+
 class RayEngine:
     """The cluster of RAY_ADDRESS, or the one on this host.
 
@@ -71,8 +81,9 @@ class RayEngine:
         self._lease_s = lease_s
         self._started: list[_Started] = []
         try:
+            _reach(os.environ.get("RAY_ADDRESS", ""))
             self._ray.init("auto", log_to_driver=False, logging_level="error")
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise RequestError(
                 f"--engine ray: no cluster answers ({in_one_line(error)}); start one with {OFFER}, "
                 "or set RAY_ADDRESS"
