@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from typing import Any, get_args
+from typing import Any
 
 import click
 
 from attn_bench.cli import merge
-from attn_bench.cli.options import FiniteRange, Offer, WholeRange, measuring_options, request_of
+from attn_bench.cli.options import (
+    Offer,
+    WholeRange,
+    measuring_options,
+    plan_options,
+    request_of,
+)
 from attn_bench.jobs.fleet.start import ENGINES
 from attn_bench.model.errors import RequestError
-from attn_bench.model.fleet import LEASE_S, Per
 
 WITHOUT = ("out", "wait")
 FILES = "--modules-from"
@@ -46,19 +51,7 @@ FILES = "--modules-from"
     help="An option of sbatch, as partition=gpu or gres=gpu:1; may be repeated.",
 )
 @measuring_options("fleet", WITHOUT)
-@click.option(
-    "--per",
-    type=Offer(get_args(Per)),
-    default="device",
-    help="Of a new plan: measure each kind of device once, or each host.",
-)
-@click.option(
-    "--lease",
-    metavar="SECONDS",
-    type=FiniteRange(0.1, 1e6),
-    default=LEASE_S,
-    help=f"Of a new plan: a silent host is lost after this time; {LEASE_S:g}.",
-)
+@plan_options
 @click.option("--out", metavar="FILE", help="The merged table, as for `merge`.")
 def command(
     store: str, engine: str, devices: str, hosts: int | None, out: str | None, **options: Any

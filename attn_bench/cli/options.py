@@ -9,12 +9,13 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 from click.core import ParameterSource
 
 from attn_bench.model.axes import is_offered
+from attn_bench.model.fleet import LEASE_S, Per
 from attn_bench.model.request import RUN_OPTIONS, RunOption, RunRequest, make_request
 from attn_bench.store import files
 
@@ -143,3 +144,21 @@ def append_to_file(file: Path, content: str) -> None:
     """Append text. Raises RequestError."""
     with files.naming(file), file.open("a", encoding="utf-8", errors="backslashreplace") as stream:
         stream.write(content)
+
+
+def plan_options(function: F) -> F:
+    """The options of a fleet's new plan, besides those of a run."""
+    per = click.option(
+        "--per",
+        type=Offer(get_args(Per)),
+        default="device",
+        help="Of a new plan: measure each kind of device once, or each host.",
+    )
+    lease = click.option(
+        "--lease",
+        metavar="SECONDS",
+        type=FiniteRange(0.1, 1e6),
+        default=LEASE_S,
+        help=f"Of a new plan: a silent host loses its shard after this time; {LEASE_S:g}.",
+    )
+    return per(lease(function))

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from attn_bench.cli.options import (
-    FiniteRange,
-    Offer,
     measuring_options,
+    plan_options,
     request_of,
     typed_options,
 )
 from attn_bench.model.errors import RequestError
-from attn_bench.model.fleet import LEASE_S, Per
+from attn_bench.model.fleet import Per
 from attn_bench.view.console import plain
 
 if TYPE_CHECKING:
@@ -29,19 +28,7 @@ OF_A_STORED_PLAN = {"store", "modules_from"}
 @click.command()
 @click.argument("store")
 @measuring_options("work", WITHOUT)
-@click.option(
-    "--per",
-    type=Offer(get_args(Per)),
-    default="device",
-    help="Of a new plan: measure each kind of device once, or each host.",
-)
-@click.option(
-    "--lease",
-    metavar="SECONDS",
-    type=FiniteRange(0.1, 1e6),
-    default=LEASE_S,
-    help=f"Of a new plan: a silent host loses its shard after this time; {LEASE_S:g}.",
-)
+@plan_options
 @click.option(
     "--expect",
     metavar="WORD,…",
