@@ -89,8 +89,7 @@ def _show(done: Done) -> None:
     rows = done.finished.rows
     ok = sum(row.status == "ok" for row in rows)
     state = done.finished.info.state
-    amount = f"{ok} of {len(rows)} cases are ok"
-    plain.line(f"{done.place.name}: shard {done.shard} {state}: {amount}")
+    plain.line(f"{done.place.name}: shard {done.shard} {state}: {ok} of {len(rows)} cases are ok")
     if unclear := [row for row in rows if row.status == "unclear"]:
         amount = units.number(len(unclear), "case")
         plain.line(f"without times: {amount}, as {unclear[0].case_id}: {unclear[0].error}")
