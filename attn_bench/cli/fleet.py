@@ -65,18 +65,19 @@ def command(
     from attn_bench.jobs.fleet.start import Order, make_engine, run_fleet
     from attn_bench.jobs.run import files_of
     from attn_bench.store.fleet import Watcher, name_plan
-    from attn_bench.store.places import open_place
+    from attn_bench.store.places import check_shared, open_place
     from attn_bench.view.console.fleet import FleetTable
     from attn_bench.view.console.progress import LiveProgress
 
     if options["suite"] is None:
         raise RequestError("fleet needs --suite NAME")
+    check_shared(store)
     kinds = tuple(filter(None, (word.strip() for word in devices.split(","))))
     asked = PlanRequest(request_of(options), options["per"], kinds, options["lease"])
     slurm = _slurm(options["slurm"])
-    url = store if "://" in store else os.path.abspath(store)  # noqa: PTH100 - keeps links
-    place = open_place(url)
+    place = open_place(store)
     place.probe()
+    url = store if "://" in store else os.path.abspath(store)  # noqa: PTH100 - keeps links
     with closing(LiveProgress()) as progress:
         folder, plan = make_plan(place, asked, progress)
     url = f"{url.rstrip('/')}/{name_plan(plan)}"

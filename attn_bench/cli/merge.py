@@ -35,8 +35,13 @@ def command(store: str, out: str | None, allow_partial: bool) -> int:
         plain.line(f"missing: shard {shard.name}, {shard.device} on {shard.host}: {amount}")
     for word in merged.missing:
         plain.line(f"missing: no device has {word!r} in its name")
+    if not (merged.done or merged.unfinished or merged.missing):
+        plain.line("missing: no host has begun")
     for device, host, case, reason in merged.faults:
         plain.line(f"without figures: {case} on {device} ({host}): {reason}")
+    for device, host, number, reason in merged.unclear:
+        amount = units.number(number, "case")
+        plain.line(f"without times: {amount} on {device} ({host}): {reason}")
     if merged.file is None:
         hint = "; --allow-partial writes the others" if merged.done else ""
         plain.error(f"the fleet is not complete{hint}")

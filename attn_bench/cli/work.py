@@ -13,6 +13,7 @@ from attn_bench.cli.options import (
     request_of,
     typed_options,
 )
+from attn_bench.model import units
 from attn_bench.model.errors import RequestError
 from attn_bench.model.fleet import Per
 from attn_bench.view.console import plain
@@ -52,8 +53,10 @@ def command(
     """
     from attn_bench.jobs.fleet.plans import PlanRequest
     from attn_bench.jobs.fleet.work import WorkRequest, work
+    from attn_bench.store.places import check_shared
     from attn_bench.view.console.progress import LiveProgress
 
+    check_shared(store)
     plan = None
     if options["suite"] is not None:
         devices = tuple(filter(None, (word.strip() for word in (expect or "").split(","))))
@@ -74,5 +77,8 @@ def _show(done: Done) -> None:
     ok = sum(row.status == "ok" for row in rows)
     state = done.finished.info.state
     plain.line(f"{done.place.name}: shard {done.shard} {state}: {ok} of {len(rows)} cases are ok")
+    if unclear := [row for row in rows if row.status == "unclear"]:
+        amount = units.number(len(unclear), "case")
+        plain.line(f"without times: {amount}, as {unclear[0].case_id}: {unclear[0].error}")
     if done.finished.trouble:
         plain.error(done.finished.trouble)

@@ -30,7 +30,9 @@ EXTRAS = {"s3": "s3", "s3a": "s3"}
 WITHOUT_LINKS = (EPERM, ENOSYS, ENOTSUP, EOPNOTSUPP)  # the file system has none
 # What servers call a conditional request that came too late; libraries translate some of them.
 REFUSED = re.compile("PreconditionFailed|ConditionalRequestConflict|conditionNotMet")
-CREDENTIALS = re.compile(r"//[^/\s]*@")
+# A secret key of S3 may contain a slash.
+CREDENTIALS = re.compile(r"//(?:[^/\s:@]*:\S*|[^/\s]*)@")
+HALF_URL = re.compile(r"(?:file|s3a?|gs|gcs):/(?!/)")
 _MEMORY_LOCK = threading.Lock()
 
 
@@ -124,8 +126,9 @@ class Folder(Place):
 
     def get(self, key: str, most: int = MOST_BYTES) -> bytes | None:
         file = self._root / key
-        if not file.exists():
-            return None
+        with _reading(file):
+            if not file.exists():
+                return None
         content = read_bytes(file)
         _check_size(f"{file}", content, most)
         return content
@@ -133,15 +136,16 @@ class Folder(Place):
     def find(self, folder: str) -> list[str]:
         return sorted(
             (Path(parent, name).relative_to(self._root).as_posix())
-            for parent, _, names in os.walk(self._root / folder)
+            for parent, _, names in os.walk(self._root / folder, onerror=_complain_of_folder)
             for name in names
             if not name.startswith(".")  # half-written
         )
 
     def list_folders(self) -> list[str]:
-        if not self._root.is_dir():
-            return []
-        return sorted(path.name for path in self._root.iterdir() if path.is_dir())
+        with _reading(self._root):
+            if not self._root.is_dir():
+                return []
+            return sorted(path.name for path in self._root.iterdir() if path.is_dir())
 
     def remove(self, key: str) -> None:
         with self._reporting(self._root / key):
@@ -235,7 +239,14 @@ def open_place(url: str) -> Place:
     if not mark:
         if not url:
             raise RequestError("STORE must be a folder or a URL, as s3://bucket/fleet")
+        if half := HALF_URL.match(url):
+            raise RequestError(f"{half.group()}…: a URL begins with {half.group()}/")
         return Folder(Path(url))
+    if protocol in (*LOCAL, *CONDITIONAL) and CREDENTIALS.search(url):
+        raise RequestError(
+            f"{name}: a user or a password in the URL is not used: set the usual variables of the "
+            "store, as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
     if protocol in LOCAL:
         return Folder(Path(path))
     if protocol not in CONDITIONAL:
@@ -255,13 +266,25 @@ def open_place(url: str) -> Place:
         raise RequestError(f"{name}: the package for {protocol}:// is missing: {cure}") from None
     except Exception as error:  # of the store's library, of any class
         raise RequestError(f"{name}: {without_credentials(in_one_line(error))}") from None
+    if protocol != MEMORY and not root.strip("/"):
+        raise RequestError(f"{name}: names no bucket, as {protocol}://bucket/fleet does")
     return Bucket(system, root, name)
+
+
+def check_shared(url: str) -> None:
+    """Raise RequestError for a store that ends with this process."""
+    if url.startswith(f"{MEMORY}://"):
+        raise RequestError(
+            f"{without_credentials(url)}: ends with this process: use a folder, s3:// or gs://"
+        )
 
 
 def without_credentials(text: str) -> str:
     """`text` without the user and the password of a URL.
 
     >>> without_credentials("s3://key:secret@bucket/fleet")
+    's3://bucket/fleet'
+    >>> without_credentials("s3://key:se/cret@bucket/fleet")
     's3://bucket/fleet'
     """
     return CREDENTIALS.sub("//", text)
@@ -273,6 +296,21 @@ def _write_new(file: Path, content: bytes) -> None:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn an OSError into the RequestError that `path` cannot be read."""
+    try:
+        yield
+    except OSError as error:
+        raise RequestError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _complain_of_folder(error: OSError) -> None:
+    """Raise RequestError for a folder that cannot be listed, unless it does not exist."""
+    if not isinstance(error, FileNotFoundError):
+        raise RequestError(f"{error.filename}: cannot be read: {error.strerror}")
 
 
 def _check_size(name: str, content: bytes, most: int) -> None:

@@ -20,7 +20,7 @@ from attn_bench.store.claims import Claim, Observer, claim
 from attn_bench.store.fleet import list_plans, read_fleet
 from attn_bench.store.fleet_tables import DEVICE_COLUMNS
 from attn_bench.store.frames import as_records
-from attn_bench.store.places import Place
+from attn_bench.store.places import Place, Unreachable
 from attn_bench.store.runs import load
 
 SUITE = """
@@ -233,6 +233,13 @@ def test_a_stored_plan_starts_no_code_by_itself(measured: Path) -> None:
         (("work", "store", "--budget", "3"), "--budget needs --suite"),
         (("work", "http://host/store"), "cannot create an object exclusively"),
         (("work", "s4://user:secret@bucket"), "s4://bucket"),
+        (("merge", "s3://key:sec/secret@bucket/x"), "s3://bucket/x: a user or a password"),
+        (("merge", "file://key:secret@host/x"), "a password in the URL is not used"),
+        (("merge", "s3:/bucket/x"), "a URL begins with s3://"),
+        (("fleet", "--store", "s3:/b", "--engine", "local", "--suite", "smoke"), "begins with s3:"),
+        (("merge", "s3://"), "names no bucket"),
+        (("work", "memory://x", "--suite", "smoke"), "ends with this process"),
+        (("merge", "a" * 300), "cannot be read: File name too long"),
         (("merge", "empty"), "has no plan"),
         (("merge", "store", "--out", "table.parq"), "did you mean '.parquet'?"),
     ],
@@ -246,6 +253,27 @@ def test_a_wrong_request_gets_one_line(
     (line,) = done.stderr.splitlines()
     assert complaint in line
     assert "secret" not in line
+
+
+def test_a_store_that_takes_nothing_more_is_not_a_wrong_request(
+    host: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk ends in status 3, so that a service starts `work` again; the claim is free."""
+    put = Claim.put
+
+    def full(self: Claim, name: str, content: bytes) -> None:
+        if name == "samples.parquet":
+            raise Unreachable("store: cannot be written: No space left on device")
+        put(self, name, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Claim, "put", full)
+        patch.setattr("attn_bench.jobs.fleet.keeper.RETRIES_S", ())
+        done = inside(*WORK[:-1], "1000", cwd=host)
+    assert done.returncode == Exit.NOT_MEASURED
+    assert "No space left on device; `work` resumes from the last upload" in done.stderr
+    assert [s.state for s in read_fleet(str(host / "store")).unfinished] == ["free"]
+    assert inside("work", "store", cwd=host).returncode == Exit.GOOD
 
 
 # --- merge ------------------------------------------------------------------------------------
@@ -365,3 +393,33 @@ def test_the_files_of_a_shard_are_a_run(measured: Path) -> None:
     """`show` and `report` read the folder of a done epoch as any other run."""
     stored = load(shard_of(measured) / "000001")
     assert {row.status for row in stored.rows} == {"ok"}
+
+
+def test_cases_without_times_are_counted(measured: Path) -> None:
+    """A host that was not quiet gives exact figures alone, and `merge` says so."""
+    run = shard_of(measured) / "000001"
+    frame = pd.read_parquet(run / "table.parquet")
+    frame.loc[[0, 1], "status"] = "unclear"
+    frame.loc[[0, 1], "error"] = "other processes used 1.3 of 2 cores"
+    frame.to_parquet(run / "table.parquet", index=False)
+    done = inside("merge", "store", cwd=measured)
+    assert done.returncode == Exit.GOOD
+    assert "without times: 2 cases on " in done.stdout
+    assert "other processes used 1.3 of 2 cores" in done.stdout
+
+
+def test_a_fleet_that_nobody_began_is_not_measured(measured: Path) -> None:
+    """`merge` says why it writes nothing; for `report` it is the same status."""
+    shutil.rmtree(shard_of(measured).parent)
+    done = inside("merge", "store", cwd=measured)
+    assert (done.returncode, done.stdout) == (Exit.NOT_MEASURED, "missing: no host has begun\n")
+    assert inside("report", "store", cwd=measured).returncode == Exit.NOT_MEASURED
+
+
+def test_a_folder_that_cannot_be_listed_is_not_empty(measured: Path) -> None:
+    """What is there but cannot be read is named, not taken for a fleet without shards."""
+    shards = shard_of(measured).parent
+    shutil.rmtree(shards)
+    shards.write_text("")
+    done = inside("merge", "store", cwd=measured)
+    assert (done.returncode, "shards: cannot be read: Not a directory" in done.stderr) == (2, True)

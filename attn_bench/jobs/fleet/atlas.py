@@ -12,11 +12,18 @@ from attn_bench.analysis.fleet import Agreement, Costs, Figure, OrderChange
 from attn_bench.analysis.sick import Sick, find_sick
 from attn_bench.model.errors import RequestError
 from attn_bench.model.row import Row
+from attn_bench.model.status import Exit
 from attn_bench.plan.cases import make_selection
 from attn_bench.store.fleet import DoneShard, Fleet
 from attn_bench.store.fleet_tables import write_parquet
 
 COMPARED = "se"  # the module that every other one is compared with, beside the baseline
+
+
+class NothingMeasured(RequestError):
+    """No shard of the fleet is measured yet."""
+
+    exit_status = Exit.NOT_MEASURED
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ def make_atlas(
     """The atlas of what is measured.
 
     modules, where: only these cases.
-    Raises RequestError if nothing is measured yet, or no case is selected.
+    Raises NothingMeasured, or RequestError if no case is selected.
     """
     devices = list_devices(fleet, store, modules, where)
     costs = {device.name: device.costs for device in devices}
@@ -86,11 +93,14 @@ def make_atlas(
 def list_devices(
     fleet: Fleet, store: str, modules: str | None = None, where: str | None = None
 ) -> tuple[Device, ...]:
-    """The devices that are measured, with the selected cases. Raises RequestError for none."""
+    """The devices that are measured, with the selected cases.
+
+    Raises NothingMeasured, or RequestError if no case is selected.
+    """
     if not fleet.done:
         states = Counter(shard.state for shard in fleet.unfinished)
         found = ", ".join(f"{count} {state}" for state, count in states.items()) or "it has none"
-        raise RequestError(f"{store}: no shard is measured yet ({found})")
+        raise NothingMeasured(f"{store}: no shard is measured yet ({found})")
     is_wanted = make_selection(modules, where)
     shards = [
         replace(shard, rows=tuple(row for row in shard.rows if is_wanted(asdict(row))))

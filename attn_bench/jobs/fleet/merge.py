@@ -30,12 +30,14 @@ class Merged:
 
     missing: expected devices without a shard.
     faults: the device, the host, the case and the reason of each case without figures.
+    unclear: of each shard with cases without times, their number and the reason of the first.
     """
 
     done: list[Shard] = field(default_factory=list)
     unfinished: list[Shard] = field(default_factory=list)
     missing: tuple[str, ...] = ()
     faults: list[tuple[str, str, str, str]] = field(default_factory=list)
+    unclear: list[tuple[str, str, int, str]] = field(default_factory=list)
     rows: int = 0
     file: Path | None = None
 
@@ -84,4 +86,7 @@ def _count(shards: Iterator[DoneShard], found: Merged) -> Iterator[DoneShard]:
             if row.status in FAULTS:
                 names = (one.shard.device, one.shard.host, row.case_id)
                 found.faults.append((*names, f"{row.status}: {row.error}"))
+        if unclear := [row for row in one.rows if row.status == "unclear"]:
+            reason = unclear[0].error or ""
+            found.unclear.append((one.shard.device, one.shard.host, len(unclear), reason))
         yield one

@@ -15,11 +15,18 @@ from attn_bench.jobs.fleet.keeper import Keeper
 from attn_bench.jobs.run import judge_published, prepare_again
 from attn_bench.model.errors import AttnBenchError, RequestError
 from attn_bench.model.fleet import FleetPlan
+from attn_bench.model.status import Exit
 from attn_bench.store import info as run_json
 from attn_bench.store.claims import Claim, LostClaim
-from attn_bench.store.places import Place
+from attn_bench.store.places import Place, Unreachable
 from attn_bench.store.runs import RunFolder
 from attn_bench.store.shards import BEGUN, FINISHED, adopt, name_run, take_over
+
+
+class NotUploaded(AttnBenchError):
+    """The store did not take what was measured."""
+
+    exit_status = Exit.NOT_MEASURED
 
 
 def measure_shard(
@@ -27,16 +34,19 @@ def measure_shard(
 ) -> Finished | None:
     """Measure the shard of a claim, and upload it; None if it was measured already.
 
-    However this ends, the shard is done, or its claim is released or lost. Raises LostClaim.
+    However this ends, the shard is done, or its claim is released or lost. Raises LostClaim, or
+    NotUploaded.
     """
     try:
         if adopt(place, claim):
             return None
         with own_folder() as folder, Keeper(claim, progress, plan.lease_s) as keeper:
             finished = _measure(session, place, plan, claim, keeper, Path(folder))
-    except BaseException:
+    except BaseException as error:
         with suppress(AttnBenchError):
             claim.release()
+        if isinstance(error, Unreachable):
+            raise NotUploaded(f"{error}; `work` resumes from the last upload") from None
         raise
     if finished.info.state != "finished":
         claim.release()
