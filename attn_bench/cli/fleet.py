@@ -75,6 +75,9 @@ def command(
     kinds = tuple(filter(None, (word.strip() for word in devices.split(","))))
     asked = PlanRequest(request_of(options), options["per"], kinds, options["lease"])
     slurm = _slurm(options["slurm"])
+    hosts_of = make_engine(engine, options["lease"], slurm)
+    for kind in kinds or ("",):
+        hosts_of.count_hosts(kind)  # before a plan is written that has no host
     place = open_place(store)
     place.probe()
     url = store if "://" in store else os.path.abspath(store)  # noqa: PTH100 - keeps links
@@ -84,7 +87,7 @@ def command(
     files = [word for file in files_of(plan.request, plan.suite) for word in (FILES, file)]
     with closing(FleetTable()) as table:
         run_fleet(
-            make_engine(engine, plan.lease_s, slurm),
+            hosts_of,
             Order(("work", url, *files), kinds, hosts),
             Watcher(folder, plan).look,
             table.show,

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+from inside import inside
 
 from attn_bench.jobs.fleet.engines.base import Engine, Work
 from attn_bench.jobs.fleet.engines.local import LocalEngine
 from attn_bench.jobs.fleet.engines.slurm import SlurmEngine
 from attn_bench.jobs.fleet.start import make_engine
 from attn_bench.model.errors import RequestError
+from attn_bench.model.status import Exit
 
 WAIT_S = 60.0
 
@@ -117,3 +119,12 @@ def test_sbatch_gets_a_node_alone_and_the_options(monkeypatch: pytest.MonkeyPatc
         assert lines.count(f"#SBATCH --{option}") == 1
     assert not [line for line in lines if "cpus-per-task" in line or "--time=5" in line]
     assert "--cpu-bind=none" in written[0]
+
+
+def test_a_fleet_without_a_host_leaves_no_plan(tmp_path: Path) -> None:
+    """A later `work` would take it up."""
+    words = ("--suite", "smoke", "--store", "store", "--engine", "local", "--devices", "H100")
+    done = inside("fleet", *words, cwd=tmp_path)
+    assert done.returncode == Exit.BAD_REQUEST
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "store").exists()

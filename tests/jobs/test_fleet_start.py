@@ -12,6 +12,7 @@ from attn_bench.jobs.fleet.engines.base import Work
 from attn_bench.jobs.fleet.start import Order, Seen, run_fleet
 from attn_bench.model.errors import RequestError
 from attn_bench.model.fleet import Shard
+from attn_bench.store.places import Unreachable
 
 WORDS = ("work", "store/plan")
 HELD = Shard("f00d", "EPYC", "one", "held", 3, 8, "se", 1.0)
@@ -146,3 +147,19 @@ def test_an_interruption_stops_the_engine() -> None:
     with pytest.raises(KeyboardInterrupt):
         run_fleet(engine, Order(WORDS), interrupted, lambda seen: None)
     assert engine.stops == 1
+
+
+def test_a_store_that_does_not_answer_for_a_moment_stops_nothing() -> None:
+    """The shards are shown as they were seen last."""
+    engine = FakeEngine({"": 1}, [["running"], ["running"], ["ended"]])
+    looks = iter([[HELD], Unreachable("no answer"), [HELD]])
+
+    def look() -> Sequence[Shard]:
+        found = next(looks)
+        if isinstance(found, Unreachable):
+            raise found
+        return found
+
+    seen: list[Seen] = []
+    run_fleet(engine, Order(WORDS), look, seen.append)
+    assert [each.shards for each in seen] == [(HELD,)] * 3

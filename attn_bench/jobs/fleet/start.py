@@ -16,6 +16,7 @@ from attn_bench.jobs.fleet.engines.slurm import SlurmEngine
 from attn_bench.model.errors import RequestError
 from attn_bench.model.fleet import Shard
 from attn_bench.model.status import Exit
+from attn_bench.store.places import Unreachable
 
 POLL_S = 1.0
 ENGINES = ("local", "ray", "slurm")
@@ -67,11 +68,14 @@ def run_fleet(
     An interruption ends all works, which release their claims.
     """
     crew = _Crew(engine, order)
+    shards: tuple[Shard, ...] = ()
     with Interruptible() as signals:
         try:
             crew.start()
             while True:
-                seen = Seen(engine.poll(), tuple(look()))
+                with suppress(Unreachable):  # the works measure on without the store, too
+                    shards = tuple(look())
+                seen = Seen(engine.poll(), shards)
                 show(seen)
                 crew.give_up_silent(seen)
                 if not crew.replace_lost(seen) and _is_over(seen):
