@@ -96,7 +96,7 @@ def make_history(request: HistoryRequest) -> History:
 def _say_why_none(
     request: HistoryRequest, suites: Set[str], modules: Set[str], skipped: Sequence[str]
 ) -> str:
-    """Why there is no series: no run, none with such a figure, or none that is asked for.
+    """Why there is no series: no run, none with such a figure, or none that matches.
 
     suites, modules: those with a known figure.
     """
