@@ -67,6 +67,8 @@ def command(
     options |= {"timeout_s": timeout, "memory_gib": memory}
     if model is not None:
         return _compare(json_file, word=glob, model=model, arguments=args, pairs=pairs, **options)
+    if ".py:" in glob:
+        raise RequestError(f"verify {glob}: a class needs --as NAME, the module to compare with")
     for option, given in (("--args", args), ("--map", pairs)):
         if given:
             raise RequestError(f"{option} needs --as NAME, the module to compare with")

@@ -89,9 +89,7 @@ def _check(request: ForeignRequest) -> protocol.Compare:
     """The message to the worker. Raises RequestError for what cannot be read."""
     where, colon, name = request.word.rpartition(":")
     if not colon or not name:
-        raise RequestError(
-            f"verify {request.word} --as {request.model}: name a class, as in FILE.py:CLASS"
-        )
+        raise RequestError(f"verify --as {request.model}: name a class, as in FILE.py:CLASS")
     find_source(where, "verify")
     module, arguments = read_call(request.model)
     extent: Any = arguments.pop("extent", None)

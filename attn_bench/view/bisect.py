@@ -46,7 +46,7 @@ def _tell(asked: Asked) -> str:
     if asked.side is None:
         return f"{commit} could not be measured: {asked.reason}"
     where = {"before": "before", "after": "after", "unknown": "undecided"}[asked.side]
-    return f"{commit} {where}: {show_ratio(asked.ratio)} to the good end"
+    return f"{commit} {where}: {show_ratio(asked.ratio)} against the good end"
 
 
 def as_json(found: Bisected) -> str:

@@ -83,7 +83,8 @@ WORDS: Mapping[NoteKind, Callable[[Facts], str]] = {
         "the versions ran in two processes, so the intervals are wide (docs/ci.md)"
     ),
     "one_version_only": lambda facts: (
-        "not compared, because only one version has them: " + ", ".join(facts["modules"])
+        "not compared, because the baseline's files do not define them: "
+        + ", ".join(facts["modules"])
     ),
     "cut_off": lambda facts: f"{facts['run']} was {facts['state']}",
     "code": _code,

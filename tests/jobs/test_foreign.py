@@ -209,6 +209,8 @@ def test_a_wrong_request_is_one_line(
     [
         (("se", "--args", "x=1"), "--args needs --as NAME"),
         (("se", "--as", "se"), "name a class, as in FILE.py:CLASS"),
+        (("--as", "se"), "verify --as se: name a class, as in FILE.py:CLASS"),
+        (("se.py:SE",), "verify se.py:SE: a class needs --as NAME"),
         (("no.py:SE", "--as", "se"), "verify no.py: file not found"),
     ],
 )

@@ -14,6 +14,7 @@ import pytest
 from inside import RealFacts, inside, steady
 from program import ROOT
 from test_check import COMMIT, MINE, SUITE, git
+from test_history_store import store_run
 
 from attn_bench.model import protocol
 from attn_bench.model.case import Case
@@ -139,6 +140,25 @@ def test_since_leaves_older_commits_out(filled: tuple[Path, list[str]]) -> None:
     assert "--since mastr: no such revision (did you mean 'master'?)" in wrong.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--suite", "ge_extent"), "--suite ge_extent: no run has it (did you mean 'ge_extents'?)"),
+        (("--modules", "cbma"), "--modules cbma: no run has it (did you mean 'cbam'?)"),
+        (("--since", "HEAD"), "results: none of 1 run matches --suite, --modules and --since"),
+    ],
+)
+def test_a_pattern_that_matches_nothing_is_named(
+    tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    """The message has the option and the nearest name, or says that no run is recent enough."""
+    make_repository(tmp_path, [{}])
+    store_run(tmp_path, "one", "2026-01-01")
+    done = inside("history", *words, cwd=tmp_path)
+    assert done.returncode == Exit.BAD_REQUEST
+    assert said in done.stderr
+
+
 @pytest.mark.parametrize(("old", "new"), [(3, 1), (3, 3)])
 def test_a_span_begins_before_it_ends(filled: tuple[Path, list[str]], old: int, new: int) -> None:
     """Reversed and equal ends are refused in one line."""
@@ -242,7 +262,8 @@ def test_bisect_finds_more_weights(tmp_path: Path) -> None:
     ("words", "said"),
     [
         (("history", "--metric", "latnecy"), "--metric: unknown metric 'latnecy' (did you mean"),
-        (("history",), "no folder of runs"),
+        (("history",), "results: no folder of runs"),
+        (("report", "--history"), "results: no folder of runs"),
         (("history", "--fill", "a..b"), "--fill needs --suite NAME"),
         (("history", "--fill", "a", "--suite", "smoke"), "--fill a: must be OLD..NEW"),
         (("history", "--fill", "a..b", "--suite", "smoke"), "the files of --modules-from"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -12,7 +12,7 @@ from attn_bench.model import units
 from attn_bench.model.environment import Difference, find_difference
 from attn_bench.model.errors import RequestError, nearest
 from attn_bench.model.git import find_commit, find_root, list_commits
-from attn_bench.model.metrics import METRIC, Metric
+from attn_bench.model.metrics import EXACT, METRIC, Metric
 from attn_bench.model.row import Keys
 from attn_bench.store import info as run_json
 from attn_bench.store.dataset import TABLE, Figure, read_figures
@@ -73,7 +73,11 @@ def make_history(request: HistoryRequest) -> History:
         raise RequestError(f"{request.results}: no folder of runs")
     skipped: list[str] = []
     groups: dict[Key, list[Figure]] = {}
+    suites: set[str] = set()
+    modules: set[str] = set()
     for figure in read_figures(request.results, metric, skipped):
+        suites.add(figure.keys.suite or "")
+        modules.add(figure.module)
         if _is_wanted(figure, request):
             keys = figure.keys
             machine = keys.machine or f"unknown, of {keys.run}"  # it is like no other
@@ -83,41 +87,49 @@ def make_history(request: HistoryRequest) -> History:
     found = (_series(key, figures, places) for key, figures in groups.items())
     all_series = [series for series in found if series is not None]
     if not all_series:
-        raise RequestError(_say_why_none(request, skipped))
+        raise RequestError(_say_why_none(request, suites, modules, skipped))
     runs = {point.keys.run for series in all_series for point in series.points}
     software = _find_new_software(request.results, all_series)
     return History(metric, tuple(all_series), len(runs), software, tuple(skipped))
 
 
-def _say_why_none(request: HistoryRequest, skipped: Sequence[str]) -> str:
-    """Why there is no series: no run, or none with such a figure."""
+def _say_why_none(
+    request: HistoryRequest, suites: Set[str], modules: Set[str], skipped: Sequence[str]
+) -> str:
+    """Why there is no series: no run, none with such a figure, or none that matches.
+
+    suites, modules: those with a known figure.
+    """
     tables = len(list(request.results.glob(f"*/{TABLE}")))
     if not tables:
         return f"{request.results}: contains no finished run"
     runs = units.number(tables, "run")
+    if modules:
+        for option, words, known in (
+            ("--suite", request.suite, suites),
+            ("--modules", request.modules, modules),
+        ):
+            if words is not None and not any(_matches(name, words) for name in known):
+                return f"{option} {words}: no run has it{nearest(words, known)}"
+        return f"{request.results}: none of {runs} matches --suite, --modules and --since together"
     why = f"; {skipped[0]}" if skipped else ""
-    return (
-        f"{request.results}: no {request.metric} is known in {runs}: no such case is there, or its "
-        f"time was unclear (--metric params may be known){why}"
-    )
+    if request.metric not in EXACT:
+        why = f": it was unclear or not measured (--metric params may be known){why}"
+    return f"{request.results}: no {request.metric} is known in {runs}{why}"
 
 
 def _is_wanted(figure: Figure, request: HistoryRequest) -> bool:
-    return all(
-        pattern is None or any(fnmatchcase(name or "", each) for each in pattern)
-        for name, pattern in (
-            (figure.keys.suite, _patterns(request.suite)),
-            (figure.module, _patterns(request.modules)),
-        )
-    )
+    asked = ((figure.keys.suite or "", request.suite), (figure.module, request.modules))
+    return all(_matches(name, words) for name, words in asked)
 
 
-def _patterns(words: str | None) -> list[str] | None:
-    """The patterns; a suite's file stands for its name."""
+def _matches(name: str, words: str | None) -> bool:
+    """Whether one of the patterns matches; a suite's file stands for its name."""
     if words is None:
-        return None
+        return True
     stripped = [word.strip() for word in words.split(",")]
-    return [Path(word).stem if word.endswith(".toml") else word for word in stripped]
+    patterns = [Path(word).stem if word.endswith(".toml") else word for word in stripped]
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 @dataclass(frozen=True)

@@ -78,8 +78,6 @@ def report_history(request: HistoryRequest, out: str | None = None) -> Path:
     Raises RequestError if no run has such a figure, or the file cannot be written.
     """
     file = Path(out) if out else request.results / "history.html"
-    with naming(file):
-        check_writable(file)
     root = find_root()
     content = history.render(make_history(request), find_commit_page(root) if root else None)
     with naming(file):
