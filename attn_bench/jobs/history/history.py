@@ -14,12 +14,19 @@ from attn_bench.model.errors import RequestError, nearest
 from attn_bench.model.git import find_commit, find_root, list_commits
 from attn_bench.model.metrics import EXACT, METRIC, Metric
 from attn_bench.model.row import Keys
+from attn_bench.model.status import Exit
 from attn_bench.store import info as run_json
 from attn_bench.store.dataset import TABLE, Figure, read_figures
 from attn_bench.store.runs import RESULTS
 
 USUAL_METRIC = "ratio"
 Key = tuple[str, str, str, bool]  # suite, case, machine, and whether commits were compared in pairs
+
+
+class NothingKnown(RequestError):
+    """There are runs, and none knows the figure: the machine was too busy, for example."""
+
+    exit_status = Exit.UNDECIDED
 
 
 @dataclass(frozen=True)
@@ -87,22 +94,22 @@ def make_history(request: HistoryRequest) -> History:
     found = (_series(key, figures, places) for key, figures in groups.items())
     all_series = [series for series in found if series is not None]
     if not all_series:
-        raise RequestError(_say_why_none(request, suites, modules, skipped))
+        raise _why_none(request, suites, modules, skipped)
     runs = {point.keys.run for series in all_series for point in series.points}
     software = _find_new_software(request.results, all_series)
     return History(metric, tuple(all_series), len(runs), software, tuple(skipped))
 
 
-def _say_why_none(
+def _why_none(
     request: HistoryRequest, suites: Set[str], modules: Set[str], skipped: Sequence[str]
-) -> str:
+) -> RequestError:
     """Why there is no series: no run, none with such a figure, or none that matches.
 
     suites, modules: those with a known figure.
     """
     tables = len(list(request.results.glob(f"*/{TABLE}")))
     if not tables:
-        return f"{request.results}: contains no finished run"
+        return RequestError(f"{request.results}: contains no finished run")
     runs = units.number(tables, "run")
     if modules:
         for option, words, known in (
@@ -110,12 +117,13 @@ def _say_why_none(
             ("--modules", request.modules, modules),
         ):
             if words is not None and not any(_matches(name, words) for name in known):
-                return f"{option} {words}: no run has it{nearest(words, known)}"
-        return f"{request.results}: none of {runs} matches --suite, --modules and --since together"
+                return RequestError(f"{option} {words}: no run has it{nearest(words, known)}")
+        together = "--suite, --modules and --since together"
+        return RequestError(f"{request.results}: none of {runs} matches {together}")
     why = f"; {skipped[0]}" if skipped else ""
     if request.metric not in EXACT:
         why = f": it was unclear or not measured (--metric params may be known){why}"
-    return f"{request.results}: no {request.metric} is known in {runs}{why}"
+    return NothingKnown(f"{request.results}: no {request.metric} is known in {runs}{why}")
 
 
 def _is_wanted(figure: Figure, request: HistoryRequest) -> bool:
