@@ -146,9 +146,8 @@ def _why_not(module: Parts, kernels: ModuleType | None, x: Tensor) -> str | None
 
 def _is_transformed() -> bool:
     """Whether a transform is active for which a kernel has no rule: jvp would get zeros from it."""
-    return (
-        torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0
-    )
+    is_functional = torch._C._functorch.maybe_current_level() is not None
+    return is_functional or forward_ad._current_level >= 0
 
 
 def _is_gather_alone(module: Parts) -> bool:

@@ -56,7 +56,7 @@ FILES = "--modules-from"
 def command(
     store: str, engine: str, devices: str, hosts: int | None, out: str | None, **options: Any
 ) -> int:
-    """Measure a suite on many hosts, watch them, and merge what they measured.
+    """Measure a suite on many hosts, and merge what they measured.
 
     Each host runs `work`. A host that is lost is replaced by another one of its kind. Ctrl-C ends
     all of them; the same command resumes.

@@ -66,6 +66,17 @@ def test_a_transform_gives_what_the_operators_give(
     assert transform(slow, x).abs().max() > 0
 
 
+def test_a_compiled_transform_gives_what_the_operators_give(x: Tensor) -> None:
+    """Under torch.compile, too."""
+    fast, slow = (FORMS["theta_minus"](impl) for impl in ("auto", "reference"))
+
+    def slope(x: Tensor) -> Tensor:
+        return torch.func.jvp(fast, (x,), (x,))[1]
+
+    compiled = torch.compile(slope, backend="eager")(x)
+    torch.testing.assert_close(compiled, torch.func.jvp(slow, (x,), (x,))[1])
+
+
 def test_forward_mode_has_a_tangent(pair: tuple[GatherExcite, GatherExcite], x: Tensor) -> None:
     """Also without torch.func."""
     with forward_ad.dual_level():

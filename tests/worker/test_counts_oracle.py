@@ -22,8 +22,11 @@ from attn_bench.worker.metrics.work import count_work
 UNBUILDABLE = "timm/ge"  # its own defaults cannot be built: docs/trust.md
 NAMES = [entry.name for entry in builtin() if entry.name != UNBUILDABLE]
 SHAPES = [(2, 64, 16, 16), (1, 32, 8, 16), (3, 128, 8, 8)]
-# Its blocks are 7 elements wide.
-SHAPES_OF = {"timm/bat": [(2, 64, 14, 14), (1, 32, 7, 14), (3, 128, 7, 7)]}
+# Blocks of 7 elements; groups of 64 channels.
+SHAPES_OF = {
+    "timm/bat": [(2, 64, 14, 14), (1, 32, 7, 14), (3, 128, 7, 7)],
+    "pyramid_split": [(2, 64, 16, 16), (3, 128, 8, 8)],
+}
 
 FUSED = "on a CPU the fused attention has no formula in FlopCounterMode"
 VECTOR = "FlopCounterMode has no formula for this product"
