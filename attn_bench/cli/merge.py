@@ -25,7 +25,8 @@ def command(store: str, out: str | None, allow_partial: bool) -> int:
     Each row has the device and the host that it was measured on.
 
     STORE is as for `work`; if it has several plans, STORE/PLAN. Shards of other code or settings
-    are refused. The status is 3 if a shard or a case is missing, unless --allow-partial.
+    are refused. The status is 3 if a shard or a case is missing, unless --allow-partial. It is 4 if
+    times are unclear.
     """
     from attn_bench.jobs.fleet.merge import merge
 
@@ -33,15 +34,19 @@ def command(store: str, out: str | None, allow_partial: bool) -> int:
     for shard in merged.unfinished:
         amount = f"{shard.done} of {shard.total} cases"
         plain.line(f"missing: shard {shard.name}, {shard.device} on {shard.host}: {amount}")
+    for shard, reason in merged.damaged:
+        plain.line(f"missing: shard {shard.name}, {shard.device} on {shard.host}: {reason}")
     for word in merged.missing:
         plain.line(f"missing: no device has {word!r} in its name")
-    if not (merged.done or merged.unfinished or merged.missing):
+    if not (merged.done or merged.unfinished or merged.missing or merged.damaged):
         plain.line("missing: no host has begun")
     for device, host, case, reason in merged.faults:
         plain.line(f"without figures: {case} on {device} ({host}): {reason}")
     for device, host, number, reason in merged.unclear:
         amount = units.number(number, "case")
         plain.line(f"without times: {amount} on {device} ({host}): {reason}")
+    if merged.unclear:
+        plain.line("`work --again` measures those again")
     if merged.file is None:
         hint = "; --allow-partial writes the others" if merged.done else ""
         plain.error(f"the fleet is not complete{hint}")
@@ -49,4 +54,6 @@ def command(store: str, out: str | None, allow_partial: bool) -> int:
     shards, rows = units.number(len(merged.done), "shard"), units.number(merged.rows, "row")
     plain.line(f"written: {merged.file} ({shards}, {rows})")
     is_partial = merged.lacks_shards or merged.faults
-    return Exit.NOT_MEASURED if is_partial and not allow_partial else Exit.GOOD
+    if is_partial and not allow_partial:
+        return Exit.NOT_MEASURED
+    return Exit.UNDECIDED if merged.unclear else Exit.GOOD

@@ -70,9 +70,12 @@ def command(
 def _is_store(name: str) -> bool:
     """Whether RUN is the store of a fleet: a URL, or a folder with a plan."""
     from attn_bench.store.fleet import PLAN
+    from attn_bench.store.places import HALF_URL
 
-    return "://" in name or any(
-        found for at in (PLAN, f"*/{PLAN}") for found in Path(name).glob(at)
+    return (
+        "://" in name
+        or HALF_URL.match(name) is not None
+        or any(found for at in (PLAN, f"*/{PLAN}") for found in Path(name).glob(at))
     )
 
 

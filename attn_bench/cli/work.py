@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # A run of a fleet has its place in the store, and always waits for the host.
 WITHOUT = ("out", "wait")
-OF_A_STORED_PLAN = {"store", "modules_from"}
+OF_A_STORED_PLAN = {"store", "modules_from", "again"}
 
 
 @click.command()
@@ -35,6 +35,11 @@ OF_A_STORED_PLAN = {"store", "modules_from"}
     metavar="WORD,…",
     help="Of a new plan: words in the names of the devices that `merge` should find.",
 )
+@click.option(
+    "--again",
+    is_flag=True,
+    help="Measure a finished shard again if it lacks times, or if it is damaged.",
+)
 @click.pass_context
 def command(
     context: click.Context,
@@ -43,6 +48,7 @@ def command(
     per: Per,
     lease: float,
     expect: str | None,
+    again: bool,
     **options: Any,
 ) -> int:
     """Measure this host's part of a fleet.
@@ -64,21 +70,20 @@ def command(
     elif wrong := sorted(typed_options(context) - OF_A_STORED_PLAN):
         option = wrong[0].replace("_", "-")
         raise RequestError(f"--{option} needs --suite: a stored plan has its settings")
+    asked = WorkRequest(store, plan, tuple(options["modules_from"]), again)
     with closing(LiveProgress()) as progress:
-        return work(WorkRequest(store, plan, tuple(options["modules_from"])), progress, _show)
+        return work(asked, progress, _show)
 
 
 def _show(done: Done) -> None:
     """One line for a shard, and what went wrong in it."""
-    if done.finished is None:
-        plain.line(f"{done.place.name}: shard {done.shard} is measured already")
-        return
-    rows = done.finished.rows
-    ok = sum(row.status == "ok" for row in rows)
-    state = done.finished.info.state
-    plain.line(f"{done.place.name}: shard {done.shard} {state}: {ok} of {len(rows)} cases are ok")
-    if unclear := [row for row in rows if row.status == "unclear"]:
+    ok = sum(row.status == "ok" for row in done.rows)
+    state = done.state if done.is_new else "is measured already"
+    amount = f"{ok} of {len(done.rows)} cases are ok"
+    plain.line(f"{done.place.name}: shard {done.shard} {state}: {amount}")
+    if unclear := [row for row in done.rows if row.status == "unclear"]:
         amount = units.number(len(unclear), "case")
         plain.line(f"without times: {amount}, as {unclear[0].case_id}: {unclear[0].error}")
-    if done.finished.trouble:
-        plain.error(done.finished.trouble)
+        plain.line("`work --again` on a host with less load measures them again")
+    if done.trouble:
+        plain.error(done.trouble)

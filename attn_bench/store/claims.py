@@ -26,13 +26,14 @@ from annotated_types import MaxLen
 from attn_bench.model.bounds import Index, Time
 from attn_bench.model.errors import AttnBenchError, RequestError
 from attn_bench.model.fleet import ShardState
-from attn_bench.store.places import Place
+from attn_bench.store.places import Place, Unreachable
 from attn_bench.store.reading import parse_json, read_record
 
 SHARDS = "shards"
 CLAIMS = "claims"
 BEAT, RELEASED, DONE = "beat", "released", "run.json"
 SMALL = 2**16  # bytes of a claim and of a beat
+LAST_EPOCH = 999_999  # of six digits
 Word = Annotated[str, MaxLen(1000)]
 
 
@@ -171,12 +172,20 @@ class Claim:
         self.put(RELEASED, b"released\n")
 
 
-def claim(place: Place, observer: Observer, shard: str, host: str, device: str) -> Claim | None:
-    """Claim a shard if it is free or its owner is lost; None if it is held or done."""
+def claim(
+    place: Place, observer: Observer, shard: str, host: str, device: str, *, again: bool = False
+) -> Claim | None:
+    """Claim a shard if it is free or its owner is lost; None if it is held or done.
+
+    again: claim it although it is done.
+    """
     seen = observer.look(shard)
-    if seen.state not in ("free", "lost"):
+    if seen.state == "held" or (seen.state == "done" and not again):
         return None
     epoch = seen.epoch + 1
+    if epoch > LAST_EPOCH:
+        key = _claim_key(shard, seen.epoch)
+        raise RequestError(f"{place.name}/{key}: no claim has this number; remove it")
     owner = Owner(host, device, uuid4().hex)
     key = _claim_key(shard, epoch)
     if not place.create(key, json.dumps(asdict(owner)).encode()) and (
@@ -189,9 +198,11 @@ def claim(place: Place, observer: Observer, shard: str, host: str, device: str) 
 
 def read_owner(place: Place, shard: str, epoch: int) -> Owner:
     """The owner of an epoch, unknown if its claim is damaged."""
-    content = place.get(_claim_key(shard, epoch), SMALL)
     try:
+        content = place.get(_claim_key(shard, epoch), SMALL)
         return Owner() if content is None else read_record(parse_json(content), Owner)
+    except Unreachable:
+        raise
     except RequestError:
         return Owner()
 

@@ -17,7 +17,7 @@ from attn_bench.model.row import Row
 from attn_bench.model.suite import Suite
 from attn_bench.store.claims import Beat, Observer, Owner, Seen, read_beat, read_owner
 from attn_bench.store.info import RunInfo
-from attn_bench.store.places import Place, open_place
+from attn_bench.store.places import Place, Unreachable, open_place
 from attn_bench.store.reading import parse_json, read_record
 from attn_bench.store.shards import read_done_run
 
@@ -183,15 +183,27 @@ def find_missing(plan: FleetPlan, shards: list[Shard]) -> tuple[str, ...]:
 
 
 def read_done(
-    place: Place, plan: FleetPlan, shards: list[tuple[Shard, int]]
+    place: Place,
+    plan: FleetPlan,
+    shards: list[tuple[Shard, int]],
+    damaged: list[tuple[Shard, str]] | None = None,
 ) -> Iterator[DoneShard]:
     """The shards that are done, one after the other.
 
+    damaged: gets those that cannot be read, with the reason; without it they are errors.
     Raises RequestError if one is damaged, or was measured with other code or settings.
     """
     for shard, epoch in shards:
         if shard.state == "done":
-            stored = read_done_run(place, shard.name, epoch)
+            try:
+                stored = read_done_run(place, shard.name, epoch)
+            except Unreachable:
+                raise
+            except RequestError as error:
+                if damaged is None:
+                    raise
+                damaged.append((shard, str(error)))
+                continue
             _complain_if_mixed(place, plan, shard, stored.info)
             yield DoneShard(shard, stored.info, tuple(stored.rows))
 

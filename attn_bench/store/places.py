@@ -32,6 +32,7 @@ WITHOUT_LINKS = (EPERM, ENOSYS, ENOTSUP, EOPNOTSUPP)  # the file system has none
 REFUSED = re.compile("PreconditionFailed|ConditionalRequestConflict|conditionNotMet")
 # A secret key of S3 may contain a slash.
 CREDENTIALS = re.compile(r"//(?:[^/\s:@]*:\S*|[^/\s]*)@")
+QUERY = re.compile(r"(?<=://)([^\s?]*)\?\S*")
 HALF_URL = re.compile(r"(?:file|s3a?|gs|gcs):/(?!/)")
 _MEMORY_LOCK = threading.Lock()
 
@@ -247,6 +248,8 @@ def open_place(url: str) -> Place:
             f"{name}: a user or a password in the URL is not used: set the usual variables of the "
             "store, as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         )
+    if protocol in CONDITIONAL and "?" in path:
+        raise RequestError(f"{name}: what follows '?' in the URL is not used; leave it out")
     if protocol in LOCAL:
         return Folder(Path(path))
     if protocol not in CONDITIONAL:
@@ -280,14 +283,16 @@ def check_shared(url: str) -> None:
 
 
 def without_credentials(text: str) -> str:
-    """`text` without the user and the password of a URL.
+    """`text` without the user, the password and the query of a URL.
 
     >>> without_credentials("s3://key:secret@bucket/fleet")
     's3://bucket/fleet'
     >>> without_credentials("s3://key:se/cret@bucket/fleet")
     's3://bucket/fleet'
+    >>> without_credentials("s3://bucket/fleet?password=secret")
+    's3://bucket/fleet'
     """
-    return CREDENTIALS.sub("//", text)
+    return QUERY.sub(r"\1", CREDENTIALS.sub("//", text))
 
 
 def _write_new(file: Path, content: bytes) -> None:

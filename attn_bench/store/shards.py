@@ -48,7 +48,8 @@ def read_done_run(place: Place, shard: str, epoch: int) -> StoredRun:
                 Path(folder, name).write_bytes(content)
             return runs.load(Path(folder))
         except RequestError as error:
-            raise RequestError(str(error).replace(folder, f"{place.name}/{key}")) from None
+            words = str(error).replace(folder, f"{place.name}/{key}")
+            raise RequestError(f"{words}; `work --again` measures the shard again") from None
 
 
 def adopt(place: Place, claim: Claim) -> bool:
@@ -69,10 +70,12 @@ def take_over(
 ) -> tuple[Path, RunInfo] | None:
     """The run folder, inside `folder`, of what the last owner that had begun left.
 
-    None if nobody had begun, or if it is damaged.
+    None if nobody had begun, or if it is finished or damaged.
     """
     names = _names_below(place, claim)
     for epoch in range(claim.epoch - 1, 0, -1):
+        if f"{epoch:06d}/{DONE}" in names:
+            return None
         if f"{epoch:06d}/{BEGUN}" in names:
             try:
                 return _restore(place, plan, claim.shard, epoch, folder)

@@ -236,6 +236,8 @@ def test_a_stored_plan_starts_no_code_by_itself(measured: Path) -> None:
         (("merge", "s3://key:sec/secret@bucket/x"), "s3://bucket/x: a user or a password"),
         (("merge", "file://key:secret@host/x"), "a password in the URL is not used"),
         (("merge", "s3:/bucket/x"), "a URL begins with s3://"),
+        (("report", "s3:/key:secret@bucket"), "a URL begins with s3://"),
+        (("merge", "s3://bucket/x?password=secret"), "s3://bucket/x: what follows '?'"),
         (("fleet", "--store", "s3:/b", "--engine", "local", "--suite", "smoke"), "begins with s3:"),
         (("merge", "s3://"), "names no bucket"),
         (("work", "memory://x", "--suite", "smoke"), "ends with this process"),
@@ -403,9 +405,77 @@ def test_cases_without_times_are_counted(measured: Path) -> None:
     frame.loc[[0, 1], "error"] = "other processes used 1.3 of 2 cores"
     frame.to_parquet(run / "table.parquet", index=False)
     done = inside("merge", "store", cwd=measured)
-    assert done.returncode == Exit.GOOD
+    assert done.returncode == Exit.UNDECIDED
     assert "without times: 2 cases on " in done.stdout
     assert "other processes used 1.3 of 2 cores" in done.stdout
+
+
+def lose_times(measured: Path) -> None:
+    """Make the times of the only shard unclear."""
+    table = shard_of(measured) / "000001" / "table.parquet"
+    frame = pd.read_parquet(table)
+    frame["status"] = "unclear"
+    frame.to_parquet(table, index=False)
+
+
+def test_a_shard_without_times_is_measured_again_when_asked(measured: Path) -> None:
+    """`work` ends with 4 and measures nothing; with --again it measures, and then all is good."""
+    lose_times(measured)
+    done = inside("work", "store", cwd=measured)
+    assert (done.returncode, "without times: 3 cases" in done.stdout) == (Exit.UNDECIDED, True)
+    assert claims_of(plan_of(measured)) == ["000001.json"]
+    assert inside("work", "store", "--again", cwd=measured).returncode == Exit.GOOD
+    assert claims_of(plan_of(measured)) == ["000001.json", "000002.json"]
+    assert inside("merge", "store", "--out", "all.csv", cwd=measured).returncode == Exit.GOOD
+
+
+def test_a_shard_with_times_is_not_measured_again(measured: Path) -> None:
+    """--again leaves what is good as it is."""
+    done = inside("work", "store", "--again", cwd=measured)
+    assert (done.returncode, "is measured already" in done.stdout) == (Exit.GOOD, True)
+    assert claims_of(plan_of(measured)) == ["000001.json"]
+
+
+def test_the_first_result_stays_if_the_second_try_is_killed(
+    measured: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`work` then takes what was there; `work --again` resumes the second try."""
+
+    def until_killed(case: Case, session: int, round_: int) -> float | BaseException:
+        return KeyboardInterrupt() if round_ == 5 else steady(case, session, round_)
+
+    lose_times(measured)
+    with monkeypatch.context() as patch:
+        patch.setattr(Claim, "release", lambda self: None)
+        inside("work", "store", "--again", cwd=measured, script=RealFacts(until_killed))
+    shutil.copytree(measured / "store", measured / "copy")
+    assert inside("work", "copy", cwd=measured).returncode == Exit.UNDECIDED
+    assert inside("work", "store", "--again", cwd=measured).returncode == Exit.GOOD
+    assert journal_of(measured, "000003").startswith(journal_of(measured, "000002"))
+
+
+def test_a_damaged_shard_can_be_left_out_and_measured_again(measured: Path) -> None:
+    """--allow-partial merges the other shards; --again mends it."""
+    shard = shard_of(measured)
+    shutil.copytree(shard, shard.with_name("of-another-device"))
+    (shard / "000001" / "run.json").write_text("{")
+    assert inside("merge", "store", cwd=measured).returncode == Exit.BAD_REQUEST
+    done = inside("merge", "store", "--allow-partial", cwd=measured)
+    assert (done.returncode, f"missing: shard {shard.name}" in done.stdout) == (Exit.GOOD, True)
+    assert len(pd.read_parquet(measured / "fleet.parquet")) == 3
+    assert inside("work", "store", cwd=measured).returncode == Exit.BAD_REQUEST
+    assert inside("work", "store", "--again", cwd=measured).returncode == Exit.GOOD
+    assert inside("merge", "store", cwd=measured).returncode == Exit.GOOD
+
+
+def test_a_claim_with_the_last_number_is_named(measured: Path) -> None:
+    """Nobody can claim after 999999: `work` names the file, and does not try for ever."""
+    claims = shard_of(measured) / "claims"
+    (claims / "000001.json").rename(claims / "999999.json")
+    (shard_of(measured) / "999999").mkdir()
+    (shard_of(measured) / "999999" / "released").write_text("")
+    done = inside("work", "store", cwd=measured)
+    assert (done.returncode, "claims/999999.json" in done.stderr) == (Exit.BAD_REQUEST, True)
 
 
 def test_a_fleet_that_nobody_began_is_not_measured(measured: Path) -> None:

@@ -29,6 +29,7 @@ class Merged:
     """What a merge found, and the file that it wrote; None if the fleet is not complete.
 
     missing: expected devices without a shard.
+    damaged: shards that cannot be read, with the reason.
     faults: the device, the host, the case and the reason of each case without figures.
     unclear: of each shard with cases without times, their number and the reason of the first.
     """
@@ -36,6 +37,7 @@ class Merged:
     done: list[Shard] = field(default_factory=list)
     unfinished: list[Shard] = field(default_factory=list)
     missing: tuple[str, ...] = ()
+    damaged: list[tuple[Shard, str]] = field(default_factory=list)
     faults: list[tuple[str, str, str, str]] = field(default_factory=list)
     unclear: list[tuple[str, str, int, str]] = field(default_factory=list)
     rows: int = 0
@@ -50,8 +52,9 @@ def merge(store: str, out: str | None, *, allow_partial: bool) -> Merged:
     """Write the table of a plan to `out`, or to fleet.parquet in the current folder.
 
     Its rows have the columns device_name, fingerprint and host before those of a run.
-    allow_partial: write it although shards are missing.
-    Raises RequestError for mixed code or settings, and for a file that cannot be written.
+    allow_partial: write it although shards are missing or damaged.
+    Raises RequestError for mixed code or settings, for a damaged shard, and for a file that cannot
+    be written.
     """
     place = open_plan(store)
     plan = read_plan(place)
@@ -70,7 +73,10 @@ def merge(store: str, out: str | None, *, allow_partial: bool) -> Merged:
         return found
 
     def content(stream: IO[bytes]) -> None:
-        write(stream, _count(read_done(place, plan, shards), found))
+        damaged = found.damaged if allow_partial else None
+        write(stream, _count(read_done(place, plan, shards, damaged), found))
+        if not found.rows:
+            raise RequestError(found.damaged[0][1])
 
     with naming(file):
         write_atomically(file, content)

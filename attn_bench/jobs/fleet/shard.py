@@ -30,15 +30,22 @@ class NotUploaded(AttnBenchError):
 
 
 def measure_shard(
-    session: OpenSession, place: Place, plan: FleetPlan, claim: Claim, progress: Progress
+    session: OpenSession,
+    place: Place,
+    plan: FleetPlan,
+    claim: Claim,
+    progress: Progress,
+    *,
+    again: bool = False,
 ) -> Finished | None:
     """Measure the shard of a claim, and upload it; None if it was measured already.
 
+    again: measure it although it was.
     However this ends, the shard is done, or its claim is released or lost. Raises LostClaim, or
     NotUploaded.
     """
     try:
-        if adopt(place, claim):
+        if not again and adopt(place, claim):
             return None
         with own_folder() as folder, Keeper(claim, progress, plan.lease_s) as keeper:
             finished = _measure(session, place, plan, claim, keeper, Path(folder))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from attn_bench.engine.progress import Progress
-from attn_bench.engine.run import Finished, environment_of
+from attn_bench.engine.run import Finished, environment_of, exit_status
 from attn_bench.engine.session import OpenSession, open_session
 from attn_bench.jobs.fleet.plans import (
     PlanRequest,
@@ -23,10 +23,15 @@ from attn_bench.jobs.run import files_of
 from attn_bench.model.environment import device_in_words
 from attn_bench.model.errors import RequestError
 from attn_bench.model.fleet import BEATS, FleetPlan
+from attn_bench.model.row import Row
 from attn_bench.model.status import Exit
 from attn_bench.store.claims import LostClaim, Observer, claim
 from attn_bench.store.fleet import list_plans, read_plan
-from attn_bench.store.places import Place, open_place
+from attn_bench.store.info import State
+from attn_bench.store.places import Place, Unreachable, open_place
+from attn_bench.store.shards import read_done_run
+
+WORSE = (Exit.GOOD, Exit.UNDECIDED, Exit.NOT_MEASURED, Exit.INTERRUPTED)
 
 
 @dataclass(frozen=True)
@@ -35,23 +40,33 @@ class WorkRequest:
 
     plan: to make and to work on; None works on all plans of the store.
     modules_from: the users' files that a stored plan may load.
+    again: whether a finished shard is measured again if it lacks times, or is damaged.
     """
 
     store: str
     plan: PlanRequest | None = None
     modules_from: tuple[str, ...] = ()
+    again: bool = False
 
 
 @dataclass(frozen=True)
 class Done:
-    """What became of a shard on this host.
+    """What a shard has when this host is through with it.
 
-    finished: None if another host has measured it.
+    is_new: whether this host has measured it now.
+    trouble: why measuring ended early; None if it did not.
     """
 
     place: Place
     shard: str
-    finished: Finished | None = None
+    rows: tuple[Row, ...]
+    state: State
+    is_new: bool = False
+    trouble: str | None = None
+
+    @property
+    def exit_status(self) -> Exit:
+        return exit_status(self.rows, self.state)
 
 
 def work(request: WorkRequest, progress: Progress, tell: Callable[[Done], None]) -> Exit:
@@ -72,22 +87,22 @@ def work(request: WorkRequest, progress: Progress, tell: Callable[[Done], None])
         store.probe()
     for place, plan in plans:
         complain_of_plan(place, plan, named)
-    worst = Exit.GOOD
+    found = [Exit.GOOD]
     for place, plan in plans:
-        done = _Host(place, plan, progress).work()
+        done = _Host(place, plan, progress, again=request.again).work()
         tell(done)
-        status = done.finished.exit_status if done.finished else Exit.GOOD
-        if status == Exit.INTERRUPTED:
-            return Exit.INTERRUPTED
-        worst = max(worst, Exit.NOT_MEASURED if status == Exit.NOT_MEASURED else Exit.GOOD)
-    return worst
+        found.append(done.exit_status)
+        if done.exit_status == Exit.INTERRUPTED:
+            break
+    return max(found, key=WORSE.index)
 
 
 class _Host:
     """This host at one plan."""
 
-    def __init__(self, place: Place, plan: FleetPlan, progress: Progress) -> None:
+    def __init__(self, place: Place, plan: FleetPlan, progress: Progress, *, again: bool) -> None:
         self._place, self._plan, self._progress = place, plan, progress
+        self._again = again
         self._observer = Observer(place, plan.lease_s)
         # It waits for the lock of the host before it starts a worker, which would disturb a run.
         self._request = replace(plan.request, wait=True, command=("work", place.name))
@@ -105,15 +120,33 @@ class _Host:
                 except LostClaim:
                     continue
                 if finished is not None:
-                    return Done(self._place, shard, finished)
-        return Done(self._place, shard)
+                    state, trouble = finished.info.state, finished.trouble
+                    return Done(self._place, shard, finished.rows, state, True, trouble)
+        return self._read(shard)
 
     def _measure(self, session: OpenSession, shard: str, device: str) -> Finished | None:
         """None if another host has the shard."""
-        held = claim(self._place, self._observer, shard, platform.node(), device)
+        host, again = platform.node(), self._again and self._is_poor(shard)
+        held = claim(self._place, self._observer, shard, host, device, again=again)
         if held is None:
             return None
-        return measure_shard(session, self._place, self._plan, held, self._progress)
+        return measure_shard(session, self._place, self._plan, held, self._progress, again=again)
+
+    def _is_poor(self, shard: str) -> bool:
+        """Whether a shard is done, and lacks times or cannot be read; or is to be done anyway."""
+        if self._observer.look(shard).state != "done":
+            return True
+        try:
+            return self._read(shard).exit_status != Exit.GOOD
+        except Unreachable:
+            raise
+        except RequestError:
+            return True
+
+    def _read(self, shard: str) -> Done:
+        """A shard that is done. Raises RequestError if it is damaged."""
+        stored = read_done_run(self._place, shard, self._observer.look(shard).epoch)
+        return Done(self._place, shard, tuple(stored.rows), stored.info.state)
 
     def _wait_for(self, shard: str) -> bool:
         """Wait while another host has the shard; False if it is done."""
