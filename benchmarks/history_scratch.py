@@ -1,6 +1,7 @@
 """History and bisection in a repository of 40 commits whose truth is known.
 
-    python benchmarks/history_scratch.py [--fill] [--bisect 3] [--neighbour] [--sessions 3]
+    python benchmarks/history_scratch.py [--fill] [--bisect 3] [--neighbour] [--sessions 8]
+                                         [--budget 30] [--folder DIR]
 
 Commit 12 takes more memory. Commit 23 is 5 % slower. Commits 30, 32, 34 and 36 are each 2 % slower.
 All others change a comment. Everything is measured by real processes.
@@ -26,7 +27,7 @@ from neighbour import load, neighbours
 
 COMMITS = 40
 MEMORY_AT, STEP_AT, CREEP_AT = 12, 23, (30, 32, 34, 36)
-PASSES = 100
+PASSES = 400
 MODULE = """\
 # commit {number}
 import torch
@@ -54,7 +55,7 @@ baseline = "scratch"
 module = "scratch"
 
 [shapes]
-stages = [[64, 28, 28]]
+stages = [[64, 8, 8]]
 """
 
 
@@ -74,6 +75,7 @@ def git(folder: Path, *words: str) -> str:
 
 def make_repository(folder: Path) -> list[str]:
     """The repository; returns its commits."""
+    folder.mkdir(parents=True, exist_ok=True)
     git(folder, "init", "--quiet", "--initial-branch=main")
     (folder / "scratch.toml").write_text(SUITE)
     (folder / ".gitignore").write_text("results/\n__pycache__/\n")
@@ -86,6 +88,13 @@ def make_repository(folder: Path) -> list[str]:
         git(folder, "commit", "--quiet", "--message", f"commit {number}")
         commits.append(git(folder, "rev-parse", "HEAD"))
     return commits
+
+
+def list_commits(folder: Path) -> list[str]:
+    """The commits of a repository that an earlier call has made; [] if there is none."""
+    if not (folder / ".git").exists():
+        return []
+    return git(folder, "rev-list", "--reverse", "main").split()
 
 
 def attn_bench(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -129,16 +138,17 @@ def main() -> int:
     parser.add_argument("--fill", action="store_true", help="measure all commits")
     parser.add_argument("--bisect", type=int, default=0, metavar="N", help="searches of each kind")
     parser.add_argument("--neighbour", action="store_true", help="beside other work")
-    parser.add_argument("--sessions", default="3")
-    parser.add_argument("--budget", default="20")
+    parser.add_argument("--sessions", default="8", help="of each pair")
+    parser.add_argument("--budget", default="30", help="seconds of each pair, at most")
+    parser.add_argument("--folder", type=Path, help="keep the repository and its runs here")
     options = parser.parse_args()
     measuring = ["--suite", "scratch.toml", "--modules-from", "scratch.py", "--device", "cpu"]
     measuring += ["--threads", "1", "--sessions", options.sessions, "--budget", options.budget]
     is_right = True
     kind = "one" if options.neighbour else "quiet"
     with tempfile.TemporaryDirectory() as name, neighbours(kind):
-        folder = Path(name)
-        commits = make_repository(folder)
+        folder = options.folder or Path(name)
+        commits = list_commits(folder) or make_repository(folder)
         if options.fill:
             is_right = fill(folder, commits, measuring)
         outcomes: dict[str, Counter[str]] = {"step": Counter(), "unchanged": Counter()}
