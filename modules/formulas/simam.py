@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .parts import State
-from .steps import Changes, Step, gates
+from .steps import Changes, Step, after_relu, gates
 
 
 def simam(
@@ -36,7 +36,7 @@ def simam(
 VARIANTS: Mapping[str, Changes] = {
     "simam": {
         "the variance is divided by H·W, not by H·W − 1": {"less": 0},
-        **gates(),
+        **{words: change for words, change in gates().items() if change["gate"] is not after_relu},
         "the term 1/2 is missing": {"half": 0.0},
         "the factor 4 is missing": {"factor": 1},
         **{f"λ is {eps:g}, not 1e-4": {"eps": eps} for eps in (1e-2, 1e-3, 1e-5, 1e-6, 1e-8, 0.0)},

@@ -227,6 +227,62 @@ class Simam(nn.Module):
         return x * torch.sigmoid((x - mean) ** 2 / (4 * variance + 4e-4) + 0.5)
 
 
+class GroupEnhance(nn.Module):
+    """SGE as one batch of groups, with the deviation of PyTorch."""
+
+    def __init__(self, groups=64, fault=""):
+        super().__init__()
+        self.groups, self.fault = groups, fault
+        self.gamma = nn.Parameter(torch.zeros(1, groups, 1, 1))
+        self.beta = nn.Parameter(torch.ones(1, groups, 1, 1))
+
+    def forward(self, x):
+        batch, _, height, width = x.shape
+        parts = x.reshape(batch * self.groups, -1, height, width)
+        pooled = parts.amax((2, 3)) if self.fault == "maximum" else parts.mean((2, 3))
+        scores = (parts * pooled[:, :, None, None]).sum(1).flatten(1)
+        scores = scores - scores.mean(1, keepdim=True)
+        if self.fault != "norm":
+            scores = scores / (scores.std(1, keepdim=True) + 1e-5)
+        scores = scores.view(batch, self.groups, height, width) * self.gamma + self.beta
+        gate = scores.view(len(parts), 1, height, width).sigmoid()
+        return (parts * gate).view_as(x)
+
+
+class ChannelModule(nn.Module):
+    """DANet's channel attention, as its authors' code has it."""
+
+    def __init__(self, in_dim, fault=""):
+        super().__init__()
+        self.fault = fault
+        self.gamma = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x):
+        flat = x.flatten(2)
+        energy = torch.bmm(flat, flat.transpose(1, 2))
+        if self.fault == "sigmoid":
+            share = energy.sigmoid()
+        else:
+            share = (energy.amax(-1, keepdim=True) - energy).softmax(-1)
+        return self.gamma * torch.bmm(share, flat).view_as(x) + x
+
+
+class LargeKernel(nn.Module):
+    """LKA with other names."""
+
+    def __init__(self, dim, fault=""):
+        super().__init__()
+        self.fault = fault
+        far = 1 if fault == "dilation" else 3
+        self.conv0 = nn.Conv2d(dim, dim, 5, padding=2, groups=dim)
+        self.conv_spatial = nn.Conv2d(dim, dim, 7, padding=3 * far, groups=dim, dilation=far)
+        self.conv1 = nn.Conv2d(dim, dim, 1)
+
+    def forward(self, x):
+        attention = self.conv1(self.conv_spatial(self.conv0(x)))
+        return x * (attention.sigmoid() if self.fault == "sigmoid" else attention)
+
+
 class Unbuildable(nn.Module):
     """Needs more than channels."""
 

@@ -5,6 +5,7 @@ import torch
 from weights import randomised
 
 from attn_bench.catalog.registry import builtin
+from attn_bench.worker.foreign.candidates import wrong_ones
 
 ENTRIES = {
     entry.name: entry
@@ -42,6 +43,21 @@ def test_a_module_is_its_formula_to_rounding(entry, size):
     assert got.dtype == torch.float64
     limit = COARSE.get(entry.name, EXACT) * expected.abs().max()
     assert (got - expected).abs().max() <= limit
+
+
+@every_entry
+def test_each_known_mistake_changes_the_result(entry):
+    """A formula with one of its known mistakes gives something else than the paper's."""
+    formula = entry.formula()
+    state, x = dict(build(entry, (14, 14)).state_dict()), maps((14, 14))
+    x = x + 3 * x[:, :, :1, :1]  # means that differ
+    expected = formula(x, state)
+    for mistake in wrong_ones(formula):
+        try:
+            apart = (formula(x, state, **mistake.changes) - expected).abs().max()
+        except RuntimeError:  # it needs weights of another shape, as a wrong class has them
+            continue
+        assert apart > 1e-6 * expected.abs().max(), mistake.reasons
 
 
 @every_entry

@@ -20,6 +20,7 @@ Kind = Literal["layer", "norm", "affine"]
 Shape = tuple[int, ...]
 State = dict[str, Tensor]
 STATISTICS = ("running_mean", "running_var")
+AFFINE = (("weight", "bias"), ("gamma", "beta"), ("scale", "shift"))  # what authors call a pair
 BN_EPS = 1e-5
 
 
@@ -83,13 +84,19 @@ def units_of(state: Mapping[str, Tensor]) -> list[Unit]:
         shapes = {role: tuple(state[name].shape) for role, name in parts.items()}
         if parts.keys() <= {"weight", "bias", *STATISTICS} and "running_mean" in parts:
             found.append(Unit("norm", parts, shapes["running_mean"]))
-        elif parts.keys() == {"weight", "bias"} and shapes["weight"] == shapes["bias"]:
-            found.append(Unit("affine", parts, shapes["weight"]))
+        elif (pair := _affine(parts)) and shapes[pair[0]] == shapes[pair[1]]:
+            roles = {"weight": parts[pair[0]], "bias": parts[pair[1]]}
+            found.append(Unit("affine", roles, shapes[pair[0]]))
         elif "weight" in parts and parts.keys() <= {"weight", "bias"}:
             found.append(Unit("layer", parts, shapes["weight"]))
         else:
             found.extend(_raw_units(parts, state))
     return found
+
+
+def _affine(parts: Mapping[str, str]) -> tuple[str, str] | None:
+    """The names of a factor and of what is added, if the parts are just these."""
+    return next((pair for pair in AFFINE if parts.keys() == set(pair)), None)
 
 
 def _raw_units(parts: Mapping[str, str], state: Mapping[str, Tensor]) -> Iterator[Unit]:
