@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from functools import lru_cache
 
 # GitHub takes a line that begins with ::name:: or ::name key=value:: for a command to its runner. A
 # long line may be wrapped, so no place in it is safe. GitHub, Azure and TeamCity take ##[name],
@@ -52,6 +53,7 @@ OF_MESSAGE = {ord(char): f"%{ord(char):02X}" for char in "%\r\n"}
 OF_PROPERTY = {**OF_MESSAGE, **{ord(char): f"%{ord(char):02X}" for char in ":,"}}
 
 
+@lru_cache(maxsize=4096)  # a history has the same names in each run
 def printable(text: str) -> str:
     r"""`text` in one line, in which nothing acts on a terminal or on a runner of GitHub.
 
