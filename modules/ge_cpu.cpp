@@ -7,6 +7,7 @@
 // `width * L` floats, whatever the type and the layout outside.
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -755,6 +756,162 @@ void strips(const Tensors &t, long batch, long channels, const Geometry &g, int 
     }
 }
 
+// --- narrow maps -----------------------------------------------------------------------------
+//
+// Forward, in float32 and NCHW, with the means as logits. A row of a narrow map fits a vector, with a lane
+// to spare for a zero. Several planes are gone through in three steps, the means, all sigmoids and the
+// products, so that no step waits for the one before it.
+
+#if defined(__AVX2__)
+typedef int32_t VecIndex __attribute__((vector_size(4 * STEP)));
+
+inline Vec shuffle(Vec from, VecIndex at) {
+    return Vec(_mm256_permutevar8x32_ps(__m256(from), __m256i(at)));
+}
+
+inline Vec masked(Vec value, VecIndex mask) { return Vec(VecIndex(value) & mask); }
+
+#if defined(__AVX512F__)
+constexpr bool IS_ONE_VECTOR = true;
+typedef Side Wide;
+typedef int32_t WideIndex __attribute__((vector_size(4 * LANES)));
+
+inline Wide shuffle(Wide from, WideIndex at) {
+    return Wide(_mm512_permutexvar_ps(__m512i(at), __m512(from)));
+}
+
+inline Wide masked(Wide value, WideIndex mask) { return Wide(WideIndex(value) & mask); }
+#else
+// Two vectors: compilers take one that the CPU lacks to pieces.
+constexpr bool IS_ONE_VECTOR = false;
+struct Wide {
+    Vec low, high;
+    void operator+=(const Wide &other) { low += other.low, high += other.high; }
+    Wide operator*(const Wide &other) const { return {low * other.low, high * other.high}; }
+};
+struct WideIndex {
+    VecIndex low, high;
+};
+
+template <>
+inline Wide get<Wide>(const float *from) {
+    return {get<Vec>(from), get<Vec>(from + STEP)};
+}
+
+inline void put(float *to, const Wide &value) { put(to, value.low), put(to + STEP, value.high); }
+
+inline Wide shuffle(const Wide &from, const WideIndex &at) {
+    const auto take = [&](VecIndex places) {
+        return places < int32_t(STEP) ? shuffle(from.low, places) : shuffle(from.high, places);
+    };
+    return {take(at.low), take(at.high)};
+}
+
+inline Wide masked(const Wide &value, const WideIndex &mask) {
+    return {masked(value.low, mask.low), masked(value.high, mask.high)};
+}
+#endif
+
+// V, I: a row, and the places that a shuffle takes.
+template <class V, class I>
+struct Narrow {
+    static constexpr long L = sizeof(V) / sizeof(float);
+    I is_inside, gate_of;    // all bits of the map's columns; which gate a column takes
+    std::vector<I> columns;    // those of a window, one after the other; the last lane where it has no more
+    std::vector<V> share;      // one over a window's elements, for each row of gates
+    bool is_one;  // a gate in a row: all lanes are added up, in pairs, pairs of pairs, ...
+
+    explicit Narrow(const Geometry &g) : is_one(g.w == 1) {
+        std::array<int32_t, L> inside{}, gate{}, column;
+        for (long j = 0; j < g.width; j++) inside[j] = -1, gate[j] = g.column_of[j];
+        is_inside = bits_of<I>(inside), gate_of = bits_of<I>(gate);
+        for (long apart = L / 2; apart && is_one; apart /= 2) {
+            for (long l = 0; l < L; l++) column[l] = int32_t(l ^ apart);
+            columns.push_back(bits_of<I>(column));
+        }
+        for (long k = 1 - g.extent; k < g.extent && !is_one; k++) {
+            column.fill(L - 1);
+            for (long b = 0; b < g.w; b++)
+                if (const long j = b * g.extent + k; j >= 0 && j < g.width) column[b] = int32_t(j);
+            if (std::any_of(column.begin(), column.end(), [](int32_t j) { return j < L - 1; }))
+                columns.push_back(bits_of<I>(column));
+        }
+        for (long a = 0; a < g.h; a++) {
+            std::array<float, L> one{};
+            for (long b = 0; b < g.w; b++)
+                one[b] = 1.0f / window(a, g.extent, g.height) / window(b, g.extent, g.width);
+            share.push_back(bits_of<V>(one));
+        }
+    }
+
+    // `planes` planes; up to L - 1 elements behind them are read. gate, last: scratch, for the last plane.
+    void operator()(const float *x, float *out, long planes, const Geometry &g, float *__restrict gate,
+                    float *last) const {
+        const long pixels = g.height * g.width, small = g.h * g.w, e = g.extent;
+        for (long p = 0; p < planes; p++)
+            for (long a = 0; a < g.h; a++) {
+                const long to = std::min(a * e + e, g.height);
+                V sum{}, all{};
+                for (long i = std::max(a * e - e + 1, 0L); i < to; i++)
+                    sum += get<V>(x + p * pixels + i * g.width);
+                sum = masked(sum, is_inside);
+                if (is_one) all = sum;
+                for (const I &column : columns) all += shuffle(is_one ? all : sum, column);
+                put(gate + p * small + a * g.w, all * share[a]);
+            }
+        const long whole = (planes * small + LANES - 1) / LANES * LANES;  // so that no gate is left over
+        for (long i = 0; i < whole; i++) gate[i] = sigmoid(gate[i]);
+        for (long p = 0; p < planes; p++)
+            for (long i = 0; i < g.height; i++) {  // writes a part of the next row or plane, too
+                const V up = shuffle(get<V>(gate + p * small + g.row_of[i] * g.w), gate_of);
+                float *to = p + 1 < planes ? out + p * pixels : last;
+                put(to + i * g.width, get<V>(x + p * pixels + i * g.width) * up);
+            }
+        std::memcpy(out + (planes - 1) * pixels, last, sizeof(float) * pixels);
+    }
+};
+
+template <class V, class I>
+void narrow(const Tensors &t, long planes, const Geometry &g, int threads) {
+    const long pixels = g.height * g.width, most = std::max(1024 / pixels, 1L);
+    const long parts = (planes + most - 1) / most, room = most * pixels + LANES;
+    const float *x = static_cast<const float *>(t.x);
+    float *y = static_cast<float *>(t.out);
+    if (parts < threads) threads = int(parts);
+#pragma omp parallel num_threads(threads)
+    {
+        const Narrow<V, I> rows(g);
+        Floats in(room), out(t.is_large ? room : 0), last(pixels + LANES);
+        Floats gate((most * g.h * g.w / LANES + 2) * LANES);
+#pragma omp for schedule(static)
+        for (long part = 0; part < parts; part++) {
+            const long first = part * most, count = std::min(most, planes - first);
+            const float *from = x + first * pixels;
+            if (part + 1 == parts)  // nothing may be read behind it
+                from = static_cast<const float *>(
+                    std::memcpy(in.data(), from, sizeof(float) * count * pixels));
+            float *to = t.is_large ? out.data() : y + first * pixels;
+            rows(from, to, count, g, gate.data(), last.data());
+            if (t.is_large) write_past_caches(y + first * pixels, to, count * pixels);
+        }
+        _mm_sfence();
+    }
+}
+
+bool by_rows(const Tensors &t, long planes, const Geometry &g, int threads) {
+    const long pixels = g.height * g.width;  // a row is written into the next plane, and not beyond it
+    if (g.width >= LANES || pixels < LANES || pixels > BAND) return false;
+    if (g.h * g.w == 1 && g.width >= STEP && !IS_ONE_VECTOR) return false;  // one loop is faster
+    if (g.width < STEP)
+        narrow<Vec, VecIndex>(t, planes, g, threads);
+    else
+        narrow<Wide, WideIndex>(t, planes, g, threads);
+    return true;
+}
+#else
+bool by_rows(const Tensors &, long, const Geometry &, int) { return false; }
+#endif
+
 template <class T, long L>
 void by_extent(const Tensors &t, long batch, long channels, bool last, const Geometry &g, int threads) {
     switch (g.extent) {
@@ -785,6 +942,8 @@ extern "C" void gather_excite(const void *x, const void *dy, const void *given, 
     for (Step &step : gather.steps)
         if (lanes) step.turn(channels, is_global ? height * width : 9, threads);
     const Tensors t{x, dy, given, count ? &gather : nullptr, out, slope, bytes > CACHED_BYTES};
+    const bool is_plain = !is_bf16 && !channels_last && !dy && !given && !count;
+    if (is_plain && by_rows(t, batch * channels, g, threads)) return;
     if (channels_last && !dy && (given || count))
         is_bf16 ? strips<Bf16>(t, batch, channels, g, threads) : strips<float>(t, batch, channels, g, threads);
     else if (is_bf16)

@@ -59,15 +59,14 @@ def choose(module: Parts, x: Tensor) -> Path:
         return Path(gather, mlp, module.excite)
     if kernels is ge_cpu and isinstance(gather, LEARNED):
         return _learned_path(module, gather, x)
-    if _is_tiny(module, x):
+    if _is_tiny(module, x) and not _is_by_rows(module, x):
         return Path(gather, mlp, module.excite)
 
     def excite(x: Tensor, logits: Tensor | None = None) -> Tensor:
         y: Tensor = kernels.excite(x, logits, extent)
         return y
 
-    is_mean = isinstance(gather, PooledGather) and not gather.add_maxpool
-    return Path(gather, mlp, excite, excite if is_mean and _is_gather_alone(module) else None)
+    return Path(gather, mlp, excite, excite if _is_mean_alone(module) else None)
 
 
 def _learned_path(module: Parts, gather: nn.Sequential, x: Tensor) -> Path:
@@ -155,6 +154,19 @@ def _is_gather_alone(module: Parts) -> bool:
     return isinstance(module.mlp, nn.Identity) and isinstance(module.gather_act, nn.Identity)
 
 
+def _is_mean_alone(module: Parts) -> bool:
+    """Whether the gate is that of the window means themselves."""
+    gather = module.gather
+    is_mean = isinstance(gather, PooledGather) and not gather.add_maxpool
+    return is_mean and _is_gather_alone(module)
+
+
+def _is_by_rows(module: Parts, x: Tensor) -> bool:
+    """Whether the kernel computes a row of `x` at once, which is faster on tiny maps, too."""
+    has_gradient = torch.is_grad_enabled() and x.requires_grad
+    return _is_mean_alone(module) and not (x.is_cuda or has_gradient) and ge_cpu.is_by_rows(x)
+
+
 def _is_tiny(module: Parts, x: Tensor) -> bool:
     """Whether a call of the kernel costs more than it saves."""
     return module.impl == "auto" and not module.extent and x.shape[-2] * x.shape[-1] < TINY
@@ -171,4 +183,6 @@ def _is_slow(module: Parts, x: Tensor) -> bool:
 def _is_for_operators(module: Parts, x: Tensor) -> bool:
     """Whether PyTorch's mean and product are as fast: on tiny maps and in channels_last."""
     is_global_on_cpu = not module.extent and not x.is_cuda
-    return _is_tiny(module, x) or (is_global_on_cpu and is_channels_last(x))
+    if _is_tiny(module, x):
+        return not _is_by_rows(module, x)
+    return is_global_on_cpu and is_channels_last(x)

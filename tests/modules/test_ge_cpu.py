@@ -37,6 +37,20 @@ def test_odd_shapes(shape):
 
 
 @needs_kernel
+@pytest.mark.parametrize("width", [1, 2, 6, 7, 8, 13, 14, 15, 16])
+def test_narrow_maps(width):
+    """Rows that fit a vector give the same, for any number of planes; a NaN stays in its map."""
+    for height in (1, 2, 7, 14):
+        for extent in (0, 2, 3, 4, 8, 15):
+            x = torch.randn(3, 7, height, width)
+            x[1, 2] = float("nan")
+            y = ge_theta_minus(7, extent=extent, impl="kernel")(x)
+            plain = ge_theta_minus(7, extent=extent, impl="reference")(x)
+            torch.testing.assert_close(y, plain, equal_nan=True)
+            assert y.isnan().sum() == height * width
+
+
+@needs_kernel
 def test_nan_and_infinity_stay_in_their_windows():
     """A NaN or an infinity reaches the same elements as with PyTorch's operators."""
     for value in (float("nan"), float("inf")):
@@ -162,14 +176,22 @@ def test_an_unknown_implementation():
 
 @needs_kernel
 def test_where_the_operators_are_as_fast(monkeypatch):
-    """The kernel is not called for the global mean of a tiny map or of a channels_last map."""
+    """Without a gradient, channels_last has operators; with one, tiny maps have them, too."""
     calls = []
     real = ge_cpu.excite
     monkeypatch.setattr(ge_cpu, "excite", lambda *given: calls.append(given) or real(*given))
     module, x = ge_theta_minus(8), torch.randn(2, 8, 16, 16)
-    for given in (x.to(memory_format=torch.channels_last), torch.randn(2, 8, 7, 7)):
+    tiny = torch.randn(2, 8, 7, 7)
+    for given in (
+        x.to(memory_format=torch.channels_last),
+        tiny.clone().requires_grad_(),
+        tiny.bfloat16(),
+        torch.randn(2, 8, 3, 3),
+    ):
         module(given)
     assert not calls
     module(x)
     ge_theta_minus(8, extent=2)(x.to(memory_format=torch.channels_last))
     assert len(calls) == 2
+    module(tiny)
+    assert len(calls) == 2 + ge_cpu.is_by_rows(tiny)
