@@ -148,7 +148,7 @@ class Fleet:
         self._ended.set()
 
     def merged(self) -> pd.DataFrame:
-        assert self.program("merge", self._store, "--out", "all.parquet").wait() in (0, 3)
+        assert self.program("merge", self._store, "--out", "all.parquet").wait() in (0, 3, 4)
         return pd.read_parquet(self._folder / "all.parquet")
 
 

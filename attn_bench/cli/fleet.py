@@ -13,6 +13,7 @@ from attn_bench.cli import merge
 from attn_bench.cli.options import (
     Offer,
     WholeRange,
+    check_writable,
     measuring_options,
     plan_options,
     request_of,
@@ -61,6 +62,7 @@ def command(
     Each host runs `work`. A host that is lost is replaced by another one of its kind. Ctrl-C ends
     all of them; the same command resumes.
     """
+    from attn_bench.jobs.fleet.merge import check_name
     from attn_bench.jobs.fleet.plans import PlanRequest, make_plan
     from attn_bench.jobs.fleet.start import Order, make_engine, run_fleet
     from attn_bench.jobs.run import files_of
@@ -72,6 +74,7 @@ def command(
     if options["suite"] is None:
         raise RequestError("fleet needs --suite NAME")
     check_shared(store)
+    check_writable([str(check_name(out))])
     kinds = tuple(filter(None, (word.strip() for word in devices.split(","))))
     asked = PlanRequest(request_of(options), options["per"], kinds, options["lease"])
     slurm = _slurm(options["slurm"])
@@ -88,7 +91,7 @@ def command(
     with closing(FleetTable()) as table:
         run_fleet(
             hosts_of,
-            Order(("work", url, *files), kinds, hosts),
+            Order(("work", url, *files), kinds, hosts, plan.per),
             Watcher(folder, plan).look,
             table.show,
         )

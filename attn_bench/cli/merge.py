@@ -51,9 +51,10 @@ def command(store: str, out: str | None, allow_partial: bool) -> int:
         hint = "; --allow-partial writes the others" if merged.done else ""
         plain.error(f"the fleet is not complete{hint}")
         return Exit.NOT_MEASURED
-    shards, rows = units.number(len(merged.done), "shard"), units.number(merged.rows, "row")
+    done = len(merged.done) - len(merged.damaged)
+    shards, rows = units.number(done, "shard"), units.number(merged.rows, "row")
     plain.line(f"written: {merged.file} ({shards}, {rows})")
     is_partial = merged.lacks_shards or merged.faults
-    if is_partial and not allow_partial:
+    if not merged.measured or (is_partial and not allow_partial):
         return Exit.NOT_MEASURED
     return Exit.UNDECIDED if merged.unclear else Exit.GOOD

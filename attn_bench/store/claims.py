@@ -7,8 +7,8 @@
 
 The claim with the largest number, the epoch, is the valid one. The next may be created when the
 valid one is released, or when an observer saw its beat unchanged for the lease, by the observer's
-clock. No other clock counts. An owner writes below its epoch, and readers read the newest epoch, so
-an owner that is late, and does not know it, changes nothing.
+clock. No other clock counts. An owner writes below its epoch, and readers read the newest finished
+epoch, so an owner that is late, and does not know it, disturbs nobody.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ class Seen:
     """A shard as an observer sees it.
 
     epoch: of the newest claim; 0 without one.
+    done_epoch: the newest one that is finished; 0 without one. A later try may be under way.
     beat: None before the first.
     age_s: for how long the observer has seen this beat; None if the shard is not held or lost.
     """
@@ -82,6 +83,7 @@ class Seen:
     epoch: int = 0
     beat: Beat | None = None
     age_s: float | None = None
+    done_epoch: int = 0
 
 
 class Observer:
@@ -108,19 +110,18 @@ class Observer:
         names = {key.removeprefix(f"{SHARDS}/{shard}/") for key in keys}
         epoch = max(map(_epoch_of, names), default=0)
         folder = f"{epoch:06d}"
-        if not epoch:
-            return Seen("free")
-        if f"{folder}/{DONE}" in names:
-            return Seen("done", epoch)
-        if f"{folder}/{RELEASED}" in names:
-            return Seen("free", epoch)
+        done = max((at for at in map(_finished_epoch_of, names) if at <= epoch), default=0)
+        without_owner: ShardState = "done" if done else "free"
+        if not epoch or done == epoch or f"{folder}/{RELEASED}" in names:
+            return Seen(without_owner, epoch, done_epoch=done)
         content = self._place.get(f"{SHARDS}/{shard}/{folder}/{BEAT}", SMALL)
         now = self._clock()
         if self._beats.get(shard, ())[:2] != (epoch, content):
             self._beats[shard] = (epoch, content, now)
         age_s = now - self._beats[shard][2]
-        state: ShardState = "lost" if age_s >= self._lease_s else "held"
-        return Seen(state, epoch, _beat_of(content), age_s)
+        if age_s < self._lease_s:
+            return Seen("held", epoch, _beat_of(content), age_s, done)
+        return Seen("done" if done else "lost", epoch, _beat_of(content), age_s, done)
 
 
 def _epoch_of(name: str) -> int:
@@ -129,6 +130,12 @@ def _epoch_of(name: str) -> int:
     number = file.removesuffix(".json")
     is_claim = folder == CLAIMS and file.endswith(".json") and len(number) == 6
     return int(number) if is_claim and number.isascii() and number.isdecimal() else 0
+
+
+def _finished_epoch_of(name: str) -> int:
+    """The epoch whose run is finished by this object; 0 for any other."""
+    folder, _, file = name.partition("/")
+    return _epoch_of(f"{CLAIMS}/{folder}.json") if file == DONE else 0
 
 
 def _beat_of(content: bytes | None) -> Beat | None:
@@ -173,19 +180,21 @@ class Claim:
 
 
 def claim(
-    place: Place, observer: Observer, shard: str, host: str, device: str, *, again: bool = False
+    place: Place, observer: Observer, shard: str, host: str, device: str, *, again: int = 0
 ) -> Claim | None:
     """Claim a shard if it is free or its owner is lost; None if it is held or done.
 
-    again: claim it although it is done.
+    again: claim it although it is done, if this is still the epoch of its newest claim.
     """
     seen = observer.look(shard)
-    if seen.state == "held" or (seen.state == "done" and not again):
+    if seen.state == "held" or (seen.state == "done" and seen.epoch != again):
         return None
     epoch = seen.epoch + 1
     if epoch > LAST_EPOCH:
         key = _claim_key(shard, seen.epoch)
-        raise RequestError(f"{place.name}/{key}: no claim has this number; remove it")
+        raise RequestError(
+            f"{place.name}/{key}: has the last number that a claim can have; remove this file"
+        )
     owner = Owner(host, device, uuid4().hex)
     key = _claim_key(shard, epoch)
     if not place.create(key, json.dumps(asdict(owner)).encode()) and (

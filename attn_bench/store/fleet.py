@@ -132,15 +132,24 @@ class Watcher:
 
     def look(self) -> tuple[Shard, ...]:
         """Every shard that was ever claimed, by name. A silent owner's is `lost` after a lease."""
-        return tuple(shard for shard, _ in self.look_closely())
+        return tuple(self._describe(name, one) for name, one in self._look())
 
     def look_closely(self) -> list[tuple[Shard, int]]:
-        """The shards, with the epoch of each."""
-        seen = sorted(self._observer.look_at_all().items())
-        return [(self._describe(name, one), one.epoch) for name, one in seen if one.epoch]
+        """The shards with their finished epochs, 0 without one.
+
+        What is finished counts as done, also while another try is under way.
+        """
+        return [
+            (self._describe(name, Seen("done", at, done_epoch=at) if at else one), at)
+            for name, one in self._look()
+            for at in (one.done_epoch,)
+        ]
+
+    def _look(self) -> list[tuple[str, Seen]]:
+        return [each for each in sorted(self._observer.look_at_all().items()) if each[1].epoch]
 
     def _describe(self, name: str, seen: Seen) -> Shard:
-        at = (name, seen.epoch)
+        at = (name, seen.done_epoch if seen.state == "done" else seen.epoch)
         if at not in self._owners:
             self._owners[at] = read_owner(self._place, *at)
         beat = seen.beat or Beat()

@@ -305,17 +305,17 @@ def _write_new(file: Path, content: bytes) -> None:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Turn an OSError into the RequestError that `path` cannot be read."""
+    """Turn an OSError into the Unreachable that `path` cannot be read."""
     try:
         yield
     except OSError as error:
-        raise RequestError(f"{path}: cannot be read: {error.strerror}") from None
+        raise Unreachable(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def _complain_of_folder(error: OSError) -> None:
-    """Raise RequestError for a folder that cannot be listed, unless it does not exist."""
+    """Raise Unreachable for a folder that cannot be listed, unless it does not exist."""
     if not isinstance(error, FileNotFoundError):
-        raise RequestError(f"{error.filename}: cannot be read: {error.strerror}")
+        raise Unreachable(f"{error.filename}: cannot be read: {error.strerror}")
 
 
 def _check_size(name: str, content: bytes, most: int) -> None:

@@ -18,7 +18,7 @@ from attn_bench.store import runs
 from attn_bench.store.claims import DONE, SHARDS, Claim
 from attn_bench.store.dataset import TABLE
 from attn_bench.store.info import RunInfo
-from attn_bench.store.places import Place
+from attn_bench.store.places import Place, Unreachable
 from attn_bench.store.runs import JOURNAL, SAMPLES, StoredRun
 
 BEGUN = "begun.json"
@@ -47,22 +47,18 @@ def read_done_run(place: Place, shard: str, epoch: int) -> StoredRun:
                     raise RequestError(f"{folder}/{name}: is missing")
                 Path(folder, name).write_bytes(content)
             return runs.load(Path(folder))
+        except Unreachable:
+            raise
         except RequestError as error:
             words = str(error).replace(folder, f"{place.name}/{key}")
             raise RequestError(f"{words}; `work --again` measures the shard again") from None
 
 
-def adopt(place: Place, claim: Claim) -> bool:
-    """Finish a shard that an earlier owner finished late, with that owner's files."""
+def find_finished(place: Place, claim: Claim) -> int:
+    """The newest epoch before this claim whose owner finished, perhaps late; 0 if none did."""
     names = _names_below(place, claim)
-    for epoch in range(claim.epoch - 1, 0, -1):
-        if f"{epoch:06d}/{DONE}" in names:
-            for name in FINISHED:
-                content = place.get(f"{_folder(claim.shard, epoch)}/{name}")
-                if content is not None:
-                    claim.put(name, content)
-            return True
-    return False
+    epochs = range(claim.epoch - 1, 0, -1)
+    return next((epoch for epoch in epochs if f"{epoch:06d}/{DONE}" in names), 0)
 
 
 def take_over(
@@ -79,6 +75,8 @@ def take_over(
         if f"{epoch:06d}/{BEGUN}" in names:
             try:
                 return _restore(place, plan, claim.shard, epoch, folder)
+            except Unreachable:
+                raise
             except (RequestError, ValueError):
                 return None
     return None

@@ -86,7 +86,7 @@ def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_submitit_runs_a_command_and_brings_its_status() -> None:
     """The job is pickled, runs in a process of submitit, and returns what the command printed."""
     engine = SlurmEngine({"partition": "gpu"}, cluster="local")
-    assert engine.count_hosts("H200") == 1
+    assert engine.count_hosts("H200") is None
     engine.start("", ("list", "suite"))
     (work,) = ended(engine)
     assert (work.state, work.status) == ("ended", 2)

@@ -16,6 +16,7 @@ from attn_bench.store.places import Unreachable
 
 WORDS = ("work", "store/plan")
 HELD = Shard("f00d", "EPYC", "one", "held", 3, 8, "se", 1.0)
+DONE = replace(HELD, state="done", done=8)
 
 
 @dataclass
@@ -28,8 +29,11 @@ class FakeEngine:
     given_up: list[int] = field(default_factory=list)
     stops: int = 0
     polls: int = 0
+    counts: bool = True
 
-    def count_hosts(self, kind: str) -> int:
+    def count_hosts(self, kind: str) -> int | None:
+        if not self.counts:
+            return None
         if not self.hosts.get(kind):
             raise RequestError(f"no {kind} here")
         return self.hosts[kind]
@@ -130,11 +134,27 @@ def test_a_host_whose_beats_stop_is_given_up() -> None:
 
 
 def test_the_fleet_does_not_wait_for_a_host_that_is_not_needed() -> None:
-    """A `work` that still waits for a host when all shards are measured is stopped."""
-    engine = FakeEngine({"": 2}, [["running", "waiting"], ["ended", "waiting"]])
-    done = replace(HELD, state="done", done=8)
-    seen = watched(engine, Order(WORDS), [HELD], [done])
+    """A `work` that still waits for a host when its device is measured is stopped."""
+    engine = FakeEngine({"epyc": 2}, [["running", "waiting"], ["ended", "waiting"]])
+    seen = watched(engine, Order(WORDS, ("epyc",)), [HELD], [DONE])
     assert ([work.state for work in seen[-1].works], engine.stops) == (["ended", "waiting"], 1)
+
+
+def test_the_fleet_waits_for_a_host_of_another_kind() -> None:
+    """What is measured is no reason to stop one that waits for another device, or for its host."""
+    script = [["ended", "waiting"]] * 3 + [["ended", "ended"]]
+    for kinds, per in ((("epyc", "h200"), "device"), (("epyc",), "host"), ((), "device")):
+        engine = FakeEngine({"epyc": 2 - (per == "device"), "h200": 1, "": 2}, script)
+        seen = watched(engine, Order(WORDS, kinds, per=per), [DONE])  # type: ignore[arg-type]
+        assert [work.state for work in seen[-1].works] == ["ended", "ended"]
+
+
+def test_an_engine_that_cannot_count_starts_what_is_asked_for() -> None:
+    """SLURM's queue does not tell how many hosts there are: one, or --hosts."""
+    for most, started in ((None, 1), (3, 3)):
+        engine = FakeEngine({}, [["ended"] * 3], counts=False)
+        watched(engine, Order(WORDS, ("h200",), most_hosts=most), [])
+        assert len(engine.started) == started
 
 
 def test_an_interruption_stops_the_engine() -> None:

@@ -9,7 +9,7 @@ from typing import IO
 
 from attn_bench.model.errors import RequestError, nearest
 from attn_bench.model.fleet import Shard
-from attn_bench.model.status import FAULTS
+from attn_bench.model.status import COUNTED, FAULTS
 from attn_bench.store.files import naming, write_atomically
 from attn_bench.store.fleet import (
     DoneShard,
@@ -29,6 +29,7 @@ class Merged:
     """What a merge found, and the file that it wrote; None if the fleet is not complete.
 
     missing: expected devices without a shard.
+    measured: the rows with figures.
     damaged: shards that cannot be read, with the reason.
     faults: the device, the host, the case and the reason of each case without figures.
     unclear: of each shard with cases without times, their number and the reason of the first.
@@ -41,6 +42,7 @@ class Merged:
     faults: list[tuple[str, str, str, str]] = field(default_factory=list)
     unclear: list[tuple[str, str, int, str]] = field(default_factory=list)
     rows: int = 0
+    measured: int = 0
     file: Path | None = None
 
     @property
@@ -58,11 +60,8 @@ def merge(store: str, out: str | None, *, allow_partial: bool) -> Merged:
     """
     place = open_plan(store)
     plan = read_plan(place)
-    file = Path(out or DEFAULT)
-    write = FORMATS.get(file.suffix)
-    if write is None:
-        hint = nearest(file.suffix, FORMATS)
-        raise RequestError(f"--out {file}: its name must end in .parquet, .csv or .md{hint}")
+    file = check_name(out)
+    write = FORMATS[file.suffix]
     shards = Watcher(place, plan).look_closely()
     found = Merged(
         unfinished=[shard for shard, _ in shards if shard.state != "done"],
@@ -84,10 +83,20 @@ def merge(store: str, out: str | None, *, allow_partial: bool) -> Merged:
     return found
 
 
+def check_name(out: str | None) -> Path:
+    """The file of a merged table. Raises RequestError if its name says no format."""
+    file = Path(out or DEFAULT)
+    if file.suffix not in FORMATS:
+        hint = nearest(file.suffix, FORMATS)
+        raise RequestError(f"--out {file}: its name must end in .parquet, .csv or .md{hint}")
+    return file
+
+
 def _count(shards: Iterator[DoneShard], found: Merged) -> Iterator[DoneShard]:
     """The shards, whose rows are counted as they pass."""
     for one in shards:
         found.rows += len(one.rows)
+        found.measured += sum(row.status in COUNTED for row in one.rows)
         for row in one.rows:
             if row.status in FAULTS:
                 names = (one.shard.device, one.shard.host, row.case_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,12 +16,20 @@ from attn_bench.jobs.fleet.keeper import Keeper
 from attn_bench.jobs.run import judge_published, prepare_again
 from attn_bench.model.errors import AttnBenchError, RequestError
 from attn_bench.model.fleet import FleetPlan
+from attn_bench.model.row import Row
 from attn_bench.model.status import Exit
 from attn_bench.store import info as run_json
 from attn_bench.store.claims import Claim, LostClaim
 from attn_bench.store.places import Place, Unreachable
 from attn_bench.store.runs import RunFolder
-from attn_bench.store.shards import BEGUN, FINISHED, adopt, name_run, take_over
+from attn_bench.store.shards import (
+    BEGUN,
+    FINISHED,
+    find_finished,
+    name_run,
+    read_done_run,
+    take_over,
+)
 
 
 class NotUploaded(AttnBenchError):
@@ -40,24 +49,42 @@ def measure_shard(
 ) -> Finished | None:
     """Measure the shard of a claim, and upload it; None if it was measured already.
 
-    again: measure it although it was.
+    again: measure it although it was; the earlier run stays if more of its cases are ok.
     However this ends, the shard is done, or its claim is released or lost. Raises LostClaim, or
     NotUploaded.
     """
     try:
-        if not again and adopt(place, claim):
+        earlier = find_finished(place, claim)
+        if earlier and not again:
+            claim.release()
             return None
+        least = _count_figures(place, claim.shard, earlier) if earlier else 0
         with own_folder() as folder, Keeper(claim, progress, plan.lease_s) as keeper:
-            finished = _measure(session, place, plan, claim, keeper, Path(folder))
+            finished = _measure(session, place, plan, claim, keeper, Path(folder), least)
     except BaseException as error:
         with suppress(AttnBenchError):
             claim.release()
         if isinstance(error, Unreachable):
             raise NotUploaded(f"{error}; `work` resumes from the last upload") from None
         raise
-    if finished.info.state != "finished":
-        claim.release()
+    if finished.trouble or finished.info.state != "finished":
+        with suppress(AttnBenchError):
+            claim.release()
     return finished
+
+
+def _count_figures(place: Place, shard: str, epoch: int) -> int:
+    """The cases of a finished run that are ok; 0 if it is damaged. Raises Unreachable."""
+    try:
+        return _count_ok(read_done_run(place, shard, epoch).rows)
+    except Unreachable:
+        raise
+    except RequestError:
+        return 0
+
+
+def _count_ok(rows: Sequence[Row]) -> int:
+    return sum(row.status == "ok" for row in rows)
 
 
 def _measure(
@@ -67,7 +94,9 @@ def _measure(
     claim: Claim,
     keeper: Keeper,
     folder: Path,
+    least: int,
 ) -> Finished:
+    """least: with fewer cases that are ok, the run is not kept."""
     prepared, before, begun = _take_up(session, place, plan, claim, folder) or _start(
         session, plan, claim, keeper, folder
     )
@@ -79,12 +108,18 @@ def _measure(
     finished = judge_published(save(measure(prepared, begun.folder, keeper, before), begun))
     if keeper.is_lost:
         raise LostClaim(finished.trouble or "")
+    if finished.info.state != "finished":
+        with suppress(Unreachable):
+            keeper.upload()
+        return finished
+    if _count_ok(finished.rows) < least:
+        kept = f"the earlier run has {least} cases that are ok, and is kept"
+        return replace(finished, trouble=kept)
     keeper.persist(keeper.upload)
-    if finished.info.state == "finished":
-        keeper.persist(keeper.beat_done)
-        for name in FINISHED:
-            content = (path / name).read_bytes()
-            keeper.persist(lambda name=name, content=content: claim.put(name, content))  # type: ignore[misc]
+    keeper.persist(keeper.beat_done)
+    for name in FINISHED:
+        content = (path / name).read_bytes()
+        keeper.persist(lambda name=name, content=content: claim.put(name, content))  # type: ignore[misc]
     return finished
 
 

@@ -14,7 +14,7 @@ from attn_bench.jobs.fleet.engines.local import LocalEngine
 from attn_bench.jobs.fleet.engines.ray import RayEngine
 from attn_bench.jobs.fleet.engines.slurm import SlurmEngine
 from attn_bench.model.errors import RequestError
-from attn_bench.model.fleet import Shard
+from attn_bench.model.fleet import Per, Shard
 from attn_bench.model.status import Exit
 from attn_bench.store.places import Unreachable
 
@@ -41,11 +41,13 @@ class Order:
     words: the command line of each `work`.
     devices: the kinds of hosts; empty takes all that the engine has.
     most_hosts: of each kind; None takes all.
+    per: what a shard belongs to.
     """
 
     words: tuple[str, ...]
     devices: tuple[str, ...] = ()
     most_hosts: int | None = None
+    per: Per = "device"
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def run_fleet(
                 seen = Seen(engine.poll(), shards)
                 show(seen)
                 crew.give_up_silent(seen)
-                if not crew.replace_lost(seen) and _is_over(seen):
+                if not crew.replace_lost(seen) and _is_over(seen, order.per):
                     return seen
                 time.sleep(POLL_S)
         finally:
@@ -86,11 +88,17 @@ def run_fleet(
             engine.stop()
 
 
-def _is_over(seen: Seen) -> bool:
-    if all(work.is_over for work in seen.works):
-        return True
-    is_done = bool(seen.shards) and all(shard.state == "done" for shard in seen.shards)
-    return is_done and not any(work.state == "running" for work in seen.works)
+def _is_over(seen: Seen, per: Per) -> bool:
+    """Whether nothing is left: those that wait for a host would find their device measured."""
+    done = [shard.device.lower() for shard in seen.shards if shard.state == "done"]
+    left = [work for work in seen.works if not work.is_over]
+    return all(
+        work.state == "waiting"
+        and per == "device"
+        and work.kind
+        and any(work.kind.lower() in device for device in done)
+        for work in left
+    )
 
 
 class _Crew:
@@ -106,7 +114,8 @@ class _Crew:
     def start(self) -> None:
         counts = {kind: self._engine.count_hosts(kind) for kind in self._order.devices or ("",)}
         for kind, hosts in counts.items():
-            self._first[kind] = min(hosts, self._order.most_hosts or hosts)
+            most = self._order.most_hosts
+            self._first[kind] = (most or 1) if hosts is None else min(hosts, most or hosts)
             for _ in range(self._first[kind]):
                 self._engine.start(kind, self._order.words)
 

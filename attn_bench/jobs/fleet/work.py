@@ -6,6 +6,7 @@ import platform
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from attn_bench.engine.progress import Progress
@@ -18,20 +19,20 @@ from attn_bench.jobs.fleet.plans import (
     make_plan,
     name_shard,
 )
-from attn_bench.jobs.fleet.shard import measure_shard
+from attn_bench.jobs.fleet.shard import NotUploaded, measure_shard
 from attn_bench.jobs.run import files_of
 from attn_bench.model.environment import device_in_words
 from attn_bench.model.errors import RequestError
 from attn_bench.model.fleet import BEATS, FleetPlan
 from attn_bench.model.row import Row
 from attn_bench.model.status import Exit
-from attn_bench.store.claims import LostClaim, Observer, claim
+from attn_bench.store.claims import LostClaim, Observer, Seen, claim
 from attn_bench.store.fleet import list_plans, read_plan
 from attn_bench.store.info import State
 from attn_bench.store.places import Place, Unreachable, open_place
 from attn_bench.store.shards import read_done_run
 
-WORSE = (Exit.GOOD, Exit.UNDECIDED, Exit.NOT_MEASURED, Exit.INTERRUPTED)
+WORSE = (Exit.GOOD, Exit.UNDECIDED, Exit.NOT_MEASURED)
 
 
 @dataclass(frozen=True)
@@ -85,15 +86,24 @@ def work(request: WorkRequest, progress: Progress, tell: Callable[[Done], None])
         if not plans:
             raise RequestError(f"{store.name}: has no plan: --suite NAME makes one")
         store.probe()
-    for place, plan in plans:
-        complain_of_plan(place, plan, named)
     found = [Exit.GOOD]
+    wrong: list[RequestError] = []
     for place, plan in plans:
-        done = _Host(place, plan, progress, again=request.again).work()
+        try:
+            complain_of_plan(place, plan, named)
+            done = _Host(place, plan, progress, again=request.again).work()
+        except Unreachable as error:
+            raise NotUploaded(str(error)) from None
+        except RequestError as error:  # the other plans are worked on
+            wrong.append(error)
+            continue
         tell(done)
         found.append(done.exit_status)
         if done.exit_status == Exit.INTERRUPTED:
-            break
+            return Exit.INTERRUPTED
+    if wrong:
+        more = f"; {len(wrong) - 1} more plans were not worked on" if len(wrong) > 1 else ""
+        raise RequestError(f"{wrong[0]}{more}")
     return max(found, key=WORSE.index)
 
 
@@ -109,52 +119,64 @@ class _Host:
 
     def work(self) -> Done:
         """Measure the shard of this host's device, or wait until another host has done so."""
-        shard: str | None = None
-        while shard is None or self._wait_for(shard):
+        shard, seen = "", Seen("free")
+        while not shard or seen.state != "done" or self._is_open(shard, seen):
             with open_session(self._request, self._progress, times=True) as session:
                 complain_of_code(self._place, self._plan, session)
-                seen = environment_of(session.hello)
-                shard = name_shard(self._plan, seen)
-                try:
-                    finished = self._measure(session, shard, device_in_words(seen))
-                except LostClaim:
-                    continue
+                here = environment_of(session.hello)
+                shard = name_shard(self._plan, here)
+                finished = None
+                with suppress(LostClaim):
+                    finished = self._measure(session, shard, device_in_words(here))
                 if finished is not None:
                     state, trouble = finished.info.state, finished.trouble
                     return Done(self._place, shard, finished.rows, state, True, trouble)
-        return self._read(shard)
+            seen = self._wait_for(shard)
+        return self._read(shard, seen)
 
     def _measure(self, session: OpenSession, shard: str, device: str) -> Finished | None:
         """None if another host has the shard."""
-        host, again = platform.node(), self._again and self._is_poor(shard)
-        held = claim(self._place, self._observer, shard, host, device, again=again)
+        seen = self._observer.look(shard)
+        again = seen.state == "done" and self._is_open(shard, seen)
+        held = claim(
+            self._place,
+            self._observer,
+            shard,
+            platform.node(),
+            device,
+            again=seen.epoch if again else 0,
+        )
         if held is None:
             return None
         return measure_shard(session, self._place, self._plan, held, self._progress, again=again)
 
-    def _is_poor(self, shard: str) -> bool:
-        """Whether a shard is done, and lacks times or cannot be read; or is to be done anyway."""
-        if self._observer.look(shard).state != "done":
-            return True
+    def _is_open(self, shard: str, seen: Seen) -> bool:
+        """Whether a finished shard is measured again: it lacks figures, or cannot be read."""
+        if not self._again:
+            return False
         try:
-            return self._read(shard).exit_status != Exit.GOOD
+            return self._read(shard, seen).exit_status != Exit.GOOD
         except Unreachable:
             raise
         except RequestError:
             return True
 
-    def _read(self, shard: str) -> Done:
+    def _read(self, shard: str, seen: Seen) -> Done:
         """A shard that is done. Raises RequestError if it is damaged."""
-        stored = read_done_run(self._place, shard, self._observer.look(shard).epoch)
+        stored = read_done_run(self._place, shard, seen.done_epoch)
         return Done(self._place, shard, tuple(stored.rows), stored.info.state)
 
-    def _wait_for(self, shard: str) -> bool:
-        """Wait while another host has the shard; False if it is done."""
+    def _wait_for(self, shard: str) -> Seen:
+        """The shard, when no other host has it any more."""
         is_told = False
-        while (seen := self._observer.look(shard)).state == "held":
+        seen = Seen("held")
+        while True:
+            with suppress(Unreachable):  # a standby outlives a break of the store
+                seen = self._observer.look(shard)
+            if seen.state != "held":
+                return seen
             if not is_told:
                 self._progress.stage(f"waiting for the owner of {shard}", 1, "")
                 is_told = True
             # Hosts that wait for one owner should not ask all at once.
             time.sleep(self._plan.lease_s / BEATS * random.uniform(0.5, 1))
-        return seen.state != "done"

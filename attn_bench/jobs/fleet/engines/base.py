@@ -32,8 +32,8 @@ class Work:
 
 
 class Engine(Protocol):
-    def count_hosts(self, kind: str) -> int:
-        """How many hosts of this kind can be measured; all of them if it is "".
+    def count_hosts(self, kind: str) -> int | None:
+        """How many hosts of this kind can be measured, all of them if it is ""; None: unknown.
 
         Raises RequestError, with what the user must offer, if there is none.
         """
