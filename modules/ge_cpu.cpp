@@ -762,6 +762,8 @@ void strips(const Tensors &t, long batch, long channels, const Geometry &g, int 
 // to spare for a zero. Several planes are gone through in three steps, the means, all sigmoids and the
 // products, so that no step waits for the one before it.
 
+constexpr long PART = 1024;  // elements of the planes that are gone through together
+
 #if defined(__AVX2__)
 typedef int32_t VecIndex __attribute__((vector_size(4 * STEP)));
 
@@ -873,7 +875,7 @@ struct Narrow {
 
 template <class V, class I>
 void narrow(const Tensors &t, long planes, const Geometry &g, int threads) {
-    const long pixels = g.height * g.width, most = std::max(1024 / pixels, 1L);
+    const long pixels = g.height * g.width, most = PART / pixels;
     const long parts = (planes + most - 1) / most, room = most * pixels + LANES;
     const float *x = static_cast<const float *>(t.x);
     float *y = static_cast<float *>(t.out);
@@ -900,7 +902,7 @@ void narrow(const Tensors &t, long planes, const Geometry &g, int threads) {
 
 bool by_rows(const Tensors &t, long planes, const Geometry &g, int threads) {
     const long pixels = g.height * g.width;  // a row is written into the next plane, and not beyond it
-    if (g.width >= LANES || pixels < LANES || pixels > BAND) return false;
+    if (g.width >= LANES || pixels < LANES || pixels > PART) return false;
     if (g.h * g.w == 1 && g.width >= STEP && !IS_ONE_VECTOR) return false;  // one loop is faster
     if (g.width < STEP)
         narrow<Vec, VecIndex>(t, planes, g, threads);

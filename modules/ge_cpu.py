@@ -28,8 +28,8 @@ DTYPES = (torch.float32, torch.bfloat16)
 NARROW = 8  # columns: narrower maps are computed side by side, except for the global extent
 MAX_PIXELS = 2**17  # side by side: a tile of 16 channels of a larger map does not fit a cache
 FEW = 8  # positions of a context: one product for all samples is then faster than one for each
-LANES, BAND = 16, 4096  # as in ge_cpu.cpp
-HAS_SHUFFLE = torch.backends.cpu.get_cpu_capability().startswith("AVX")  # AVX2 or AVX512
+LANES, STEP, PART = 16, 8, 1024  # as in ge_cpu.cpp
+WIDEST = {"AVX512": LANES, "AVX2": STEP}.get(torch.backends.cpu.get_cpu_capability(), 0)
 SMALL = 2**15  # elements: a second thread does not pay for smaller inputs
 
 
@@ -49,10 +49,10 @@ def suits(x: Tensor) -> bool:
 
 
 def is_by_rows(x: Tensor) -> bool:
-    """Whether a forward with the means of x computes a row at once: NCHW in float32, narrow."""
+    """Whether the forward with the mean of each map computes a row at once."""
     height, width = x.shape[2:]
-    is_narrow = width < LANES <= height * width <= BAND
-    return HAS_SHUFFLE and is_narrow and x.dtype == torch.float32 and not ge_ops.is_channels_last(x)
+    is_narrow = width < WIDEST and LANES <= height * width <= PART
+    return is_narrow and x.dtype == torch.float32 and not ge_ops.is_channels_last(x)
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # once for each compiled graph

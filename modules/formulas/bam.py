@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .parts import State, batch_norm, pointwise
-from .steps import Changes, Step, activations, conv, gates, mean_hw, squeezes
+from .steps import Changes, Step, activations, conv, gates, mean_hw, same, squeezes
 
 
 def bam(
@@ -67,19 +67,25 @@ def _spatial_alone(a: Tensor, b: Tensor) -> Tensor:
 
 
 COMMON: Changes = {
-    "each branch has its sigmoid before the product": {"join": _gates_joined},
     **gates(),
-    **activations(),
     **{f"the dilation is {d}, not 4": {"dilation": d} for d in (1, 2, 3, 8)},
     "the channel branch is missing": {"join": _spatial_alone},
     "the spatial branch is missing": {"join": _channel_alone},
     **squeezes(),
 }
+FORMS: Mapping[str, Changes] = {"bam_paper": {"it has no ReLU": {"act": same}}}
 VARIANTS: Mapping[str, Changes] = {
     "bam": {
         "the branches are added, not multiplied": {"join": torch.add},
+        "each branch has its sigmoid before the product": {"join": _gates_joined},
         **COMMON,
+        **activations(),
         "the spatial branch has one 3×3, not two": {"dilated": (3,)},
     },
-    "bam_paper": {"the branches are multiplied, not added": {"join": torch.mul}, **COMMON},
+    "bam_paper": {
+        "the branches are multiplied, not added": {"join": torch.mul},
+        "each branch has its sigmoid, and they are multiplied": {"join": _gates_joined},
+        **COMMON,
+        **{words: change for words, change in activations().items() if change["act"] is not same},
+    },
 }

@@ -39,12 +39,14 @@ def cpca(
     return (x if of_input else z) * context
 
 
+FORMS: Mapping[str, Changes] = {
+    "cpca": {"each branch has a sigmoid before the sum": {"each": True}}
+}
 VARIANTS: Mapping[str, Changes] = {
     "cpca": {
         "the max-pool branch is missing": {"squeezes": (mean_hw,)},
         "the mean branch is missing": {"squeezes": (most_hw,)},
         "mean and maximum are added before the MLP, not after it": {"squeezes": (both_hw,)},
-        "each branch has a sigmoid before the sum, as in the authors' code": {"each": True},
         "the 5×5 is not added to the strips": {"skip": False},
         "the 1×1 after the strips is missing": {"mixed": False},
         "a sigmoid follows the 1×1": {"position": torch.sigmoid},

@@ -58,6 +58,7 @@ def _cross(i: int, j: int, height: int, width: int, kept: str) -> list[tuple[int
     return row + [place for place in column if place != (i, j)]
 
 
+FORMS: Mapping[str, Changes] = {"criss_cross": {"it has no γ": {"scaled": False}}}
 VARIANTS: Mapping[str, Changes] = {
     "criss_cross": {
         "the position itself is counted twice, in its row and in its column": {
@@ -69,7 +70,6 @@ VARIANTS: Mapping[str, Changes] = {
         "the scores are divided by the root of the width": {"divisor": 0.5},
         "query and key are exchanged": {"names": "key query value"},
         "the softmax is missing": {"softmax": False},
-        "γ is missing": {"scaled": False},
         "there are two passes, not one": {"passes": 2},
     }
 }

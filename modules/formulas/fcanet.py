@@ -51,10 +51,12 @@ def _cosine(frequency: int, index: int, size: int) -> float:
     return sqrt(2 / size) * cos(pi * frequency * (index + 0.5) / size)
 
 
+FORMS: Mapping[str, Changes] = {
+    "fca": {"its frequencies do not grow with the map": {"scaled": False}}
+}
 VARIANTS: Mapping[str, Changes] = {
     "fca": {
         "each channel has the lowest frequency, which is a mean": {"digits": "00" * 16},
-        "the frequencies do not grow with the map": {"scaled": False},
         "rows and columns of the frequencies are exchanged": {"turned": True},
         "8 frequencies are used, not 16": {"parts": 8},
         **activations(),

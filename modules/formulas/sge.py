@@ -25,7 +25,7 @@ def sge(
 ) -> Tensor:
     """x ⊙ σ(γ (s − mean(s)) / (std(s) + ε) + β), s_p = x_p · mean(x), for each group of channels.
 
-    free: the degrees of freedom that the deviation loses. shift: what the mean and β count.
+    free: the degrees of freedom that the deviation loses. shift: what the mean counts in both.
     """
     enhanced = []
     for g, part in enumerate(x.chunk(groups or gcd(64, x.shape[1]), dim=1)):
@@ -45,7 +45,7 @@ FORMS: Mapping[str, Changes] = {"sge": {"its deviation divides by H·W − 1": {
 VARIANTS: Mapping[str, Changes] = {
     "sge": {
         "the scores are not normed over the map": {"normed": False},
-        "the mean of the scores is not subtracted": {"shift": 0.0},
+        "the scores are divided by their root mean square": {"shift": 0.0},
         "the maximum of the map is taken, not its mean": {"squeeze": most_hw},
         **gates(),
     }

@@ -33,9 +33,9 @@ def simam(
     return x * gate(square / (factor * (variance + eps)) + half)
 
 
+FORMS: Mapping[str, Changes] = {"simam": {"its variance divides by H·W": {"less": 0}}}
 VARIANTS: Mapping[str, Changes] = {
     "simam": {
-        "the variance is divided by H·W, not by H·W − 1": {"less": 0},
         **{words: change for words, change in gates().items() if change["gate"] is not after_relu},
         "the term 1/2 is missing": {"half": 0.0},
         "the factor 4 is missing": {"factor": 1},

@@ -220,11 +220,12 @@ class Simam(nn.Module):
     def __init__(self, fault=""):
         super().__init__()
         self.unbiased = fault != "variance"
+        self.half = 0.0 if fault == "half" else 0.5
 
     def forward(self, x):
         mean = x.mean((2, 3), keepdim=True)
         variance = x.var((2, 3), keepdim=True, unbiased=self.unbiased)
-        return x * torch.sigmoid((x - mean) ** 2 / (4 * variance + 4e-4) + 0.5)
+        return x * torch.sigmoid((x - mean) ** 2 / (4 * variance + 4e-4) + self.half)
 
 
 class GroupEnhance(nn.Module):

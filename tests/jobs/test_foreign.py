@@ -30,6 +30,7 @@ RIGHT = [
     ("CoordAtt", "coord", ""),
     ("Triplet", "triplet", ""),
     ("Simam", "simam", ""),
+    ("Simam", "simam", "fault='variance'"),
     ("GroupEnhance", "sge", ""),
     ("ChannelModule", "danet_channel", ""),
     ("LargeKernel", "lka", ""),
@@ -49,7 +50,7 @@ FAULTY = [
     ("ContextBlock", "gc", "fault='softmax'", "the softmax is over the channels"),
     ("CoordAtt", "coord", "fault='axis'", "the gate of the rows is on the columns"),
     ("Triplet", "triplet", "fault='sum'", "the branches are added, and not divided by 3"),
-    ("Simam", "simam", "fault='variance'", "the variance is divided by H·W, not by H·W − 1"),
+    ("Simam", "simam", "fault='half'", "the term 1/2 is missing"),
     ("GroupEnhance", "sge", "fault='maximum'", "the maximum of the map is taken"),
     ("ChannelModule", "danet_channel", "fault='sigmoid'", "a sigmoid stands for the softmax"),
     ("LargeKernel", "lka", "fault='dilation'", "convolution has no dilation"),
@@ -98,6 +99,13 @@ def test_every_module_of_the_issue_has_variants() -> None:
             assert one.changes.keys() <= inspect.signature(formula).parameters.keys()
 
 
+def test_an_argument_that_is_given_is_no_mistake(tmp_path: Path) -> None:
+    """What --as asks for stands in the formula's tables, too: it is no reason, and no crash."""
+    for model in ("nam(spatial=False)", "simam(eps=0.01)", "ela(norm_groups=16)"):
+        answer = compared(tmp_path, "LinearSE", model)
+        assert answer["verdict"] in ("differs", "not_mapped")
+
+
 def test_two_faults_are_both_named(tmp_path: Path) -> None:
     """A class with two known mistakes differs for these two reasons."""
     (tmp_path / "two.py").write_text(
@@ -124,6 +132,23 @@ def test_other_sizes_alone_are_named_as_such(tmp_path: Path) -> None:
     answer = compared(tmp_path, "FunctionalSE", "se", "--args", "squeeze_factor=8")
     assert answer["remarks"][0] == "but for these sizes, the formula agrees"
     assert answer["apart"] is None
+
+
+@pytest.mark.parametrize(
+    ("body", "verdict"),
+    [("super().forward(x.float())", "agrees"), ("super().forward(x).half()", "not_built")],
+)
+def test_a_class_of_one_type(tmp_path: Path, body: str, verdict: str) -> None:
+    """One that computes in float32 alone is compared in it; a result in float16 is refused."""
+    (tmp_path / "typed.py").write_text(
+        "import foreign_modules\nimport torch\nclass Typed(foreign_modules.LinearSE):\n"
+        "    def forward(self, x):\n"
+        "        if x.dtype != torch.float32:\n            raise RuntimeError('float32 only')\n"
+        f"        return {body}\n"
+    )
+    (tmp_path / "foreign_modules.py").write_text(FILE.read_text(encoding="utf-8"))
+    done = inside("verify", "typed.py:Typed", "--as", "se", "--json", "a.json", cwd=tmp_path)
+    assert json.loads((tmp_path / "a.json").read_text())["verdict"] == verdict, done
 
 
 @pytest.mark.parametrize(

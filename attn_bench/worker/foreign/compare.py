@@ -64,7 +64,8 @@ def compare(
         return replace(_unknown(search, trials, others, entry), call=call)
     reasons = [*_reasons(found, CHANNELS)]
     if not reasons:
-        reasons = [*_with_more_channels(maker, entry, variant, found, pairs)]
+        more = _with_more_channels(maker, entry, variant, found, pairs, size, trial.x.dtype)
+        reasons = [*more]
     remarks = [*found.candidate.remarks, *_biases(found.match), *_unused(search, found), *remarks]
     is_paper = not (found.candidate.reasons or found.around or found.is_filled)
     if reasons and is_paper:
@@ -107,6 +108,9 @@ def _trial(module: nn.Module, channels: int, size: Size, dtype: torch.dtype) -> 
     if not isinstance(y, Tensor):
         kind = type(y).__name__
         raise NotBuilt(f"forward gives {kind}, not a tensor; wrap it in an nn.Module that does")
+    if y.dtype not in DTYPES:
+        kind = str(y.dtype).removeprefix("torch.")
+        raise NotBuilt(f"forward gives {kind}; it must give the type of its input")
     return Trial(x, y)
 
 
@@ -120,18 +124,24 @@ def _reasons(found: Found, channels: int) -> Iterator[str]:
 
 
 def _with_more_channels(
-    maker: Maker, entry: Entry, variant: Variant, found: Found, pairs: Mapping[str, str]
+    maker: Maker,
+    entry: Entry,
+    variant: Variant,
+    found: Found,
+    pairs: Mapping[str, str],
+    size: Size,
+    dtype: torch.dtype,
 ) -> Iterator[str]:
     """What differs at 256 channels alone, as a kernel size that should grow."""
     if not maker.takes_channels():
         return
     try:
-        module, _ = maker.build(MORE_CHANNELS, SIZES[0])
+        module, _ = maker.build(MORE_CHANNELS, size)
         draw_weights(module, seed=0).eval()
-        trial = _trial(module, MORE_CHANNELS, SIZES[0], DTYPES[0])
+        trial = _trial(module, MORE_CHANNELS, size, dtype)
     except NotBuilt:
         return
-    search = Search(entry, variant, SIZES[0], MORE_CHANNELS, dict(module.state_dict()), pairs)
+    search = Search(entry, variant, size, MORE_CHANNELS, dict(module.state_dict()), pairs)
     place, same = f"at {MORE_CHANNELS} channels: ", Candidate((), (), found.candidate.changes)
     names = _names(found.match)
     for match in search.matches:

@@ -20,7 +20,10 @@ Kind = Literal["layer", "norm", "affine"]
 Shape = tuple[int, ...]
 State = dict[str, Tensor]
 STATISTICS = ("running_mean", "running_var")
-AFFINE = (("weight", "bias"), ("gamma", "beta"), ("scale", "shift"))  # what authors call a pair
+Pair = tuple[str, str]
+# What authors call a factor and what is added.
+AFFINE: Sequence[Pair] = (("weight", "bias"), ("gamma", "beta"), ("scale", "shift"))
+ROLES = {name: role for pair in AFFINE for name, role in zip(pair, AFFINE[0], strict=True)}
 BN_EPS = 1e-5
 
 
@@ -72,8 +75,11 @@ class Match:
         return [mine for mine, other in self.pairs if other is None]
 
 
-def units_of(state: Mapping[str, Tensor]) -> list[Unit]:
-    """The units of a state dict, in its order."""
+def units_of(state: Mapping[str, Tensor], pairs: Sequence[Pair] = AFFINE) -> list[Unit]:
+    """The units of a state dict, in its order.
+
+    pairs: the names of a factor and of what is added, which are one unit.
+    """
     owners: dict[str, dict[str, str]] = {}
     for name, tensor in state.items():
         if tensor.is_floating_point():
@@ -84,7 +90,7 @@ def units_of(state: Mapping[str, Tensor]) -> list[Unit]:
         shapes = {role: tuple(state[name].shape) for role, name in parts.items()}
         if parts.keys() <= {"weight", "bias", *STATISTICS} and "running_mean" in parts:
             found.append(Unit("norm", parts, shapes["running_mean"]))
-        elif (pair := _affine(parts)) and shapes[pair[0]] == shapes[pair[1]]:
+        elif (pair := _affine(parts, pairs)) and shapes[pair[0]] == shapes[pair[1]]:
             roles = {"weight": parts[pair[0]], "bias": parts[pair[1]]}
             found.append(Unit("affine", roles, shapes[pair[0]]))
         elif "weight" in parts and parts.keys() <= {"weight", "bias"}:
@@ -94,9 +100,9 @@ def units_of(state: Mapping[str, Tensor]) -> list[Unit]:
     return found
 
 
-def _affine(parts: Mapping[str, str]) -> tuple[str, str] | None:
+def _affine(parts: Mapping[str, str], pairs: Sequence[Pair]) -> Pair | None:
     """The names of a factor and of what is added, if the parts are just these."""
-    return next((pair for pair in AFFINE if parts.keys() == set(pair)), None)
+    return next((pair for pair in pairs if parts.keys() == set(pair)), None)
 
 
 def _raw_units(parts: Mapping[str, str], state: Mapping[str, Tensor]) -> Iterator[Unit]:
@@ -124,6 +130,8 @@ def fixed_units(
     for their_name, our_name in pairs.items():
         theirs_here = _tensors(their_name, theirs)
         ours_here = _tensors(our_name, dict.fromkeys(roles))
+        if len(theirs_here) > 1 and not theirs_here.keys() & ours_here.keys() & set(AFFINE[0]):
+            theirs_here = {ROLES.get(leaf, leaf): name for leaf, name in theirs_here.items()}
         if len(theirs_here) != len(ours_here):
             ours_here = {leaf: name for leaf, name in ours_here.items() if leaf in theirs_here}
         for (leaf, name), our_tensor in zip(theirs_here.items(), ours_here.values(), strict=False):

@@ -24,6 +24,7 @@ from attn_bench.worker.foreign.candidates import (
     wrong_ones,
 )
 from attn_bench.worker.foreign.mapping import (
+    AFFINE,
     Dims,
     Match,
     State,
@@ -90,7 +91,9 @@ class Search:
         every = units_of(self.ours)
         fixed, taken = fixed_units(every, self.theirs, pairs)
         ours = [unit for unit in every if all(unit != mine for mine, _ in fixed)]
-        theirs = units_of({n: t for n, t in self.theirs.items() if n not in taken})
+        has_affine = any(unit.kind == "affine" for unit in every)
+        left = {name: tensor for name, tensor in self.theirs.items() if name not in taken}
+        theirs = units_of(left, AFFINE if has_affine else AFFINE[:1])
         for dims in dims_between(every, [*theirs, *(other for _, other in fixed)], channels):
             check_fixed(fixed, dims, self.ours, self.theirs)
             for match in matches(ours, theirs, dims):
@@ -106,7 +109,7 @@ class Search:
 
     def _first(self, candidates: Iterable[Candidate], trials: list[Trial]) -> Found | None:
         """The first that is right; or else the first that is with a mistake in the result."""
-        candidates, late = [*candidates], None
+        candidates, late = [*self._meant(candidates)], None
         for is_filled in (False, True):
             for candidate in candidates:
                 for match in self.matches:
@@ -118,8 +121,15 @@ class Search:
                     late = late or found
         return late
 
+    def _meant(self, candidates: Iterable[Candidate]) -> Iterator[Candidate]:
+        """Those that change no argument to what the user has given."""
+        given = self.arguments.items()
+        for one in candidates:
+            if not any(name in one.changes and one.changes[name] == value for name, value in given):
+                yield one
+
     def _of_pairs(self, trials: list[Trial]) -> Found | None:
-        candidates = [*twice_wrong(self.formula)]
+        candidates = [*self._meant(twice_wrong(self.formula))]
         tries = (
             Found(candidate, match, bool(match.missing))
             for match in self.matches
@@ -154,7 +164,9 @@ class Search:
             state = self._state(found.match, is_filled=found.is_filled)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                value = self.formula(x, state, **self.arguments, **found.candidate.changes)
+                value = self.formula(
+                    x.double(), state, **{**self.arguments, **found.candidate.changes}
+                )
         except (KeyError, IndexError, RuntimeError, ValueError):
             return None
         return value if isinstance(value, Tensor) else None
