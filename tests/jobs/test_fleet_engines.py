@@ -50,8 +50,8 @@ def test_the_local_engine_interrupts_what_runs() -> None:
     engine.give_up(1, "no beats")
     engine.stop()
     interrupted, killed = engine.poll()
-    assert interrupted.state == "ended"
-    assert interrupted.status != 0
+    assert interrupted.is_over
+    assert interrupted.status != Exit.GOOD
     assert (killed.state, killed.last_line) == ("lost", "no beats")
     children = [p.cmdline() for p in psutil.Process().children(recursive=True)]
     assert not [words for words in children if "verify" in words]
@@ -74,6 +74,17 @@ def test_a_cluster_that_does_not_answer_is_an_error_at_once(
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     with pytest.raises(RequestError, match=r"no cluster answers .*refused.*measuring_host"):
         make_engine("ray", 120.0, {})
+
+
+def test_a_work_that_a_signal_ended_is_lost() -> None:
+    """The engine tells which signal, and another `work` may replace it."""
+    engine = LocalEngine()
+    engine.start("", ("verify", "se"))
+    (process,) = (p for p in psutil.Process().children() if "verify" in p.cmdline())
+    process.kill()
+    (work,) = ended(engine)
+    assert (work.state, work.status, work.last_line) == ("lost", None, "a signal ended it: Killed")
+    engine.stop()
 
 
 @pytest.fixture

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-# waiting: for a host. ended: by itself. lost: its host is gone, or no host came.
+# waiting: for a host. ended: by itself. lost: killed, or its host is gone, or no host came.
 WorkState = Literal["waiting", "running", "ended", "lost"]
 
 
@@ -29,6 +30,13 @@ class Work:
     @property
     def is_over(self) -> bool:
         return self.state in ("ended", "lost")
+
+
+def see_process(kind: str, host: str, status: int | None, last_line: str) -> Work:
+    """A `work` whose process has this status: None while it runs, negative if a signal ended it."""
+    if status is not None and status < 0:
+        return Work(kind, host, "lost", None, f"a signal ended it: {signal.strsignal(-status)}")
+    return Work(kind, host, "running" if status is None else "ended", status, last_line)
 
 
 class Engine(Protocol):

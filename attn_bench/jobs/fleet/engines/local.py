@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 
-from attn_bench.jobs.fleet.engines.base import Work, WorkState
+from attn_bench.jobs.fleet.engines.base import Work, see_process
 from attn_bench.jobs.fleet.engines.process import PATIENCE_S, WorkProcess
 from attn_bench.model.errors import RequestError
 
@@ -32,9 +32,7 @@ class LocalEngine:
         process, host = self._processes[number], platform.node()
         if number in self._given_up:
             return Work("", host, "lost", None, self._given_up[number])
-        status = process.poll()
-        state: WorkState = "running" if status is None else "ended"
-        return Work("", host, state, status, process.last_line())
+        return see_process("", host, process.poll(), process.last_line())
 
     def give_up(self, number: int, why: str) -> None:
         self._given_up[number] = why

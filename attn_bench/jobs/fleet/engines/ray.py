@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from attn_bench.jobs.fleet.engines.base import Work, WorkState
+from attn_bench.jobs.fleet.engines.base import Work, see_process
 from attn_bench.jobs.fleet.engines.process import PATIENCE_S, WorkProcess
 from attn_bench.model.errors import RequestError, in_one_line, nearest
 
@@ -137,8 +137,7 @@ class RayEngine:
             self._lose(each, in_one_line(error))
             return
         else:
-            state: WorkState = "running" if status is None else "ended"
-            each.work = Work(each.work.kind, host, state, status, last_line)
+            each.work = see_process(each.work.kind, host, status, last_line)
             each.heard_s = time.monotonic()
         if each.work.is_over:
             self._ray.kill(each.actor)  # it holds the host

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attn_bench.jobs.fleet.engines.base import Work, WorkState
+from attn_bench.jobs.fleet.engines.base import Work, WorkState, see_process
 from attn_bench.jobs.fleet.engines.process import PATIENCE_S, POLL_S, work_here
 from attn_bench.model.errors import RequestError, in_one_line
 
@@ -88,7 +88,7 @@ class SlurmEngine:
             host, status, last_line = job.result()
         except Exception as error:  # submitit raises that of the job
             return Work(kind, host, "lost", None, f"{job.state}: {in_one_line(error)}")
-        return Work(kind, host, "ended", status, last_line)
+        return see_process(kind, host, status, last_line)
 
     def give_up(self, number: int, why: str) -> None:
         self._submitted[number].given_up = why
