@@ -97,7 +97,7 @@ class Worker:
         )
         assert self._process.stderr is not None
         os.set_blocking(self._process.stderr.fileno(), False)
-        self._unread = self._printed = b""
+        self._unread, self._printed = bytearray(), b""
         self._prints = True
         self._asked: type[Message] = protocol.Open
         with suppress(OSError):  # it has ended already: `open` reports that
@@ -196,7 +196,8 @@ class Worker:
         assert self._process.stderr is not None
         replies, prints = self._process.stdout.fileno(), self._process.stderr.fileno()
         deadline = time.monotonic() + timeout_s
-        while b"\n" not in self._unread:
+        is_whole = b"\n" in self._unread
+        while not is_whole:
             left = deadline - time.monotonic()
             sources = [replies, prints] if self._prints else [replies]
             ready, _, _ = select.select(sources, [], [], max(0.0, left))
@@ -211,11 +212,12 @@ class Worker:
             if not chunk:
                 raise self._died()
             self._unread += chunk
+            is_whole = b"\n" in chunk
             if len(self._unread) > LONGEST_LINE:
                 self.end()
                 raise WorkerLost("failed", "the worker process sent an answer without an end")
         line, _, self._unread = self._unread.partition(b"\n")
-        return line
+        return bytes(line)
 
     def _take_prints(self) -> None:
         """Read what the worker has printed, and keep the end of it: a module may print for ever."""

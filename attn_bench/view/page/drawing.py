@@ -201,7 +201,7 @@ def svg(panel: Panel, key: str) -> str:
     with _drawing():
         figure = Figure(figsize=(WIDTH / 72, panel.height / 72), layout="constrained")
         panel.draw(figure.subplots())
-        _thin_ticks(figure)
+        _lay_out(figure)
         file = io.BytesIO()
         figure.savefig(file, format="svg", transparent=True)
     return _inline(file.getvalue(), panel.alt, key)
@@ -220,7 +220,7 @@ def write_panel(panel: Panel, path: Path, format_: FileFormat) -> None:
         axes = figure.subplots()
         axes.set_title(fill(panel.title, TITLE_LETTERS), fontsize=11, loc="left")
         panel.draw(axes)
-        _thin_ticks(figure)
+        _lay_out(figure)
         file = io.BytesIO()
         # Without the time of writing, so that the same figures are the same file.
         metadata = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[format_]
@@ -246,9 +246,13 @@ def _with_dark_colours(file: bytes) -> bytes:
     return file.rstrip().removesuffix(b"</svg>") + sheet.encode() + b"\n"
 
 
-def _thin_ticks(figure: Figure) -> None:
-    """Remove labels of the horizontal axes that would touch: every second one, until none does."""
+def _lay_out(figure: Figure) -> None:
+    """Give the axes their places once, and remove labels that would touch.
+
+    Of the labels of a horizontal axis every second one goes, until none touch.
+    """
     figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # or it would be laid out again when it is written
     for axes in figure.axes:
         low, high = axes.get_xlim()
         pairs = zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import psutil
 import torch
-from torch.profiler import ProfilerActivity, profile
+from torch.autograd.profiler import profile
 
 from attn_bench.model.axes import DeviceName
 from attn_bench.model.metrics import Timing
@@ -89,12 +89,11 @@ class Cpu(Device):
         It is the same in every run with as many threads.
         """
         call()  # memory allocated only once, such as lazily packed weights, does not count
-        with profile(
-            activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True
-        ) as log:
+        # torch.profiler would import torch's compiler, which takes as long as torch itself.
+        with profile(use_kineto=True, profile_memory=True) as log:
             call()
         # The profiler's public tables lose the order of allocations; its raw events keep it.
-        results: Any = log.profiler.kineto_results
+        results: Any = log.kineto_results
         records = [event for event in results.events() if event.name() == "[memory]"]
         records.sort(key=lambda record: record.start_ns())
         now = peak = 0
