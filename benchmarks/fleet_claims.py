@@ -22,7 +22,7 @@ from random import Random
 from greenlet import getcurrent, greenlet
 
 from attn_bench.model.fleet import BEATS, LEASE_S
-from attn_bench.store.claims import Beat, LostClaim, Observer, claim
+from attn_bench.store.claims import Beat, LostClaim, Observer, Owner, claim
 from attn_bench.store.places import Place
 
 MEASURING_S = 600.0  # of a shard
@@ -190,7 +190,7 @@ class Host:
     def live(self) -> None:
         try:
             while not self._is_done():
-                held = claim(self._place, self._observer, self._shard, f"{self._number}", "")
+                held = claim(self._place, self._observer, self._shard, Owner(f"{self._number}"))
                 if held is None:
                     continue
                 self._server.seen[f"owner of {self._shard} {held.epoch}"] += 1

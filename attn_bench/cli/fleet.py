@@ -82,7 +82,6 @@ def command(
     for kind in kinds or ("",):
         hosts_of.count_hosts(kind)  # before a plan is written that has no host
     place = open_place(store)
-    place.probe()
     url = store if "://" in store else os.path.abspath(store)  # noqa: PTH100 - keeps links
     with closing(LiveProgress()) as progress:
         folder, plan = make_plan(place, asked, progress)

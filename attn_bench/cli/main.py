@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run_command(words)
     except click.ClickException as problem:
-        plain.error(problem.format_message())
+        plain.error(" ".join(problem.format_message().split()))
         return Exit.BAD_REQUEST
     except AttnBenchError as problem:
         if "--debug" in words:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # A run of a fleet has its place in the store, and always waits for the host.
 WITHOUT = ("out", "wait")
-OF_A_STORED_PLAN = {"store", "modules_from", "again"}
+OF_A_STORED_PLAN = {"store", "modules_from", "again", "name"}
 
 
 @click.command()
@@ -40,6 +40,7 @@ OF_A_STORED_PLAN = {"store", "modules_from", "again"}
     is_flag=True,
     help="Measure a finished shard again if it lacks times, or if it is damaged.",
 )
+@click.option("--name", default="", hidden=True)  # `fleet` tells its works apart by it
 @click.pass_context
 def command(
     context: click.Context,
@@ -49,6 +50,7 @@ def command(
     lease: float,
     expect: str | None,
     again: bool,
+    name: str,
     **options: Any,
 ) -> int:
     """Measure this host's part of a fleet.
@@ -70,7 +72,7 @@ def command(
     elif wrong := sorted(typed_options(context) - OF_A_STORED_PLAN):
         option = wrong[0].replace("_", "-")
         raise RequestError(f"--{option} needs --suite: a stored plan has its settings")
-    asked = WorkRequest(store, plan, tuple(options["modules_from"]), again)
+    asked = WorkRequest(store, plan, tuple(options["modules_from"]), again, name)
     with closing(LiveProgress()) as progress:
         return work(asked, progress, _show)
 

@@ -30,10 +30,7 @@ class CannotWrite(AttnBenchError):
     exit_status = Exit.NOT_MEASURED
 
     def __init__(self, path: str, error: OSError) -> None:
-        super().__init__(
-            f"{path}: cannot be written: {error.strerror}; earlier results are kept, and "
-            "`run --resume` continues from them"
-        )
+        super().__init__(f"{path}: cannot be written: {error.strerror}")
 
 
 def in_one_line(error: BaseException) -> str:

@@ -53,6 +53,7 @@ class Shard:
     doing: the current case, or "".
     beat_age_s: how long ago the reader saw the owner's beat change; None without an owner.
     left_s: what is left of the budget; None if not known.
+    work: the name of the owner's process, if a `fleet` started it.
     """
 
     name: str
@@ -64,3 +65,4 @@ class Shard:
     doing: str
     beat_age_s: float | None
     left_s: float | None = None
+    work: str = ""

@@ -46,11 +46,13 @@ class Owner:
     """What a claim says.
 
     device: in words.
+    work: the name that a `fleet` gave to the process; "" without one.
     key: differs for each attempt to claim.
     """
 
     host: Word = "?"
     device: Word = "?"
+    work: Word = ""
     key: Word = ""
 
 
@@ -109,12 +111,14 @@ class Observer:
     def _judge(self, shard: str, keys: Iterable[str]) -> Seen:
         names = {key.removeprefix(f"{SHARDS}/{shard}/") for key in keys}
         epoch = max(map(_epoch_of, names), default=0)
+        # Above it lies what an owner wrote whose claim somebody has removed: nobody continues that.
+        used = max(map(_folder_epoch_of, names), default=0)
         folder = f"{epoch:06d}"
         done = max((at for at in map(_finished_epoch_of, names) if at <= epoch), default=0)
         without_owner: ShardState = "done" if done else "free"
-        if not epoch or done == epoch or f"{folder}/{RELEASED}" in names:
-            return Seen(without_owner, epoch, done_epoch=done)
-        content = self._place.get(f"{SHARDS}/{shard}/{folder}/{BEAT}", SMALL)
+        if used > epoch or not epoch or done == epoch or f"{folder}/{RELEASED}" in names:
+            return Seen(without_owner, max(used, epoch), done_epoch=done)
+        content = _get_beat(self._place, shard, epoch)
         now = self._clock()
         if self._beats.get(shard, ())[:2] != (epoch, content):
             self._beats[shard] = (epoch, content, now)
@@ -132,10 +136,24 @@ def _epoch_of(name: str) -> int:
     return int(number) if is_claim and number.isascii() and number.isdecimal() else 0
 
 
+def _folder_epoch_of(name: str) -> int:
+    """The epoch that this object lies below; 0 for any other."""
+    return _epoch_of(f"{CLAIMS}/{name.partition('/')[0]}.json")
+
+
 def _finished_epoch_of(name: str) -> int:
     """The epoch whose run is finished by this object; 0 for any other."""
-    folder, _, file = name.partition("/")
-    return _epoch_of(f"{CLAIMS}/{folder}.json") if file == DONE else 0
+    return _folder_epoch_of(name) if name.partition("/")[2] == DONE else 0
+
+
+def _get_beat(place: Place, shard: str, epoch: int) -> bytes | None:
+    """The content of a beat; empty if it is none."""
+    try:
+        return place.get(f"{SHARDS}/{shard}/{epoch:06d}/{BEAT}", SMALL)
+    except Unreachable:
+        raise
+    except RequestError:
+        return b""
 
 
 def _beat_of(content: bytes | None) -> Beat | None:
@@ -147,7 +165,7 @@ def _beat_of(content: bytes | None) -> Beat | None:
 
 def read_beat(place: Place, shard: str, epoch: int) -> Beat | None:
     """The last beat of an epoch."""
-    return _beat_of(place.get(f"{SHARDS}/{shard}/{epoch:06d}/{BEAT}", SMALL))
+    return _beat_of(_get_beat(place, shard, epoch))
 
 
 class Claim:
@@ -167,7 +185,13 @@ class Claim:
 
     def check(self) -> None:
         """Raise LostClaim if a newer claim exists."""
-        if self._place.get(_claim_key(self.shard, self.epoch + 1), SMALL) is not None:
+        try:
+            newer = self._place.get(_claim_key(self.shard, self.epoch + 1), SMALL)
+        except Unreachable:
+            raise
+        except RequestError:  # there is one, whatever it is
+            newer = b""
+        if newer is not None:
             raise LostClaim(f"the shard {self.shard} was taken over by another host")
 
     def put(self, name: str, content: bytes) -> None:
@@ -180,29 +204,32 @@ class Claim:
 
 
 def claim(
-    place: Place, observer: Observer, shard: str, host: str, device: str, *, again: int = 0
+    place: Place, observer: Observer, shard: str, owner: Owner, *, again: int = 0
 ) -> Claim | None:
     """Claim a shard if it is free or its owner is lost; None if it is held or done.
 
-    again: claim it although it is done, if this is still the epoch of its newest claim.
+    owner: gets a key of its own.
+    again: claim it although it is done, if this is still its newest epoch.
     """
     seen = observer.look(shard)
     if seen.state == "held" or (seen.state == "done" and seen.epoch != again):
         return None
     epoch = seen.epoch + 1
     if epoch > LAST_EPOCH:
-        key = _claim_key(shard, seen.epoch)
         raise RequestError(
-            f"{place.name}/{key}: has the last number that a claim can have; remove this file"
+            f"{place.name}/{SHARDS}/{shard}: {LAST_EPOCH} is the last number of a claim; "
+            "remove the claim with this number, and its folder"
         )
-    owner = Owner(host, device, uuid4().hex)
+    owner = replace(owner, key=uuid4().hex)
     key = _claim_key(shard, epoch)
-    if not place.create(key, json.dumps(asdict(owner)).encode()) and (
+    if place.create(key, json.dumps(asdict(owner)).encode()) or (
         # A request that was repeated after its answer was lost finds its own claim.
-        read_owner(place, shard, epoch) != owner
+        read_owner(place, shard, epoch) == owner
     ):
-        return None
-    return Claim(place, shard, epoch)
+        return Claim(place, shard, epoch)
+    if observer.look(shard).epoch < epoch:
+        raise RequestError(f"{place.name}/{key}: is not a regular file; remove it")
+    return None
 
 
 def read_owner(place: Place, shard: str, epoch: int) -> Owner:

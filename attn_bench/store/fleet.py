@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -25,6 +26,7 @@ PLAN = "plan.json"
 SCHEMA = 1
 LARGEST_PLAN = 2**24  # bytes
 NAME_DIGITS = 12
+NAMED = re.compile(rf".*-[0-9a-f]{{{NAME_DIGITS}}}")  # a plan's folder
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,14 @@ class Fleet:
     """The shards of one plan.
 
     missing: the expected devices of the plan without a shard.
+    damaged: shards that are measured but cannot be read, with the reason.
     """
 
     plan: FleetPlan
     done: tuple[DoneShard, ...]
     unfinished: tuple[Shard, ...]
     missing: tuple[str, ...]
+    damaged: tuple[tuple[Shard, str], ...] = ()
 
 
 # --- plans ------------------------------------------------------------------------------------
@@ -58,10 +62,7 @@ def create_plan(store: Place, plan: FleetPlan) -> tuple[Place, FleetPlan]:
     content = json.dumps({"schema": SCHEMA, **asdict(plan)}, indent=2, ensure_ascii=False)
     if place.create(PLAN, content.encode(errors="backslashreplace")):
         return place, plan
-    stored = read_plan(place)
-    if name_plan(stored) != name_plan(plan):
-        raise RequestError(f"{place.name}/{PLAN}: its content is not that of its name; remove it")
-    return place, stored
+    return place, read_plan(place)
 
 
 def name_plan(plan: FleetPlan) -> str:
@@ -91,6 +92,11 @@ def read_plan(place: Place) -> FleetPlan:
         check_request(plan.request)
         if "/" in plan.suite.name:
             raise RequestError(f"suite.name is {plan.suite.name!r}, and must be a file's name")
+        if plan.code != code.hash_of(plan.sources):
+            raise RequestError("its code is not the hash of its sources")
+        folder = place.name.rpartition("/")[2]
+        if NAMED.fullmatch(folder) and folder != name_plan(plan):
+            raise RequestError("its content is not that of its folder's name; remove it")
     except RequestError as error:
         raise RequestError(f"{name}: {error}") from None
     return replace(plan, request=replace(plan.request, command=(), out=None, wait=False))
@@ -112,8 +118,26 @@ def open_plan(store: str) -> Place:
         raise RequestError(f"{open_place(store).name}: has no plan: `work` with --suite makes one")
     if len(found) > 1:
         names = ", ".join(place.name for place in found)
-        raise RequestError(f"{open_place(store).name}: has several plans; name one: {names}")
+        raise RequestError(
+            f"{open_place(store).name}: has several plans; name one: {names}"
+            f"{_say_what_differs([read_plan(place) for place in found])}"
+        )
     return found[0]
+
+
+def _say_what_differs(plans: Sequence[FleetPlan]) -> str:
+    """In what plans of one suite differ: settings, with their values, or the code."""
+    suites = [_same_everywhere(plan.suite) for plan in plans]
+    if suites != suites[:1] * len(suites):
+        return ""
+    found = []
+    for name in _same_everywhere(plans[0].request):
+        values = [_shown(getattr(plan.request, name)) for plan in plans]
+        if len({*values}) > 1:
+            found.append(f"{name} {', '.join(values)}")
+    if len({plan.code for plan in plans}) > 1:
+        found.append("the code")
+    return f" (they differ in {'; '.join(found)})" if found else ""
 
 
 # --- shards -----------------------------------------------------------------------------------
@@ -168,21 +192,26 @@ class Watcher:
             beat.doing,
             seen.age_s,
             beat.left_s,
+            owner.work,
         )
 
 
 def read_fleet(store: str) -> Fleet:
     """The fleet of STORE, or of STORE/<plan> if the store has several plans.
 
-    Raises RequestError if a file is damaged, if the shards differ in code or settings, or if
-    several plans could be meant. A first look sees no owner as lost.
+    Raises RequestError if no shard can be read, if they differ in code or settings, or if several
+    plans could be meant. A first look sees no owner as lost.
     """
     place = open_plan(store)
     plan = read_plan(place)
     shards = Watcher(place, plan).look_closely()
     unfinished = tuple(shard for shard, _ in shards if shard.state != "done")
     missing = find_missing(plan, [shard for shard, _ in shards])
-    return Fleet(plan, tuple(read_done(place, plan, shards)), unfinished, missing)
+    damaged: list[tuple[Shard, str]] = []
+    done = tuple(read_done(place, plan, shards, damaged))
+    if damaged and not done:
+        raise RequestError(damaged[0][1])
+    return Fleet(plan, done, unfinished, missing, tuple(damaged))
 
 
 def find_missing(plan: FleetPlan, shards: list[Shard]) -> tuple[str, ...]:
@@ -205,7 +234,7 @@ def read_done(
     for shard, epoch in shards:
         if shard.state == "done":
             try:
-                stored = read_done_run(place, shard.name, epoch)
+                stored = read_done_run(place, plan, shard.name, epoch)
             except Unreachable:
                 raise
             except RequestError as error:

@@ -58,6 +58,8 @@ def read_parquet(file: Path, most_rows: int) -> Any:
         groups = [facts.row_group(number) for number in range(facts.num_row_groups)]
         if facts.num_rows > most_rows or sum(g.total_byte_size for g in groups) > MOST_BYTES:
             raise RequestError(f"{file}: cannot be read: it is larger than any run's")
+        if len({*(names := reader.schema_arrow.names)}) < len(names):
+            raise RequestError(f"{file}: two of its columns have the same name")
         return reader.read().to_pandas(ignore_metadata=True, types_mapper=_pandas_type)
     except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
         reason = printable((str(error).splitlines() or [""])[0][:LONGEST_REASON])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -20,7 +21,6 @@ from uuid import uuid4
 from attn_bench.model.bounds import MOST_BYTES
 from attn_bench.model.errors import AttnBenchError, RequestError, in_one_line, nearest
 from attn_bench.store.files import naming, write_atomically
-from attn_bench.store.reading import read_bytes
 
 LOCAL = ("file", "local")
 MEMORY = "memory"
@@ -128,11 +128,14 @@ class Folder(Place):
     def get(self, key: str, most: int = MOST_BYTES) -> bytes | None:
         file = self._root / key
         with _reading(file):
-            if not file.exists():
+            try:
+                facts = file.stat()
+            except (FileNotFoundError, NotADirectoryError):
                 return None
-        content = read_bytes(file)
-        _check_size(f"{file}", content, most)
-        return content
+            if not stat.S_ISREG(facts.st_mode):
+                raise RequestError(f"{file}: cannot be read: it is not a regular file")
+            _check_size(f"{file}", facts.st_size, most)
+            return file.read_bytes()
 
     def find(self, folder: str) -> list[str]:
         return sorted(
@@ -195,7 +198,7 @@ class Bucket(Place):
                 content: bytes = self._system.cat_file(self._path(key), start=0, end=most + 1)
             except FileNotFoundError:
                 return None
-        _check_size(f"{self.name}/{key}", content, most)
+        _check_size(f"{self.name}/{key}", len(content), most)
         return content
 
     def find(self, folder: str) -> list[str]:
@@ -227,8 +230,10 @@ class Bucket(Place):
         """Turn an error of the store's library, which may be of any class, into Unreachable."""
         try:
             yield
-        except (AttnBenchError, FileExistsError, FileNotFoundError):
+        except (AttnBenchError, FileExistsError):
             raise
+        except FileNotFoundError:
+            raise Unreachable(f"{self.name}: the bucket does not exist") from None
         except Exception as error:
             raise Unreachable(f"{self.name}: {without_credentials(in_one_line(error))}") from None
 
@@ -242,7 +247,7 @@ def open_place(url: str) -> Place:
             raise RequestError("STORE must be a folder or a URL, as s3://bucket/fleet")
         if half := HALF_URL.match(url):
             raise RequestError(f"{half.group()}…: a URL begins with {half.group()}/")
-        return Folder(Path(url))
+        return _open_folder(Path(url))
     if protocol in (*LOCAL, *CONDITIONAL) and CREDENTIALS.search(url):
         raise RequestError(
             f"{name}: a user or a password in the URL is not used: set the usual variables of the "
@@ -251,7 +256,7 @@ def open_place(url: str) -> Place:
     if protocol in CONDITIONAL and "?" in path:
         raise RequestError(f"{name}: what follows '?' in the URL is not used; leave it out")
     if protocol in LOCAL:
-        return Folder(Path(path))
+        return _open_folder(Path(path))
     if protocol not in CONDITIONAL:
         known = (*LOCAL, *CONDITIONAL)
         hint = nearest(protocol, known) if "::" not in protocol else ""
@@ -272,6 +277,13 @@ def open_place(url: str) -> Place:
     if protocol != MEMORY and not root.strip("/"):
         raise RequestError(f"{name}: names no bucket, as {protocol}://bucket/fleet does")
     return Bucket(system, root, name)
+
+
+def _open_folder(path: Path) -> Folder:
+    with _reading(path):
+        if path.exists() and not path.is_dir():
+            raise RequestError(f"{path}: is a file: STORE must be a folder or a URL")
+    return Folder(path)
 
 
 def check_shared(url: str) -> None:
@@ -318,6 +330,6 @@ def _complain_of_folder(error: OSError) -> None:
         raise Unreachable(f"{error.filename}: cannot be read: {error.strerror}")
 
 
-def _check_size(name: str, content: bytes, most: int) -> None:
-    if len(content) > most:
+def _check_size(name: str, size: int, most: int) -> None:
+    if size > most:
         raise RequestError(f"{name}: cannot be read: it is larger than {most} bytes")

@@ -83,6 +83,8 @@ def read_record(values: Any, kind: type[T], *, whole: bool = False) -> T:
         found: T = _adapter(kind).validate_json(json.dumps(values), strict=True)  # type: ignore[arg-type]
     except ValidationError as error:
         raise RequestError(_complain(error, getattr(kind, "__name__", str(kind)))) from None
+    except (TypeError, ValueError) as error:  # of json: a column of Parquet has any type
+        raise RequestError(printable(str(error))) from None
     if whole and is_dataclass(found) and not isinstance(found, type):
         place = _unknown_key(values, asdict(found))
         if place:

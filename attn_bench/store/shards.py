@@ -6,18 +6,21 @@ grow. run.json comes last: it marks the shard as done.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from attn_bench.catalog import code
 from attn_bench.model.errors import RequestError
 from attn_bench.model.fleet import FleetPlan
+from attn_bench.model.run import Settings
 from attn_bench.store import info as run_json
 from attn_bench.store import runs
 from attn_bench.store.claims import DONE, SHARDS, Claim
 from attn_bench.store.dataset import TABLE
 from attn_bench.store.info import RunInfo
+from attn_bench.store.keys import keys_of
 from attn_bench.store.places import Place, Unreachable
 from attn_bench.store.runs import JOURNAL, SAMPLES, StoredRun
 
@@ -36,8 +39,8 @@ def name_run(plan: FleetPlan, shard: str, start: str | None) -> str:
     return f"{began:%Y%m%dT%H%M%SZ}-{plan.suite.name}-{shard}"
 
 
-def read_done_run(place: Place, shard: str, epoch: int) -> StoredRun:
-    """The run of a shard that is done. Raises RequestError if it is damaged."""
+def read_done_run(place: Place, plan: FleetPlan, shard: str, epoch: int) -> StoredRun:
+    """The run of a shard that is done. Raises RequestError if it is damaged, or another run's."""
     key = _folder(shard, epoch)
     with TemporaryDirectory(prefix="attn-bench-shard-") as folder:
         try:
@@ -46,12 +49,41 @@ def read_done_run(place: Place, shard: str, epoch: int) -> StoredRun:
                 if content is None:
                     raise RequestError(f"{folder}/{name}: is missing")
                 Path(folder, name).write_bytes(content)
-            return runs.load(Path(folder))
+            stored = runs.load(Path(folder))
+            if fault := _find_fault(plan, shard, stored):
+                raise RequestError(f"{folder}/{fault}")
+            return stored
         except Unreachable:
             raise
         except RequestError as error:
             words = str(error).replace(folder, f"{place.name}/{key}")
             raise RequestError(f"{words}; `work --again` measures the shard again") from None
+
+
+def _find_fault(plan: FleetPlan, shard: str, stored: StoredRun) -> str | None:
+    """Why this is not a whole run of the shard, with the file; None if it is."""
+    info, rows = stored.info, stored.rows
+    if (info.kind, info.state) != ("run", "finished"):
+        return f"{DONE}: is of a {info.kind} that is {info.state}"
+    if info.environment.fingerprint != shard.partition("-")[0]:
+        return f"{DONE}: was measured on the machine {info.environment.fingerprint}"
+    if info.code != code.hash_of(info.sources):
+        return f"{DONE}: its code is not the hash of its sources"
+    try:
+        name = name_run(plan, shard, info.start)
+    except ValueError:
+        return f"{DONE}: start is {info.start!r}"
+    keys = asdict(keys_of(name, info))
+    ids = {row.case_id for row in rows}
+    if lacking := sorted({*info.operations, *info.uncounted_operators} - ids):
+        return f"{TABLE}: has no row of {lacking[0]}"
+    if not rows or len(ids) != len(rows):
+        return f"{TABLE}: has {len(rows)} rows of {len(ids)} cases"
+    for row in rows:
+        for key, value in keys.items():
+            if getattr(row, key) != value:
+                return f"{TABLE}: {key} is {getattr(row, key)!r}, and that of the run is {value!r}"
+    return None
 
 
 def find_finished(place: Place, claim: Claim) -> int:
@@ -62,11 +94,11 @@ def find_finished(place: Place, claim: Claim) -> int:
 
 
 def take_over(
-    place: Place, plan: FleetPlan, claim: Claim, folder: Path
+    place: Place, plan: FleetPlan, settings: Settings, claim: Claim, folder: Path
 ) -> tuple[Path, RunInfo] | None:
     """The run folder, inside `folder`, of what the last owner that had begun left.
 
-    None if nobody had begun, or if it is finished or damaged.
+    None if nobody had begun, or if it is finished, damaged, or has other settings.
     """
     names = _names_below(place, claim)
     for epoch in range(claim.epoch - 1, 0, -1):
@@ -74,7 +106,8 @@ def take_over(
             return None
         if f"{epoch:06d}/{BEGUN}" in names:
             try:
-                return _restore(place, plan, claim.shard, epoch, folder)
+                path, info = _restore(place, plan, claim.shard, epoch, folder)
+                return (path, info) if info.settings == settings else None
             except Unreachable:
                 raise
             except (RequestError, ValueError):

@@ -80,7 +80,8 @@ def test_a_work_starts_on_each_host_and_the_engine_is_stopped_once() -> None:
     """Without --devices every host gets the words, and the loop ends with the last of them."""
     engine = FakeEngine({"": 2}, [["waiting", "running"], ["running", "ended"], ["ended"] * 2])
     seen = watched(engine, Order(WORDS), [])
-    assert engine.started == [("", WORDS)] * 2
+    assert [(kind, words[:-2]) for kind, words in engine.started] == [("", WORDS)] * 2
+    assert len({words[-1] for _, words in engine.started}) == 2  # each has its name
     assert (len(seen), engine.stops) == (3, 1)
 
 
@@ -120,17 +121,19 @@ def test_a_lost_work_without_another_host_ends_the_fleet() -> None:
     assert (len(engine.started), [work.state for work in seen.works]) == (1, ["lost"])
 
 
-def test_a_host_whose_beats_stop_is_given_up() -> None:
-    """Only if they were seen before: a lease of yesterday is not this host's."""
-    beat = replace(HELD, beat_age_s=0.2)
-    lost = replace(HELD, state="lost", beat_age_s=121.0)
-    script = [["running"]] * 4 + [["ended"]]
-    engine = FakeEngine({"": 1}, script)
-    watched(engine, Order(WORDS), [HELD], [beat], [lost], [lost])
-    assert 0 in engine.given_up
-    other = FakeEngine({"": 1}, script)
-    watched(other, Order(WORDS), [HELD], [lost])
-    assert other.given_up == []
+def test_a_work_whose_beats_stop_is_given_up() -> None:
+    """Its claim carries its name: that of another `work` is not this one's, also on one host."""
+    script = [["running"] * 2, ["running"] * 2, ["ended"] * 2]
+    for owner, given_up in ((1, [1]), (None, [])):
+        engine = FakeEngine({"": 2}, script)
+
+        def look(engine: FakeEngine = engine, owner: int | None = owner) -> Sequence[Shard]:
+            name = "of yesterday" if owner is None else engine.started[owner][1][-1]
+            state = "lost" if engine.polls else "held"
+            return [replace(HELD, state=state, work=name)]  # type: ignore[arg-type]
+
+        run_fleet(engine, Order(WORDS), look, lambda seen: None)
+        assert engine.given_up[:1] == given_up
 
 
 def test_the_fleet_does_not_wait_for_a_host_that_is_not_needed() -> None:

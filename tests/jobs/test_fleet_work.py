@@ -5,22 +5,27 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from inside import RealFacts, inside, steady
 
+from attn_bench.catalog.code import hash_of
 from attn_bench.model.case import Case
+from attn_bench.model.fleet import FleetPlan
 from attn_bench.model.protocol import Message, RunBlock
 from attn_bench.model.row import COLUMNS
 from attn_bench.model.status import Exit
-from attn_bench.store.claims import Claim, Observer, claim
-from attn_bench.store.fleet import list_plans, read_fleet
+from attn_bench.store.claims import Claim, Observer, Owner, claim
+from attn_bench.store.fleet import list_plans, name_plan, read_fleet
 from attn_bench.store.fleet_tables import DEVICE_COLUMNS
 from attn_bench.store.frames import as_records
 from attn_bench.store.places import Place, Unreachable
+from attn_bench.store.reading import read_record
 from attn_bench.store.runs import load
 
 SUITE = """
@@ -73,6 +78,20 @@ def claims_of(place: Place) -> list[str]:
 def shard_of(host: Path) -> Path:
     (shard,) = host.glob("store/*/shards/*")
     return shard
+
+
+def change_plan(
+    host: Path, record: str, name: str, value: object, *, is_renamed: bool = True
+) -> None:
+    """Another value in plan.json, and the code and the folder's name that it then has."""
+    file = next(host.glob("store/*/plan.json"))
+    plan = json.loads(file.read_text())
+    plan[record][name] = value
+    plan["code"] = hash_of(plan["sources"])
+    file.write_text(json.dumps(plan))
+    if is_renamed:
+        del plan["schema"]
+        file.parent.rename(file.parent.with_name(name_plan(read_record(plan, FleetPlan))))
 
 
 def journal_of(host: Path, epoch: str) -> str:
@@ -145,7 +164,7 @@ def test_a_late_owner_stops_and_its_writes_are_not_read(host: Path) -> None:
         if isinstance(message, RunBlock) and message.place == 3 and not thieves:
             place = plan_of(host)
             late = Observer(place, 0)  # a lease of nothing: its owner counts as lost
-            stolen = claim(place, late, shard_of(host).name, "thief", "stolen device")
+            stolen = claim(place, late, shard_of(host).name, Owner("thief", "stolen device"))
             assert stolen is not None
             thieves.append(stolen)
             time.sleep(LEASE_S / 2)
@@ -175,10 +194,7 @@ def test_what_a_late_owner_finished_is_adopted(measured: Path) -> None:
 
 def test_other_code_than_the_plans_is_refused(measured: Path) -> None:
     """One line names the built-in modules with both digests; nothing is claimed."""
-    file = next(measured.glob("store/*/plan.json"))
-    plan = json.loads(file.read_text())
-    plan["sources"]["attn_bench.modules"] = "0123456789abcdef"
-    file.write_text(json.dumps(plan))
+    change_plan(measured, "sources", "attn_bench.modules", "0123456789abcdef")
     done = inside("work", "store", cwd=measured)
     assert done.returncode == Exit.BAD_REQUEST
     assert "the built-in modules of this host" in done.stderr
@@ -206,22 +222,25 @@ def test_a_damaged_plan_is_refused(key: str, value: object, complaint: str, meas
     assert (done.returncode, complaint in done.stderr) == (Exit.BAD_REQUEST, True), done.stderr
 
 
-def test_a_plan_must_be_that_of_its_name(measured: Path) -> None:
-    """Who asks for the same suite finds a plan that was changed in the store."""
+@pytest.mark.parametrize("words", [WORK, ("work", "store"), ("merge", "store")], ids=" ".join)
+def test_a_plan_must_be_that_of_its_name(words: Sequence[str], measured: Path) -> None:
+    """A plan that was changed in the store is refused, whoever reads it."""
+    change_plan(measured, "request", "budget_s", 1000.0, is_renamed=False)
+    done = inside(*words, cwd=measured)
+    assert (done.returncode, "not that of its folder's name" in done.stderr) == (2, True), done
+
+
+def test_the_code_of_a_plan_is_that_of_its_sources(measured: Path) -> None:
+    """Neither can be changed alone: shards of other code would pass for the plan's."""
     file = next(measured.glob("store/*/plan.json"))
-    plan = json.loads(file.read_text())
-    plan["request"]["budget_s"] = 1000.0
-    file.write_text(json.dumps(plan))
-    done = inside(*WORK, cwd=measured)
-    assert (done.returncode, "not that of its name" in done.stderr) == (2, True), done.stderr
+    file.write_text(json.dumps({**json.loads(file.read_text()), "sources": {}}))
+    done = inside("merge", "store", cwd=measured)
+    assert (done.returncode, "not the hash of its sources" in done.stderr) == (2, True), done
 
 
 def test_a_stored_plan_starts_no_code_by_itself(measured: Path) -> None:
     """A plan that loads a user's file is refused unless the file is named again."""
-    file = next(measured.glob("store/*/plan.json"))
-    plan = json.loads(file.read_text())
-    plan["request"]["modules_from"] = ["theirs.py"]
-    file.write_text(json.dumps(plan))
+    change_plan(measured, "request", "modules_from", ["theirs.py"])
     done = inside("work", "store", cwd=measured)
     assert (done.returncode, "--modules-from theirs.py" in done.stderr) == (2, True), done.stderr
 
@@ -278,15 +297,22 @@ def test_a_store_that_takes_nothing_more_is_not_a_wrong_request(
     assert inside("work", "store", cwd=host).returncode == Exit.GOOD
 
 
+def change_table(shard: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    """Write the table of a done shard again, as somebody who edits it would."""
+    file = shard / "000001" / "table.parquet"
+    change(pd.read_parquet(file)).to_parquet(file, index=False)
+
+
 # --- merge ------------------------------------------------------------------------------------
 
 
 def add_shard(host: Path, name: str, *, is_done: bool = True) -> Path:
     """A shard of another host: that of the first, or a claim of it alone."""
     shard = shard_of(host)
-    other = shard.with_name(name)
+    other = shard.with_name(f"{shard.name}-{name}")
     if is_done:
         shutil.copytree(shard, other)
+        change_table(other, lambda frame: frame.assign(run=f"{frame.run[0]}-{name}"))
     else:
         shutil.copytree(shard / "claims", other / "claims")
     owner = json.loads((other / "claims" / "000001.json").read_text())
@@ -327,7 +353,7 @@ def test_a_missing_shard_is_named_and_must_be_allowed(measured: Path) -> None:
     file.write_text(json.dumps({**json.loads(file.read_text()), "devices": ["H100"]}))
     done = inside("merge", "store", "--out", "all.parquet", cwd=measured)
     assert (done.returncode, (measured / "all.parquet").exists()) == (Exit.NOT_MEASURED, False)
-    assert "missing: shard ccc, CPU ccc on host-of-ccc: 0 of 0 cases" in done.stdout
+    assert "-ccc, CPU ccc on host-of-ccc: 0 of 0 cases" in done.stdout
     assert "missing: no device has 'H100' in its name" in done.stdout
     words = ("merge", "store", "--out", "all.parquet", "--allow-partial")
     assert inside(*words, cwd=measured).returncode == Exit.GOOD
@@ -359,21 +385,26 @@ def test_mixed_code_and_settings_are_refused(
     change: dict[str, dict[str, object]], complaint: str, measured: Path
 ) -> None:
     """The line names the shard, its host, and both values; no table is written."""
-    run = add_shard(measured, "bbb") / "000001" / "run.json"
+    shard = add_shard(measured, "bbb")
+    run = shard / "000001" / "run.json"
     info = json.loads(run.read_text())
     for key, values in change.items():
         info[key] = {**info[key], **values}
+    info["code"] = hash_of(info["sources"])
+    change_table(shard, lambda frame: frame.assign(code=info["code"]))
     run.write_text(json.dumps(info))
     done = inside("merge", "store", "--out", "all.csv", cwd=measured)
     assert (done.returncode, (measured / "all.csv").exists()) == (Exit.BAD_REQUEST, False)
-    assert "the shard bbb (host-of-bbb)" in done.stderr
+    assert "-bbb (host-of-bbb)" in done.stderr
     assert complaint in done.stderr
 
 
 def test_several_plans_in_a_store_must_be_named(measured: Path) -> None:
     """`merge` takes STORE/<plan> then; `work` works on each of them."""
     place = next((measured / "store").iterdir())
-    shutil.copytree(place, place.with_name("other-000000000000"))
+    shutil.copytree(place, measured / "kept")
+    change_plan(measured, "request", "budget_s", 1000.0)
+    (measured / "kept").rename(place)
     done = inside("merge", "store", cwd=measured)
     assert (done.returncode, "has several plans; name one:" in done.stderr) == (2, True)
     assert inside("merge", f"store/{place.name}", cwd=measured).returncode == Exit.GOOD
@@ -457,7 +488,7 @@ def test_the_first_result_stays_if_the_second_try_is_killed(
 def test_a_damaged_shard_can_be_left_out_and_measured_again(measured: Path) -> None:
     """--allow-partial merges the other shards; --again mends it."""
     shard = shard_of(measured)
-    shutil.copytree(shard, shard.with_name("of-another-device"))
+    add_shard(measured, "bbb")
     (shard / "000001" / "run.json").write_text("{")
     assert inside("merge", "store", cwd=measured).returncode == Exit.BAD_REQUEST
     done = inside("merge", "store", "--allow-partial", cwd=measured)
@@ -465,6 +496,96 @@ def test_a_damaged_shard_can_be_left_out_and_measured_again(measured: Path) -> N
     assert len(pd.read_parquet(measured / "fleet.parquet")) == 3
     assert inside("work", "store", cwd=measured).returncode == Exit.BAD_REQUEST
     assert inside("work", "store", "--again", cwd=measured).returncode == Exit.GOOD
+    assert inside("merge", "store", cwd=measured).returncode == Exit.GOOD
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda frame: frame[1:], "table.parquet: has no row of "),
+        (lambda frame: frame[:0], "table.parquet: has no row of "),
+        (lambda frame: pd.concat([frame, frame[:1]]), "has 4 rows of 3 cases"),
+        (lambda frame: frame.assign(run="another"), "run is 'another', and that of the run is"),
+        (lambda frame: frame.assign(machine="fff"), "machine is 'fff', and that of the run is"),
+        (lambda frame: frame.assign(code="dead"), "code is 'dead', and that of the run is"),
+        (lambda frame: frame.assign(start=pd.Timestamp(0)), "table.parquet: "),
+        (lambda frame: frame.assign(module=b"se"), "table.parquet: "),
+    ],
+)
+def test_a_table_that_is_not_the_whole_run_of_its_shard_is_damaged(
+    change: Callable[[pd.DataFrame], pd.DataFrame], complaint: str, measured: Path
+) -> None:
+    """It is named and left out by --allow-partial, and --again mends it."""
+    change_table(shard_of(measured), change)
+    done = inside("merge", "store", cwd=measured)
+    assert (done.returncode, complaint in done.stderr) == (Exit.BAD_REQUEST, True), done
+    assert inside("merge", "store", "--allow-partial", cwd=measured).returncode == 2
+    assert inside("work", "store", "--again", cwd=measured).returncode == Exit.GOOD
+    assert inside("merge", "store", cwd=measured).returncode == Exit.GOOD
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"state": "interrupted"}, "is of a run that is interrupted"),
+        ({"kind": "check"}, "is of a check that is finished"),
+        ({"code": "0123456789abcdef"}, "its code is not the hash of its sources"),
+        ({"environment": {"fingerprint": "ffffffffffff"}}, "on the machine ffffffffffff"),
+    ],
+)
+def test_a_run_of_another_kind_machine_or_code_is_damaged(
+    change: dict[str, Any], complaint: str, measured: Path
+) -> None:
+    """run.json says what its figures are of, and must say that of the shard."""
+    file = shard_of(measured) / "000001" / "run.json"
+    info = json.loads(file.read_text())
+    new = {k: {**info[k], **v} if isinstance(v, dict) else v for k, v in change.items()}
+    file.write_text(json.dumps({**info, **new}))
+    done = inside("merge", "store", cwd=measured)
+    assert (done.returncode, complaint in done.stderr) == (Exit.BAD_REQUEST, True), done
+
+
+def test_a_run_that_began_with_other_settings_is_not_resumed(host: Path) -> None:
+    """The settings are those of the plan, whatever begun.json says."""
+
+    def until_interrupted(case: Case, session: int, round_: int) -> float | BaseException:
+        return KeyboardInterrupt() if round_ == 5 else steady(case, session, round_)
+
+    assert inside(*WORK, cwd=host, script=RealFacts(until_interrupted)).returncode == 130
+    file = shard_of(host) / "000001" / "begun.json"
+    begun = json.loads(file.read_text())
+    file.write_text(json.dumps({**begun, "settings": {**begun["settings"], "seed": 77}}))
+    assert inside("work", "store", cwd=host).returncode == Exit.GOOD
+    (one,) = read_fleet(str(host / "store")).done
+    assert one.info.settings.seed == 0
+
+
+def test_an_epoch_without_its_claim_is_not_used_again(measured: Path) -> None:
+    """Its owner may still write there: the next claim is above it, and what is finished counts."""
+    shard = shard_of(measured)
+    (shard / "claims" / "000001.json").unlink()
+    assert inside("work", "store", cwd=measured).returncode == Exit.GOOD
+    assert [file.name for file in (shard / "claims").iterdir()] == ["000002.json"]
+    assert [one.name for one in (shard / "000002").iterdir()] == ["released"]
+    assert inside("merge", "store", cwd=measured).returncode == Exit.GOOD
+
+
+def test_a_claim_that_is_a_folder_is_named(measured: Path) -> None:
+    """`work` does not try for ever to create it."""
+    shutil.rmtree(shard_of(measured) / "000001")
+    claim_file = shard_of(measured) / "claims" / "000001.json"
+    claim_file.unlink()
+    claim_file.mkdir()
+    done = inside("work", "store", cwd=measured)
+    assert (done.returncode, "000001.json: is not a regular file" in done.stderr) == (2, True), done
+
+
+@pytest.mark.parametrize("damage", ["large", "folder"])
+def test_a_damaged_beat_of_a_done_shard_is_no_obstacle(damage: str, measured: Path) -> None:
+    """It only says how far the owner was."""
+    beat = shard_of(measured) / "000001" / "beat"
+    beat.unlink()
+    beat.mkdir() if damage == "folder" else beat.write_bytes(b" " * 2**17)
     assert inside("merge", "store", cwd=measured).returncode == Exit.GOOD
 
 
@@ -476,7 +597,7 @@ def test_a_claim_with_the_last_number_is_named(measured: Path) -> None:
     (shard_of(measured) / "999999").mkdir()
     (shard_of(measured) / "999999" / "released").write_text("")
     done = inside("work", "store", cwd=measured)
-    assert (done.returncode, "claims/999999.json" in done.stderr) == (Exit.BAD_REQUEST, True)
+    assert (done.returncode, "999999 is the last number" in done.stderr) == (Exit.BAD_REQUEST, True)
 
 
 def test_a_fleet_that_nobody_began_is_not_measured(measured: Path) -> None:

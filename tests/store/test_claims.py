@@ -11,7 +11,7 @@ import pytest
 from fakes import Clock
 
 from attn_bench.model.errors import RequestError
-from attn_bench.store.claims import Beat, Claim, LostClaim, Observer, claim, read_owner
+from attn_bench.store.claims import Beat, Claim, LostClaim, Observer, Owner, claim, read_owner
 from attn_bench.store.places import Bucket, Folder, Place, Unreachable, open_place
 from benchmarks.fleet_kills import s3_server
 
@@ -40,7 +40,7 @@ def observer(place: Place, clock: Clock) -> Observer:
 
 
 def take(place: Place, watching: Observer, host: str = "a") -> Claim:
-    taken = claim(place, watching, SHARD, host, "a CPU")
+    taken = claim(place, watching, SHARD, Owner(host, "a CPU"))
     assert taken is not None
     return taken
 
@@ -135,7 +135,7 @@ def test_a_shard_has_one_owner_until_it_is_released(place: Place) -> None:
     clock = Clock()
     first, second = observer(place, clock), observer(place, clock)
     held = take(place, first)
-    assert claim(place, second, SHARD, "b", "a CPU") is None
+    assert claim(place, second, SHARD, Owner("b", "a CPU")) is None
     assert read_owner(place, SHARD, 1).host == "a"
     held.release()
     assert second.look(SHARD).state == "free"
@@ -154,7 +154,7 @@ def test_a_silent_owner_is_lost_after_the_lease_of_the_observer(place: Place) ->
         assert watching.look(SHARD).state == "held"
     clock.now_s += 1
     assert watching.look(SHARD).state == "lost"
-    assert claim(place, watching, SHARD, "b", "a CPU") is not None
+    assert claim(place, watching, SHARD, Owner("b", "a CPU")) is not None
 
 
 def test_an_owner_that_never_beat_is_lost_too(place: Place) -> None:
@@ -182,7 +182,7 @@ def test_a_late_owner_is_fenced(place: Place) -> None:
     assert watching.look(SHARD).state == "held"
     new.put("run.json", b"{}")
     assert watching.look(SHARD).state == "done"
-    assert claim(place, watching, SHARD, "c", "a CPU") is None
+    assert claim(place, watching, SHARD, Owner("c", "a CPU")) is None
 
 
 def test_an_answer_that_was_lost_does_not_lose_the_claim(tmp_path: Path) -> None:

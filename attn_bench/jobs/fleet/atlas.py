@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from attn_bench.analysis import fleet as analysis
 from attn_bench.analysis.fleet import Agreement, Costs, Figure, OrderChange
 from attn_bench.analysis.sick import Sick, find_sick
+from attn_bench.model.environment import is_overloaded
 from attn_bench.model.errors import RequestError
 from attn_bench.model.row import Row
 from attn_bench.model.status import Exit
@@ -31,11 +32,17 @@ class Device:
     """A shard that is measured.
 
     name: the device in words, with its host where several have that device.
+    costs: none if it was busy.
     """
 
     name: str
     shard: DoneShard
     costs: Costs
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether other programs took so much of it that no time is valid."""
+        return is_overloaded(self.shard.info.environment)
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -110,9 +117,14 @@ def list_devices(
         raise RequestError(f"{store}: no case is selected by --where and --modules")
     baseline = fleet.plan.suite.baseline
     return tuple(
-        Device(name, shard, analysis.costs_of(shard.rows, baseline))
+        Device(name, shard, _costs_of(shard, baseline))
         for name, shard in zip(name_shards(shards), shards, strict=True)
     )
+
+
+def _costs_of(shard: DoneShard, baseline: str) -> Costs:
+    is_busy = is_overloaded(shard.info.environment)
+    return {} if is_busy else analysis.costs_of(shard.rows, baseline)
 
 
 def name_shards(shards: Sequence[DoneShard]) -> list[str]:

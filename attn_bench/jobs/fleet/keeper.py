@@ -14,6 +14,7 @@ from pathlib import Path
 
 from attn_bench.engine.progress import Progress
 from attn_bench.model.environment import Environment
+from attn_bench.model.errors import AttnBenchError
 from attn_bench.model.fleet import BEATS
 from attn_bench.store.claims import Beat, Claim, LostClaim
 from attn_bench.store.places import Unreachable
@@ -138,5 +139,5 @@ class Keeper:
     def _beat_alone(self) -> None:
         while not self._ended.wait(self._lease_s / (2 * BEATS)):
             if self._clock() - self._beaten >= self._lease_s / 2:
-                with suppress(Unreachable, LostClaim):  # the next step raises it
+                with suppress(AttnBenchError):  # the next step raises it
                     self._send_beat()

@@ -75,7 +75,7 @@ def merge(store: str, out: str | None, *, allow_partial: bool) -> Merged:
         damaged = found.damaged if allow_partial else None
         write(stream, _count(read_done(place, plan, shards, damaged), found))
         if not found.rows:
-            raise RequestError(found.damaged[0][1])
+            raise RequestError(f"no shard is left: {found.damaged[0][1]}")
 
     with naming(file):
         write_atomically(file, content)

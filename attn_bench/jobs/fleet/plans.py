@@ -21,6 +21,7 @@ from attn_bench.model.request import RunRequest
 from attn_bench.store.fleet import create_plan
 from attn_bench.store.places import Place
 
+USUAL = {"per": "device", "lease_s": LEASE_S}
 SAFE_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -40,7 +41,7 @@ class PlanRequest:
 def make_plan(store: Place, asked: PlanRequest, progress: Progress) -> tuple[Place, FleetPlan]:
     """The folder of the plan, and the plan. Raises RequestError if the request is wrong.
 
-    The suite is resolved here. If users' code is loaded, a worker does it.
+    The suite is resolved before anything is written. If users' code is loaded, a worker does it.
     """
     complain_early(asked.run)
     if modules_without_worker(asked.run.modules_from) is not None:
@@ -60,7 +61,16 @@ def make_plan(store: Place, asked: PlanRequest, progress: Progress) -> tuple[Pla
         devices=asked.devices,
         lease_s=asked.lease_s,
     )
-    return create_plan(store, plan)
+    store.probe()
+    place, stored = create_plan(store, plan)
+    for option in ("per", "lease_s"):
+        wanted, there = getattr(plan, option), getattr(stored, option)
+        if wanted not in (there, USUAL[option]):
+            raise RequestError(
+                f"--{option.removesuffix('_s')} {wanted}: the plan {place.name} has {there} since "
+                "it was made; leave the option out, or take another STORE"
+            )
+    return place, stored
 
 
 def complain_of_plan(place: Place, plan: FleetPlan, named: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from attn_bench.engine.run import Begun, Finished, Prepared, begin, measure, pre
 from attn_bench.engine.session import OpenSession, own_folder
 from attn_bench.jobs.fleet.keeper import Keeper
 from attn_bench.jobs.run import judge_published, prepare_again
-from attn_bench.model.errors import AttnBenchError, RequestError
+from attn_bench.model.errors import AttnBenchError, CannotWrite, RequestError
 from attn_bench.model.fleet import FleetPlan
 from attn_bench.model.row import Row
 from attn_bench.model.status import Exit
@@ -58,13 +58,13 @@ def measure_shard(
         if earlier and not again:
             claim.release()
             return None
-        least = _count_figures(place, claim.shard, earlier) if earlier else 0
+        least = _count_figures(place, plan, claim.shard, earlier) if earlier else 0
         with own_folder() as folder, Keeper(claim, progress, plan.lease_s) as keeper:
             finished = _measure(session, place, plan, claim, keeper, Path(folder), least)
     except BaseException as error:
         with suppress(AttnBenchError):
             claim.release()
-        if isinstance(error, Unreachable):
+        if isinstance(error, Unreachable | CannotWrite):
             raise NotUploaded(f"{error}; `work` resumes from the last upload") from None
         raise
     if finished.trouble or finished.info.state != "finished":
@@ -73,10 +73,10 @@ def measure_shard(
     return finished
 
 
-def _count_figures(place: Place, shard: str, epoch: int) -> int:
+def _count_figures(place: Place, plan: FleetPlan, shard: str, epoch: int) -> int:
     """The cases of a finished run that are ok; 0 if it is damaged. Raises Unreachable."""
     try:
-        return _count_ok(read_done_run(place, shard, epoch).rows)
+        return _count_ok(read_done_run(place, plan, shard, epoch).rows)
     except Unreachable:
         raise
     except RequestError:
@@ -127,7 +127,8 @@ def _take_up(
     session: OpenSession, place: Place, plan: FleetPlan, claim: Claim, folder: Path
 ) -> tuple[Prepared, Progressed, Begun] | None:
     """The run of an earlier owner; None if there is none that this host can resume."""
-    left = take_over(place, plan, claim, folder)
+    settings = prepare(session, plan.request, suite=plan.suite).settings
+    left = take_over(place, plan, settings, claim, folder)
     if left is None:
         return None
     path, info = left

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from uuid import uuid4
 
 from attn_bench.engine.signals import Interruptible
 from attn_bench.jobs.fleet.engines.base import Engine, Work
@@ -108,8 +109,7 @@ class _Crew:
         self._engine, self._order = engine, order
         self._first: Counter[str] = Counter()
         self._replaced: Counter[str] = Counter()
-        self._ages: dict[str, float] = {}
-        self._beating: set[tuple[str, str]] = set()
+        self._names: list[str] = []  # of the works, in the order of their starts
 
     def start(self) -> None:
         counts = {kind: self._engine.count_hosts(kind) for kind in self._order.devices or ("",)}
@@ -117,23 +117,18 @@ class _Crew:
             most = self._order.most_hosts
             self._first[kind] = (most or 1) if hosts is None else min(hosts, most or hosts)
             for _ in range(self._first[kind]):
-                self._engine.start(kind, self._order.words)
+                self._start(kind)
+
+    def _start(self, kind: str) -> None:
+        name = uuid4().hex
+        self._engine.start(kind, (*self._order.words, "--name", name))
+        self._names.append(name)
 
     def give_up_silent(self, seen: Seen) -> None:
-        """Kill each `work` whose host has let a lease expire that we saw it hold."""
-        for shard in seen.shards:
-            age = shard.beat_age_s
-            if age is not None and age < self._ages.get(shard.name, age):
-                self._beating.add((shard.name, shard.host))
-            self._ages[shard.name] = 0.0 if age is None else age
-        gone = {work.host for work in seen.works if work.state == "lost"}
-        silent = {
-            shard.host
-            for shard in seen.shards
-            if shard.state == "lost" and (shard.name, shard.host) in self._beating
-        }
-        for number, work in enumerate(seen.works):
-            if work.state == "running" and work.host in silent - gone:
+        """Kill each `work` that has let its lease expire."""
+        silent = {shard.work for shard in seen.shards if shard.state == "lost"}
+        for number, (work, name) in enumerate(zip(seen.works, self._names, strict=True)):
+            if work.state == "running" and name in silent:
                 self._engine.give_up(number, "its beats in the store stopped")
 
     def replace_lost(self, seen: Seen) -> bool:
@@ -149,6 +144,6 @@ class _Crew:
                 self._replaced[kind] += 1
                 with suppress(RequestError):  # no such host is left
                     self._engine.count_hosts(kind)
-                    self._engine.start(kind, self._order.words)
+                    self._start(kind)
                     has_started = True
         return has_started

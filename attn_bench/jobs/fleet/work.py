@@ -21,12 +21,13 @@ from attn_bench.jobs.fleet.plans import (
 )
 from attn_bench.jobs.fleet.shard import NotUploaded, measure_shard
 from attn_bench.jobs.run import files_of
+from attn_bench.model.axes import AUTO, HOST
 from attn_bench.model.environment import device_in_words
 from attn_bench.model.errors import RequestError
 from attn_bench.model.fleet import BEATS, FleetPlan
 from attn_bench.model.row import Row
 from attn_bench.model.status import Exit
-from attn_bench.store.claims import LostClaim, Observer, Seen, claim
+from attn_bench.store.claims import LostClaim, Observer, Owner, Seen, claim
 from attn_bench.store.fleet import list_plans, read_plan
 from attn_bench.store.info import State
 from attn_bench.store.places import Place, Unreachable, open_place
@@ -42,12 +43,14 @@ class WorkRequest:
     plan: to make and to work on; None works on all plans of the store.
     modules_from: the users' files that a stored plan may load.
     again: whether a finished shard is measured again if it lacks times, or is damaged.
+    name: that a `fleet` gave to this process; its claims carry it.
     """
 
     store: str
     plan: PlanRequest | None = None
     modules_from: tuple[str, ...] = ()
     again: bool = False
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,21 +80,24 @@ def work(request: WorkRequest, progress: Progress, tell: Callable[[Done], None])
     """
     store = open_place(request.store)
     if request.plan is not None:
-        store.probe()
-        plans = [make_plan(store, request.plan, progress)]
-        named = files_of(plans[0][1].request, plans[0][1].suite)  # as the user gave them
+        run = request.plan.run
+        if run.device not in (AUTO, HOST):  # no plan is left in the store if it is not here
+            with open_session(replace(run, wait=True), progress, times=True):
+                pass
+        place, plan = make_plan(store, request.plan, progress)
+        places, named = [place], files_of(plan.request, plan.suite)  # as the user gave them
     else:
-        named = [*request.modules_from]
-        plans = [(place, read_plan(place)) for place in list_plans(request.store)]
-        if not plans:
+        places, named = list_plans(request.store), [*request.modules_from]
+        if not places:
             raise RequestError(f"{store.name}: has no plan: --suite NAME makes one")
         store.probe()
     found = [Exit.GOOD]
     wrong: list[RequestError] = []
-    for place, plan in plans:
+    for place in places:
         try:
+            plan = read_plan(place)
             complain_of_plan(place, plan, named)
-            done = _Host(place, plan, progress, again=request.again).work()
+            done = _Host(place, plan, request, progress).work()
         except Unreachable as error:
             raise NotUploaded(str(error)) from None
         except RequestError as error:  # the other plans are worked on
@@ -110,9 +116,11 @@ def work(request: WorkRequest, progress: Progress, tell: Callable[[Done], None])
 class _Host:
     """This host at one plan."""
 
-    def __init__(self, place: Place, plan: FleetPlan, progress: Progress, *, again: bool) -> None:
+    def __init__(
+        self, place: Place, plan: FleetPlan, request: WorkRequest, progress: Progress
+    ) -> None:
         self._place, self._plan, self._progress = place, plan, progress
-        self._again = again
+        self._again, self._name = request.again, request.name
         self._observer = Observer(place, plan.lease_s)
         # It waits for the lock of the host before it starts a worker, which would disturb a run.
         self._request = replace(plan.request, wait=True, command=("work", place.name))
@@ -138,14 +146,9 @@ class _Host:
         """None if another host has the shard."""
         seen = self._observer.look(shard)
         again = seen.state == "done" and self._is_open(shard, seen)
-        held = claim(
-            self._place,
-            self._observer,
-            shard,
-            platform.node(),
-            device,
-            again=seen.epoch if again else 0,
-        )
+        owner = Owner(platform.node(), device, self._name)
+        epoch = seen.epoch if again else 0
+        held = claim(self._place, self._observer, shard, owner, again=epoch)
         if held is None:
             return None
         return measure_shard(session, self._place, self._plan, held, self._progress, again=again)
@@ -163,7 +166,7 @@ class _Host:
 
     def _read(self, shard: str, seen: Seen) -> Done:
         """A shard that is done. Raises RequestError if it is damaged."""
-        stored = read_done_run(self._place, shard, seen.done_epoch)
+        stored = read_done_run(self._place, self._plan, shard, seen.done_epoch)
         return Done(self._place, shard, tuple(stored.rows), stored.info.state)
 
     def _wait_for(self, shard: str) -> Seen:

@@ -80,7 +80,8 @@ def recommend_for_devices(fleet: Fleet, question: DevicesRequest) -> list[Device
                 subjects.setdefault(subject_of(row), {}).setdefault(device.name, []).append(row)
     if not subjects:
         raise RequestError(_explain(fleet, question))
-    unfinished = (*(shard.device for shard in fleet.unfinished), *fleet.missing)
+    lacking = (*fleet.unfinished, *(shard for shard, _ in fleet.damaged))
+    unfinished = (*(shard.device for shard in lacking), *fleet.missing)
     if question.devices != ALL:
         unfinished = ()
     return [

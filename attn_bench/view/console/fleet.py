@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from rich import box
@@ -38,29 +38,30 @@ class FleetTable:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._live: Live | None = None
-        self._printed: dict[tuple[str, str], tuple[str, float]] = {}
+        self._printed: dict[str, tuple[str, float]] = {}
 
     def show(self, seen: Seen) -> None:
-        lines = [*map(_describe_shard, seen.shards), *_describe_works(seen)]
+        lines = {shard.name: _describe_shard(shard) for shard in seen.shards}
+        lines |= _describe_works(seen)
         if not sys.stderr.isatty():
             self._print(lines)
             return
         if self._live is None:
             self._live = Live(console=open_stderr(), auto_refresh=False)
             self._live.start()
-        self._live.update(_make_table(lines), refresh=True)
+        self._live.update(_make_table([*lines.values()]), refresh=True)
 
     def close(self) -> None:
         if self._live is not None:
             self._live.stop()
             self._live = None
 
-    def _print(self, lines: Sequence[Line]) -> None:
+    def _print(self, lines: Mapping[str, Line]) -> None:
         now_s = self._clock()
-        for line in lines:
-            state, printed_s = self._printed.get(line[:2], ("", now_s))
+        for name, line in lines.items():
+            state, printed_s = self._printed.get(name, ("", now_s))
             if line.state != state or now_s - printed_s >= LINE_EVERY_S:
-                self._printed[line[:2]] = (line.state, now_s)
+                self._printed[name] = (line.state, now_s)
                 words = ", ".join(filter(None, line))
                 open_stderr().print(escape(words), soft_wrap=True)
 
@@ -74,19 +75,23 @@ def _describe_shard(shard: Shard) -> Line:
     return Line(shard.host, shard.device, state, "", done)
 
 
-def _describe_works(seen: Seen) -> Iterator[Line]:
+def _describe_works(seen: Seen) -> dict[str, Line]:
     """Those that measure no shard, and those that went wrong."""
     owners = {shard.host for shard in seen.shards if shard.state == "held"}
-    for work in seen.works:
+    found = {}
+    for number, work in enumerate(seen.works):
         if work.state == "lost":
-            yield Line(work.host, work.kind, f"lost: {work.last_line}")
+            state = f"lost: {work.last_line}"
         elif work.status:
             state = f"ended with status {work.status}: {work.last_line}"
-            yield Line(work.host, work.kind, state)
         elif work.state == "waiting":
-            yield Line("", work.kind, "waiting for a host")
+            state = "waiting for a host"
         elif work.state == "running" and work.host not in owners:
-            yield Line(work.host, work.kind, "without a shard")
+            state = "without a shard"
+        else:
+            continue
+        found[f"work {number}"] = Line(work.host, work.kind, state)
+    return found
 
 
 def _make_table(lines: Sequence[Line]) -> Table:

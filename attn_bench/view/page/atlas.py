@@ -180,9 +180,13 @@ def _list_missing(atlas: Atlas) -> Iterator[str]:
         yield f"{name}: no host with this device has begun."
     for shard in atlas.fleet.unfinished:
         yield f"{shard.device}: not measured yet ({shard.state}, {_progress(shard)})."
+    for shard, reason in atlas.fleet.damaged:
+        yield f"{shard.device}: cannot be read: {reason}."
     for device in atlas.devices:
         if failed := sum(row.status in FAULTS for row in device.rows):
             yield f"{device.name}: {units.number(failed, 'case')} could not be measured."
+        if device.is_busy:
+            yield f"{device.name}: was too busy for valid times; `work --again` measures it again."
 
 
 def _progress(shard: Shard) -> str:
