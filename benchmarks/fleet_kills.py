@@ -24,6 +24,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -42,7 +43,7 @@ sessions = 2
 precision = 0.0001
 
 [[grid]]
-module = ["se", "ge_theta_minus"]
+module = ["simam", "srm"]
 
 [shapes]
 batch = 1
@@ -231,17 +232,24 @@ def s3_server() -> Iterator[dict[str, str]]:
             os.environ.pop(name, None)
 
 
+@cache
+def undisturbed() -> pd.DataFrame:
+    """The table of a fleet in which nothing is killed."""
+    with tempfile.TemporaryDirectory() as folder:
+        fleet = Fleet(Path(folder), "store", {"TMPDIR": folder})
+        fleet.start()
+        fleet.end()
+        return fleet.merged()
+
+
 def measure(kills: int, *, s3: bool) -> Found:
     """Disturb fleets, one after the other, until there were enough kills."""
     found = Found()
     with contextlib.ExitStack() as stack:
+        wanted = undisturbed()
         variables = stack.enter_context(s3_server()) if s3 else {}
         quiet = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         variables = {**variables, "TMPDIR": str(quiet)}
-        undisturbed = Fleet(quiet, "store", variables)
-        undisturbed.start()
-        undisturbed.end()
-        wanted = undisturbed.merged()
         for number in range(kills):
             if found.kills >= kills:
                 break

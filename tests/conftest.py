@@ -56,8 +56,10 @@ def misbehaving(tmp_path_factory: pytest.TempPathFactory) -> ProgramRun:
 def temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The programs under test share no lock with other programs of this machine."""
     folder = tmp_path_factory.mktemp("tmp")
+    compiled = tmp_path_factory.getbasetemp().parent / "compiled"  # of all processes of the tests
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(folder))
+        patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(compiled))
         patch.setattr(tempfile, "tempdir", str(folder))
         yield
 

@@ -111,7 +111,7 @@ class Observer:
     def _judge(self, shard: str, keys: Iterable[str]) -> Seen:
         names = {key.removeprefix(f"{SHARDS}/{shard}/") for key in keys}
         epoch = max(map(_epoch_of, names), default=0)
-        # Above it lies what an owner wrote whose claim somebody has removed: nobody continues that.
+        # Above it lies what an owner wrote whose claim was removed: no other owner writes there.
         used = max(map(_folder_epoch_of, names), default=0)
         folder = f"{epoch:06d}"
         done = max((at for at in map(_finished_epoch_of, names) if at <= epoch), default=0)
@@ -208,7 +208,7 @@ def claim(
 ) -> Claim | None:
     """Claim a shard if it is free or its owner is lost; None if it is held or done.
 
-    owner: gets a key of its own.
+    owner: gets a new key.
     again: claim it although it is done, if this is still its newest epoch.
     """
     seen = observer.look(shard)

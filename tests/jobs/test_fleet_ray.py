@@ -53,7 +53,7 @@ if "PRETENDED" in os.environ and any(word.startswith("attn_bench") for word in s
 SUITE = """
 title = "Fleet"
 [[grid]]
-module = ["se"]
+module = ["simam"]
 [shapes]
 batch = 1
 stages = [[8, 8, 8]]

@@ -260,3 +260,25 @@ def test_through_a_real_worker(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "    the branches are added, not multiplied\n" in done.stdout
     assert "norms.2 = spatial.7" in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "result",
+    ["x.mean(1)", "x.mean()", "x[:, :, ::2, ::2]"],
+)
+def test_a_result_of_another_shape_differs(result: str, cli: Cli, tmp_path: Path) -> None:
+    """The verdict has both shapes, whatever the class computes."""
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\nclass Mine(nn.Module):\n"
+        f"    def forward(self, x):\n        return {result}\n"
+    )
+    done = cli("verify", "mine.py:Mine", "--as", "simam")
+    assert done.returncode == 1, done
+    assert re.search(r"the result is \S.*, and its input is \d+×64×", done.stdout), done.stdout
+
+
+def test_an_unknown_argument_of_the_registered_module_is_a_wrong_request(cli: Cli) -> None:
+    """It is not the fault of the user's class."""
+    done = cli("verify", f"{FILE}:LinearSE", "--as", "se(foo=3)")
+    assert done.returncode == 2, done
+    assert "error: --as se(foo=3): " in done.stderr

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from attn_bench.catalog.registry import Entry
 from attn_bench.model.case import Variant
+from attn_bench.model.errors import RequestError
 from attn_bench.model.foreign import Compared
 from attn_bench.worker.attempt import CaseFailed, attempt
 from attn_bench.worker.foreign.build import NotBuilt
@@ -40,8 +41,9 @@ def compare(
     pairs: Mapping[str, str],
     others: Iterable[Entry] = (),
 ) -> Compared:
-    """The verdict on what `maker` makes. Raises RequestError for an unknown name in `pairs`.
+    """The verdict on what `maker` makes.
 
+    Raises RequestError for an unknown name in `pairs`, and for a variant that cannot be built.
     pairs: tensors or layers of the class -> those of the registered module.
     others: further modules with a formula, one of which the class may compute instead.
     """
@@ -53,12 +55,15 @@ def compare(
     try:
         search = Search(entry, variant, size, CHANNELS, theirs, pairs)
     except CaseFailed as failed:
-        return Compared("not_built", (f"the registered module: {failed}",), call=call)
+        raise RequestError(f"--as {variant.label}: {failed}") from failed
     trials, remarks = [trial], []
     try:
         trials.append(_trial(module, CHANNELS, ODD_SIZE, trial.x.dtype))
     except NotBuilt as reason:
         remarks.append(f"refuses maps of {ODD_SIZE[0]}×{ODD_SIZE[1]}: {reason}")
+    for one in trials:
+        if not _is_gate_or_result(one):
+            return Compared("differs", (_say_shape(one),), call=call)
     found = search.find(trials)
     if found is None:
         return replace(_unknown(search, trials, others, entry), call=call)
@@ -114,6 +119,17 @@ def _trial(module: nn.Module, channels: int, size: Size, dtype: torch.dtype) -> 
     return Trial(x, y)
 
 
+def _is_gate_or_result(trial: Trial) -> bool:
+    """Whether each side has the length of the input's, or 1 as that of a gate."""
+    sides = zip(trial.y.shape, trial.x.shape, strict=False)
+    return trial.y.dim() == trial.x.dim() and all(ours in (1, theirs) for ours, theirs in sides)
+
+
+def _say_shape(trial: Trial) -> str:
+    given, wanted = ("×".join(map(str, each.shape)) for each in (trial.y, trial.x))
+    return f"the result is {given or 'one number'}, and its input is {wanted}"
+
+
 def _reasons(found: Found, channels: int) -> Iterator[str]:
     yield from found.candidate.reasons
     if found.around is not None:
@@ -140,6 +156,9 @@ def _with_more_channels(
         draw_weights(module, seed=0).eval()
         trial = _trial(module, MORE_CHANNELS, size, dtype)
     except NotBuilt:
+        return
+    if not _is_gate_or_result(trial):
+        yield _say_shape(trial)
         return
     search = Search(entry, variant, size, MORE_CHANNELS, dict(module.state_dict()), pairs)
     place, same = f"at {MORE_CHANNELS} channels: ", Candidate((), (), found.candidate.changes)
