@@ -30,7 +30,8 @@ def real(tmp_path: Path) -> Cli:
 def real_smoke(tmp_path_factory: pytest.TempPathFactory) -> ProgramRun:
     """`run --suite smoke` through real processes."""
     # Where the machine is left alone it ends long before its budget.
-    words = ("--device", "cpu", "--threads", "1", "--budget", "8", "--precision", "90")
+    words = ("--device", "cpu", "--threads", "1", "--budget", "6", "--precision", "90")
+    words += ("--sessions", "2")
     return program_run(tmp_path_factory.mktemp("real_smoke"), "--suite", "smoke", *words)
 
 

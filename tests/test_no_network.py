@@ -25,7 +25,7 @@ sys.addaudithook(refuse)
 SUITE = """
 title = "Offline"
 [[grid]]
-module = ["se", "ge_theta_minus"]
+module = ["simam", "srm"]
 [shapes]
 batch = 1
 stages = [[8, 8, 8]]
@@ -43,7 +43,7 @@ def test_run_check_verify_and_report_without_a_network(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(NO_SOCKET)
     (tmp_path / "offline.toml").write_text(SUITE)
     prefix = OFFLINE if is_possible() else ()  # else the audit alone tells
-    short = ("--suite", "offline.toml", "--sessions", "2", "--budget", "1", "--threads", "1")
+    short = ("--suite", "offline.toml", "--sessions", "1", "--budget", "1", "--threads", "1")
     for words, expected in (
         (("run", *short, "--out", "run"), (0, 4)),
         (("check", *short, "--baseline", "run", "--out", "checked"), (0, 1, 4)),

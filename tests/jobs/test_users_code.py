@@ -286,7 +286,7 @@ def test_a_package_through_real_processes(tmp_path: Path) -> None:
             [str(script), *words], cwd=cwd, capture_output=True, text=True, timeout=240
         )
 
-    quick = ("--budget", "1", "--sessions", "2")
+    quick = ("--budget", "1", "--sessions", "1")
     done = run(tmp_path, "my_pkg", "run", "--out", "run", *quick, by=program)
     assert done.returncode in (0, 4), done.stdout + done.stderr
     grow(tmp_path, "my_pkg")
