@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -249,6 +250,13 @@ def test_a_stored_plan_starts_no_code_by_itself(measured: Path) -> None:
     ("words", "complaint"),
     [
         (("work", "empty"), "has no plan: --suite NAME makes one"),
+        (("work", "suite.toml", "--suite", "smoke"), "suite.toml: is a file: STORE must be a fo"),
+        ((*WORK[:-1], "7"), "--lease 7.0: the plan store/suite-"),
+        ((*WORK, "--per", "host"), "has device since it was made; leave the option out, or take"),
+        (
+            ("fleet", "--store", "x", "--suite", "smoke"),
+            "Missing option '--engine'. Choose from",
+        ),
         (("work", "store", "--budget", "3"), "--budget needs --suite"),
         (("work", "http://host/store"), "cannot create an object exclusively"),
         (("work", "s4://user:secret@bucket"), "s4://bucket"),
@@ -407,6 +415,7 @@ def test_several_plans_in_a_store_must_be_named(measured: Path) -> None:
     (measured / "kept").rename(place)
     done = inside("merge", "store", cwd=measured)
     assert (done.returncode, "has several plans; name one:" in done.stderr) == (2, True)
+    assert "(they differ in budget_s " in done.stderr
     assert inside("merge", f"store/{place.name}", cwd=measured).returncode == Exit.GOOD
     assert (measured / "fleet.parquet").exists()
     done = inside("work", "store", cwd=measured)
@@ -420,6 +429,15 @@ def test_a_damaged_shard_is_named_by_its_place_in_the_store(measured: Path) -> N
     done = inside("merge", "store", cwd=measured)
     assert done.returncode == Exit.BAD_REQUEST
     assert f"shards/{shard_of(measured).name}/000001/table.parquet" in done.stderr
+    assert inside("report", "store", cwd=measured).returncode == Exit.BAD_REQUEST
+
+
+def test_the_atlas_has_the_shards_that_can_be_read(measured: Path) -> None:
+    """A damaged one is a warning of the page."""
+    (add_shard(measured, "bbb") / "000001" / "run.json").write_text("{")
+    assert inside("report", "store", cwd=measured).returncode == Exit.GOOD
+    page = (measured / "atlas.html").read_text(encoding="utf-8")
+    assert re.search(r"CPU bbb: cannot be read: \S+-bbb/000001/run.json: ", page)
 
 
 def test_the_files_of_a_shard_are_a_run(measured: Path) -> None:

@@ -35,6 +35,12 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return open_place(f"{base}/{uuid4().hex}")
 
 
+def test_a_bucket_that_does_not_exist_is_named(s3: str) -> None:
+    """It is no fault of the output of this program."""
+    with pytest.raises(Unreachable, match="s3://nobody-has-it/x: the bucket does not exist"):
+        open_place("s3://nobody-has-it/x").probe()
+
+
 def observer(place: Place, clock: Clock) -> Observer:
     return Observer(place, LEASE_S, clock)
 

@@ -111,6 +111,18 @@ def test_the_rows_are_beside_the_page() -> None:
     assert (known.over_se_lo < known.over_se).all()
 
 
+def test_a_host_that_was_too_busy_has_no_ratios() -> None:
+    """Its times hold for no quiet machine: it changes no order, and a warning names it."""
+    busy = replace(GPU.info.environment, cores_usable=2, other_load_cores=1.5, threads=2)
+    page = page_of(fleet(CPU, replace(GPU, info=replace(GPU.info, environment=busy))))
+    assert "NVIDIA H200: was too busy for valid times" in page.words
+    assert not [row for row in page.rows if row and row[0] == "se, cbam"]
+    for seen, is_known in ((GPU.info.environment, True), (busy, False)):
+        one = fleet(replace(GPU, info=replace(GPU.info, environment=seen)))
+        data = pd.read_parquet(io.BytesIO(write_rows(make_atlas(one, "store"))))
+        assert data.over_se.notna().any() == is_known
+
+
 def test_a_fleet_without_a_measured_shard_has_no_atlas() -> None:
     """The states of its shards are named."""
     held = Shard("f0", "Apple M3", "d", "held", 3, 60, "se", 1.0)

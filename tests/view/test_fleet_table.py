@@ -50,6 +50,12 @@ def test_lost_and_failed_works_have_a_reason(capsys: pytest.CaptureFixture[str])
     ]
 
 
+def test_two_works_of_one_host_have_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    """A lost one and its replacement do not take turns in a pipe."""
+    works = (Work("", "one", "lost", None, "killed"), Work("", "one", "running"))
+    assert len(printed(capsys, *[Seen(works, ())] * 5)) == 2
+
+
 def test_a_host_that_stands_by_has_no_shard(capsys: pytest.CaptureFixture[str]) -> None:
     """Its `work` runs, and another host measures the shard of its device."""
     works = (Work("", "one", "running"), Work("", "two", "running"))
