@@ -222,12 +222,12 @@ def claim(
         )
     owner = replace(owner, key=uuid4().hex)
     key = _claim_key(shard, epoch)
-    if place.create(key, json.dumps(asdict(owner)).encode()) or (
-        # A request that was repeated after its answer was lost finds its own claim.
-        read_owner(place, shard, epoch) == owner
-    ):
+    if place.create(key, json.dumps(asdict(owner)).encode()):
         return Claim(place, shard, epoch)
-    if observer.look(shard).epoch < epoch:
+    there = read_owner(place, shard, epoch)
+    if there == owner:  # the request was repeated after its answer was lost
+        return Claim(place, shard, epoch)
+    if not there.key and observer.look(shard).epoch < epoch:
         raise RequestError(f"{place.name}/{key}: is not a regular file; remove it")
     return None
 
