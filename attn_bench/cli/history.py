@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from attn_bench.cli.options import Offer, request_of, run_option
+from attn_bench.cli.options import Offer, WholeRange, request_of, run_option
 from attn_bench.model import units
 from attn_bench.model.errors import RequestError
 from attn_bench.model.status import Exit
@@ -39,7 +39,7 @@ MEASURING = ("modules_from", "budget", "sessions", "device", "threads", "wait") 
     help="First measure each commit beside the one before it, in the same processes.",
 )
 @click.option(
-    "--every", metavar="N", type=click.IntRange(1), default=1, help="Of --fill: one commit in N."
+    "--every", metavar="N", type=WholeRange(1), default=1, help="Of --fill: one commit in N."
 )
 @click.option(
     "--store",
@@ -49,7 +49,7 @@ MEASURING = ("modules_from", "budget", "sessions", "device", "threads", "wait") 
 @click.option(
     "--keep",
     metavar="N",
-    type=click.IntRange(1),
+    type=WholeRange(1),
     default=500,
     help="Of --store: the runs of a suite on a machine that stay, the newest; 500 by default.",
 )

@@ -13,6 +13,7 @@ import click
 
 from attn_bench.cli.options import (
     Offer,
+    WholeRange,
     check_writable,
     measuring_options,
     request_of,
@@ -55,7 +56,7 @@ QUESTION = (
     ),
     click.option(
         "--input",
-        type=click.IntRange(LEAST_IMAGE, 4096),
+        type=WholeRange(LEAST_IMAGE, 4096),
         default=USUAL_IMAGE,
         metavar="N",
         help=f"The side of the backbone's images; {USUAL_IMAGE}.",

@@ -49,6 +49,8 @@ def parse_json(content: bytes) -> Any:
         raw = json.loads(content, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        if "set_int_max_str_digits" in str(error):
+            reason = "a number in it has thousands of digits"
         raise RequestError(f"cannot be read: {printable(str(reason))}") from None
     return clean(raw)
 
