@@ -24,13 +24,16 @@ class RequestError(AttnBenchError):
     """The request was wrong: an unknown name, a bad option, an unusable file."""
 
 
+KEPT = "; earlier results are kept, and `run --resume` continues from them"
+
+
 class CannotWrite(AttnBenchError):
     """A file of a run cannot be written, because the disk is full or gone."""
 
     exit_status = Exit.NOT_MEASURED
 
     def __init__(self, path: str, error: OSError) -> None:
-        super().__init__(f"{path}: cannot be written: {error.strerror}")
+        super().__init__(f"{path}: cannot be written: {error.strerror}{KEPT}")
 
 
 def in_one_line(error: BaseException) -> str:

@@ -75,7 +75,7 @@ class Beat:
 class Seen:
     """A shard as an observer sees it.
 
-    epoch: of the newest claim; 0 without one.
+    epoch: of the newest claim, or of what an owner wrote whose claim was removed; 0 without one.
     done_epoch: the newest one that is finished; 0 without one. A later try may be under way.
     beat: None before the first.
     age_s: for how long the observer has seen this beat; None if the shard is not held or lost.
@@ -111,11 +111,13 @@ class Observer:
     def _judge(self, shard: str, keys: Iterable[str]) -> Seen:
         names = {key.removeprefix(f"{SHARDS}/{shard}/") for key in keys}
         epoch = max(map(_epoch_of, names), default=0)
-        # Above it lies what an owner wrote whose claim was removed: no other owner writes there.
         used = max(map(_folder_epoch_of, names), default=0)
+        if used > epoch and _exists(self._place, _claim_key(shard, used)):
+            epoch = used  # NFS may list a folder as it was before
         folder = f"{epoch:06d}"
         done = max((at for at in map(_finished_epoch_of, names) if at <= epoch), default=0)
         without_owner: ShardState = "done" if done else "free"
+        # Where a claim was removed, no other owner may write.
         if used > epoch or not epoch or done == epoch or f"{folder}/{RELEASED}" in names:
             return Seen(without_owner, max(used, epoch), done_epoch=done)
         content = _get_beat(self._place, shard, epoch)
@@ -163,6 +165,16 @@ def _beat_of(content: bytes | None) -> Beat | None:
         return Beat()
 
 
+def _exists(place: Place, key: str) -> bool:
+    """Whether there is such an object, whatever it is."""
+    try:
+        return place.get(key, SMALL) is not None
+    except Unreachable:
+        raise
+    except RequestError:
+        return True
+
+
 def read_beat(place: Place, shard: str, epoch: int) -> Beat | None:
     """The last beat of an epoch."""
     return _beat_of(_get_beat(place, shard, epoch))
@@ -185,13 +197,7 @@ class Claim:
 
     def check(self) -> None:
         """Raise LostClaim if a newer claim exists."""
-        try:
-            newer = self._place.get(_claim_key(self.shard, self.epoch + 1), SMALL)
-        except Unreachable:
-            raise
-        except RequestError:  # there is one, whatever it is
-            newer = b""
-        if newer is not None:
+        if _exists(self._place, _claim_key(self.shard, self.epoch + 1)):
             raise LostClaim(f"the shard {self.shard} was taken over by another host")
 
     def put(self, name: str, content: bytes) -> None:
@@ -218,7 +224,7 @@ def claim(
     if epoch > LAST_EPOCH:
         raise RequestError(
             f"{place.name}/{SHARDS}/{shard}: {LAST_EPOCH} is the last number of a claim; "
-            "remove the claim with this number, and its folder"
+            "remove what has this number"
         )
     owner = replace(owner, key=uuid4().hex)
     key = _claim_key(shard, epoch)
@@ -227,8 +233,8 @@ def claim(
     there = read_owner(place, shard, epoch)
     if there == owner:  # the request was repeated after its answer was lost
         return Claim(place, shard, epoch)
-    if not there.key and observer.look(shard).epoch < epoch:
-        raise RequestError(f"{place.name}/{key}: is not a regular file; remove it")
+    if not there.key:
+        place.get(key, SMALL)  # says what is in the way, if it is not a claim
     return None
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from attn_bench._version import __version__
 from attn_bench.catalog import code
 from attn_bench.model.errors import RequestError
 from attn_bench.model.fleet import FleetPlan, Shard
@@ -58,11 +59,11 @@ class Fleet:
 
 def create_plan(store: Place, plan: FleetPlan) -> tuple[Place, FleetPlan]:
     """The folder of a plan, which is written unless it exists, and the plan in it."""
+    text = json.dumps({"schema": SCHEMA, **asdict(plan)}, indent=2, ensure_ascii=False)
+    content = text.encode(errors="backslashreplace")
+    plan = _parse_plan(content)  # as every reader has it
     place = store.at(name_plan(plan))
-    content = json.dumps({"schema": SCHEMA, **asdict(plan)}, indent=2, ensure_ascii=False)
-    if place.create(PLAN, content.encode(errors="backslashreplace")):
-        return place, plan
-    return place, read_plan(place)
+    return place, plan if place.create(PLAN, content) else read_plan(place)
 
 
 def name_plan(plan: FleetPlan) -> str:
@@ -85,20 +86,27 @@ def read_plan(place: Place) -> FleetPlan:
     if content is None:
         raise RequestError(f"{name}: is missing")
     try:
-        raw = parse_json(content)
-        if not isinstance(raw, dict) or raw.pop("schema", None) != SCHEMA:
-            raise RequestError("this version reads schema 1 only")
-        plan = read_record(raw, FleetPlan, whole=True)
-        check_request(plan.request)
-        if "/" in plan.suite.name:
-            raise RequestError(f"suite.name is {plan.suite.name!r}, and must be a file's name")
-        if plan.code != code.hash_of(plan.sources):
-            raise RequestError("its code is not the hash of its sources")
+        plan = _parse_plan(content)
         folder = place.name.rpartition("/")[2]
-        if NAMED.fullmatch(folder) and folder != name_plan(plan):
+        # Another version may have more settings, and so another name for the same plan.
+        if plan.version == __version__ and NAMED.fullmatch(folder) and folder != name_plan(plan):
             raise RequestError("its content is not that of its folder's name; remove it")
     except RequestError as error:
         raise RequestError(f"{name}: {error}") from None
+    return plan
+
+
+def _parse_plan(content: bytes) -> FleetPlan:
+    """The plan in its file's content. Raises RequestError."""
+    raw = parse_json(content)
+    if not isinstance(raw, dict) or raw.pop("schema", None) != SCHEMA:
+        raise RequestError("this version reads schema 1 only")
+    plan = read_record(raw, FleetPlan, whole=True)
+    check_request(plan.request)
+    if "/" in plan.suite.name:
+        raise RequestError(f"suite.name is {plan.suite.name!r}, and must be a file's name")
+    if plan.code != code.hash_of(plan.sources):
+        raise RequestError("its code is not the hash of its sources")
     return replace(plan, request=replace(plan.request, command=(), out=None, wait=False))
 
 
@@ -120,19 +128,24 @@ def open_plan(store: str) -> Place:
         names = ", ".join(place.name for place in found)
         raise RequestError(
             f"{open_place(store).name}: has several plans; name one: {names}"
-            f"{_say_what_differs([read_plan(place) for place in found])}"
+            f"{_say_what_differs(found)}"
         )
     return found[0]
 
 
-def _say_what_differs(plans: Sequence[FleetPlan]) -> str:
+def _say_what_differs(places: Sequence[Place]) -> str:
     """In what plans of one suite differ: settings, with their values, or the code."""
+    try:
+        plans = [read_plan(place) for place in places]
+    except RequestError:
+        return ""
+    requests = [_same_everywhere(plan.request) for plan in plans]
     suites = [_same_everywhere(plan.suite) for plan in plans]
     if suites != suites[:1] * len(suites):
         return ""
     found = []
-    for name in _same_everywhere(plans[0].request):
-        values = [_shown(getattr(plan.request, name)) for plan in plans]
+    for name in requests[0]:
+        values = [_shown(request[name]) for request in requests]
         if len({*values}) > 1:
             found.append(f"{name} {', '.join(values)}")
     if len({plan.code for plan in plans}) > 1:

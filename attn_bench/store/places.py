@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from errno import ENOSYS, ENOTSUP, EOPNOTSUPP, EPERM
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from uuid import uuid4
 from attn_bench.model.bounds import MOST_BYTES
 from attn_bench.model.errors import AttnBenchError, RequestError, in_one_line, nearest
 from attn_bench.store.files import naming, write_atomically
+from attn_bench.store.reading import read_regular, too_large
 
 LOCAL = ("file", "local")
 MEMORY = "memory"
@@ -129,13 +129,9 @@ class Folder(Place):
         file = self._root / key
         with _reading(file):
             try:
-                facts = file.stat()
+                return read_regular(file, most)
             except (FileNotFoundError, NotADirectoryError):
                 return None
-            if not stat.S_ISREG(facts.st_mode):
-                raise RequestError(f"{file}: cannot be read: it is not a regular file")
-            _check_size(f"{file}", facts.st_size, most)
-            return file.read_bytes()
 
     def find(self, folder: str) -> list[str]:
         return sorted(
@@ -198,7 +194,8 @@ class Bucket(Place):
                 content: bytes = self._system.cat_file(self._path(key), start=0, end=most + 1)
             except FileNotFoundError:
                 return None
-        _check_size(f"{self.name}/{key}", len(content), most)
+        if len(content) > most:
+            raise too_large(f"{self.name}/{key}", most)
         return content
 
     def find(self, folder: str) -> list[str]:
@@ -219,7 +216,7 @@ class Bucket(Place):
         )
 
     def remove(self, key: str) -> None:
-        with self._reporting():
+        with self._reporting(), suppress(FileNotFoundError):
             self._system.rm_file(self._path(key))
 
     def _path(self, key: str) -> str:
@@ -328,8 +325,3 @@ def _complain_of_folder(error: OSError) -> None:
     """Raise Unreachable for a folder that cannot be listed, unless it does not exist."""
     if not isinstance(error, FileNotFoundError):
         raise Unreachable(f"{error.filename}: cannot be read: {error.strerror}")
-
-
-def _check_size(name: str, size: int, most: int) -> None:
-    if size > most:
-        raise RequestError(f"{name}: cannot be read: it is larger than {most} bytes")

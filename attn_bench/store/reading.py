@@ -30,17 +30,31 @@ SHOWN = 60  # characters of a wrong value
 def read_bytes(file: Path) -> bytes:
     """The content of a regular file. Raises RequestError for anything else, and for a large one."""
     try:
-        # O_NONBLOCK: a pipe without a writer would block for ever.
-        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as stream:
-            facts = os.fstat(descriptor)
-            if not stat.S_ISREG(facts.st_mode):
-                raise RequestError(f"{file}: cannot be read: it is not a regular file")
-            if facts.st_size > MOST_BYTES:
-                raise RequestError(f"{file}: cannot be read: it is larger than 1 GiB")
-            return stream.read(MOST_BYTES)
+        return read_regular(file, MOST_BYTES)
     except OSError as error:
         raise RequestError(f"{file}: cannot be read: {error.strerror}") from None
+
+
+def read_regular(file: Path, most: int) -> bytes:
+    """The content of a regular file of at most so many bytes, else RequestError; or OSError."""
+    # O_NONBLOCK: a pipe without a writer would block for ever.
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            raise RequestError(f"{file}: cannot be read: it is not a regular file")
+        if facts.st_size > most:
+            raise too_large(f"{file}", most)
+        with os.fdopen(descriptor, "rb", closefd=False) as stream:
+            return stream.read(most)
+    finally:
+        os.close(descriptor)
+
+
+def too_large(name: str, most: int) -> RequestError:
+    """The complaint about more than so many bytes."""
+    size = "1 GiB" if most == MOST_BYTES else f"{most} bytes"
+    return RequestError(f"{name}: cannot be read: it is larger than {size}")
 
 
 def parse_json(content: bytes) -> Any:

@@ -35,6 +35,28 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return open_place(f"{base}/{uuid4().hex}")
 
 
+def test_a_listing_that_is_late_robs_no_owner(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NFS may list the folder of the claims as it was before the newest one."""
+    take(place, observer(place, Clock())).beat(Beat())
+    find = place.find
+    monkeypatch.setattr(
+        place, "find", lambda folder: [key for key in find(folder) if "/claims/" not in key]
+    )
+    watching = observer(place, Clock())
+    assert (watching.look(SHARD).state, watching.look(SHARD).epoch) == ("held", 1)
+    assert claim(place, watching, SHARD, Owner("b", "a CPU")) is None
+
+
+def test_a_request_that_should_be_repeated_is_no_error(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3 refuses one of two that come at once, also if neither made the object."""
+    monkeypatch.setattr(place, "create", lambda key, content: False)
+    assert claim(place, observer(place, Clock()), SHARD, Owner("a", "a CPU")) is None
+
+
 def test_a_bucket_that_does_not_exist_is_named(s3: str) -> None:
     """It is no fault of the output of this program."""
     with pytest.raises(Unreachable, match="s3://nobody-has-it/x: the bucket does not exist"):

@@ -14,6 +14,7 @@ from attn_bench.engine.progress import Progress
 from attn_bench.engine.run import complain_early, load_suite
 from attn_bench.engine.session import OpenSession, modules_without_worker, open_session
 from attn_bench.jobs.run import files_of
+from attn_bench.model.axes import AUTO, HOST
 from attn_bench.model.environment import Environment
 from attn_bench.model.errors import RequestError
 from attn_bench.model.fleet import LEASE_S, FleetPlan, Per
@@ -38,14 +39,20 @@ class PlanRequest:
     lease_s: float = LEASE_S
 
 
-def make_plan(store: Place, asked: PlanRequest, progress: Progress) -> tuple[Place, FleetPlan]:
+def make_plan(
+    store: Place, asked: PlanRequest, progress: Progress, *, is_here: bool = False
+) -> tuple[Place, FleetPlan]:
     """The folder of the plan, and the plan. Raises RequestError if the request is wrong.
 
     The suite is resolved before anything is written. If users' code is loaded, a worker does it.
+    is_here: whether this host measures it, and must have the device.
     """
     complain_early(asked.run)
     if modules_without_worker(asked.run.modules_from) is not None:
         suite, sources = load_suite(asked.run, builtin()), code.digest_declared()
+        if is_here and asked.run.device not in (AUTO, HOST):
+            with open_session(replace(asked.run, wait=True), progress, times=True):
+                pass  # it complains if the device is not here
     else:
         with open_session(replace(asked.run, wait=True), progress, times=True) as session:
             suite = load_suite(asked.run, session.modules)

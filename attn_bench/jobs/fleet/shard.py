@@ -14,7 +14,7 @@ from attn_bench.engine.run import Begun, Finished, Prepared, begin, measure, pre
 from attn_bench.engine.session import OpenSession, own_folder
 from attn_bench.jobs.fleet.keeper import Keeper
 from attn_bench.jobs.run import judge_published, prepare_again
-from attn_bench.model.errors import AttnBenchError, CannotWrite, RequestError
+from attn_bench.model.errors import KEPT, AttnBenchError, CannotWrite, RequestError
 from attn_bench.model.fleet import FleetPlan
 from attn_bench.model.row import Row
 from attn_bench.model.status import Exit
@@ -30,6 +30,8 @@ from attn_bench.store.shards import (
     read_done_run,
     take_over,
 )
+
+RESUMES = "`work` resumes from the last upload"
 
 
 class NotUploaded(AttnBenchError):
@@ -65,11 +67,13 @@ def measure_shard(
         with suppress(AttnBenchError):
             claim.release()
         if isinstance(error, Unreachable | CannotWrite):
-            raise NotUploaded(f"{error}; `work` resumes from the last upload") from None
+            raise NotUploaded(f"{str(error).removesuffix(KEPT)}; {RESUMES}") from None
         raise
     if finished.trouble or finished.info.state != "finished":
         with suppress(AttnBenchError):
             claim.release()
+        if finished.trouble and finished.trouble.endswith(KEPT):
+            return replace(finished, trouble=f"{finished.trouble.removesuffix(KEPT)}; {RESUMES}")
     return finished
 
 
@@ -97,8 +101,9 @@ def _measure(
     least: int,
 ) -> Finished:
     """least: with fewer cases that are ok, the run is not kept."""
-    prepared, before, begun = _take_up(session, place, plan, claim, folder) or _start(
-        session, plan, claim, keeper, folder
+    fresh = prepare(session, plan.request, suite=plan.suite)
+    prepared, before, begun = _take_up(fresh, place, plan, claim, folder) or _start(
+        fresh, plan, claim, keeper, folder
     )
     path = begun.folder.path
     keeper.cases = len(prepared.plan.cases)
@@ -124,27 +129,25 @@ def _measure(
 
 
 def _take_up(
-    session: OpenSession, place: Place, plan: FleetPlan, claim: Claim, folder: Path
+    fresh: Prepared, place: Place, plan: FleetPlan, claim: Claim, folder: Path
 ) -> tuple[Prepared, Progressed, Begun] | None:
     """The run of an earlier owner; None if there is none that this host can resume."""
-    settings = prepare(session, plan.request, suite=plan.suite).settings
-    left = take_over(place, plan, settings, claim, folder)
+    left = take_over(place, plan, fresh.settings, claim, folder)
     if left is None:
         return None
     path, info = left
     try:
-        prepared, before = prepare_again(session, path, info)
+        prepared, before = prepare_again(fresh.session, path, info)
     except RequestError:  # another version of the software: begin anew
         return None
     return prepared, before, Begun(RunFolder(path), info)
 
 
 def _start(
-    session: OpenSession, plan: FleetPlan, claim: Claim, keeper: Keeper, folder: Path
+    prepared: Prepared, plan: FleetPlan, claim: Claim, keeper: Keeper, folder: Path
 ) -> tuple[Prepared, None, Begun]:
     """A new run."""
     started = datetime.now(UTC)
-    prepared = prepare(session, plan.request, suite=plan.suite)
     path = folder / "new" / name_run(plan, claim.shard, started.isoformat())
     request = replace(plan.request, out=str(path))
     begun = begin(prepared, request, started, keeper)

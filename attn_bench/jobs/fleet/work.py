@@ -21,7 +21,6 @@ from attn_bench.jobs.fleet.plans import (
 )
 from attn_bench.jobs.fleet.shard import NotUploaded, measure_shard
 from attn_bench.jobs.run import files_of
-from attn_bench.model.axes import AUTO, HOST
 from attn_bench.model.environment import device_in_words
 from attn_bench.model.errors import RequestError
 from attn_bench.model.fleet import BEATS, FleetPlan
@@ -80,11 +79,7 @@ def work(request: WorkRequest, progress: Progress, tell: Callable[[Done], None])
     """
     store = open_place(request.store)
     if request.plan is not None:
-        run = request.plan.run
-        if run.device not in (AUTO, HOST):  # no plan is left in the store if it is not here
-            with open_session(replace(run, wait=True), progress, times=True):
-                pass
-        place, plan = make_plan(store, request.plan, progress)
+        place, plan = make_plan(store, request.plan, progress, is_here=True)
         places, named = [place], files_of(plan.request, plan.suite)  # as the user gave them
     else:
         places, named = list_plans(request.store), [*request.modules_from]

@@ -80,8 +80,8 @@ def recommend_for_devices(fleet: Fleet, question: DevicesRequest) -> list[Device
                 subjects.setdefault(subject_of(row), {}).setdefault(device.name, []).append(row)
     if not subjects:
         raise RequestError(_explain(fleet, question))
-    lacking = (*fleet.unfinished, *(shard for shard, _ in fleet.damaged))
-    unfinished = (*(shard.device for shard in lacking), *fleet.missing)
+    damaged = (f"{shard.device} (its shard is damaged)" for shard, _ in fleet.damaged)
+    unfinished = (*(shard.device for shard in fleet.unfinished), *damaged, *fleet.missing)
     if question.devices != ALL:
         unfinished = ()
     return [
