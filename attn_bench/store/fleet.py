@@ -89,8 +89,9 @@ def read_plan(place: Place) -> FleetPlan:
         plan = _parse_plan(content)
         folder = place.name.rpartition("/")[2]
         # Another version may have more settings, and so another name for the same plan.
-        if plan.version == __version__ and NAMED.fullmatch(folder) and folder != name_plan(plan):
-            raise RequestError("its content is not that of its folder's name; remove it")
+        own = name_plan(plan)
+        if plan.version == __version__ and NAMED.fullmatch(folder) and folder != own:
+            raise RequestError(f"its content is not that of its folder's name, but that of {own}")
     except RequestError as error:
         raise RequestError(f"{name}: {error}") from None
     return plan
